@@ -1,0 +1,1 @@
+"""How attention learns: from equations to trajectories."""
