@@ -1,0 +1,236 @@
+"""From a loss to its gradient flow: a reverse sweep over a program's definitions, all derivatives by sympy.
+
+Each access in a right-hand side is replaced by a Dummy, differentiated, put back, and accumulated:
+``bar(access) += bar(lhs) * d rhs / d access``. What is reduced over, gathered or broadcast in the definition decides only
+where the contribution lands: summed over indices that the access does not have, renamed to the tensor's own indices, or
+scattered through a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sympy import Add, Dummy, Expr, Indexed, IndexedBase, Integer, Mul, S, Symbol, exp
+
+from derivations.program import (
+    Access,
+    Definition,
+    LogSumExp,
+    MaxOver,
+    Program,
+    ProgramError,
+    SumOver,
+    accesses,
+    index_symbols,
+    is_plain,
+    name_of,
+    scalars,
+    subscript,
+)
+
+__all__ = ["adjoints", "gradient_flow"]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One term of an adjoint: ``target += sum over (indices that the target does not have) of expr``."""
+
+    target: Access
+    expr: Expr
+
+
+def accented(access: Access, accent: str) -> Access:
+    """The access with its tensor renamed: Wbar[i, v] from W[i, v]."""
+    if isinstance(access, Indexed):
+        return IndexedBase(name_of(access) + accent, real=True)[subscript(access)]
+    return Symbol(name_of(access) + accent, real=True)
+
+
+def depends_on_state(program: Program) -> set[str]:
+    """The names of all tensors that move when the states move."""
+    active = set(program.state_names)
+    for d in program.definitions:
+        if any(name_of(a) in active for a in accesses(d.rhs)):
+            active.add(d.name)
+    return active
+
+
+def local_derivatives(d: Definition, active: set[str]) -> list[tuple[Access, Expr]]:
+    """(access, d lhs / d access) for each access of the right-hand side that moves, per point of the iteration space."""
+    if isinstance(d.rhs, MaxOver) and any(name_of(a) in active for a in accesses(d.rhs)):
+        raise ProgramError(f"definition of {d.lhs}: a maximum is not differentiable; use a LogSumExp, or keep it out of the loss")
+    dummies = {a: Dummy(name_of(a), real=True) for a in accesses(d.rhs)}
+    back = {dummy: a for a, dummy in dummies.items()}
+    body = d.body.xreplace(dummies)
+    if isinstance(d.rhs, LogSumExp):
+        weight = d.rhs.weight.xreplace(dummies)
+        share = exp(body - Dummy("lhs"))
+        lhs = next(s for s in share.free_symbols if s.name == "lhs")
+        back[lhs] = d.lhs
+        derivative = {x: share * (weight * body.diff(x) + weight.diff(x)) for x in dummies.values()}
+    else:
+        derivative = {x: body.diff(x) for x in dummies.values()}
+    found = [(a, derivative[x].xreplace(back)) for a, x in dummies.items() if name_of(a) in active]
+    for access, value in found:
+        if value.has(Dummy) or value.atoms(Symbol) & set(dummies.values()):
+            raise ProgramError(f"definition of {d.lhs}: sympy cannot differentiate it by {access}")
+    return [(a, value) for a, value in found if value != 0]
+
+
+def reuse(expr: Expr, held: dict[Expr, Access]) -> Expr:
+    """The expression with products that some definition already holds replaced by that definition.
+
+    For example ``q exp(A - M) R`` becomes ``q Rtilde`` where Rtilde = R exp(A - M): one exponential less, and it reads.
+    """
+    if isinstance(expr, Add):
+        return Add(*(reuse(term, held) for term in expr.args))
+    factors = list(Mul.make_args(expr))
+    for rhs, lhs in held.items():
+        wanted = Mul.make_args(rhs)
+        if all(factor in factors for factor in wanted):
+            return Mul(lhs, *(factor for factor in factors if factor not in wanted))
+    return expr
+
+
+def canonical(c: Contribution, declared: Access, table: dict[Symbol, Expr]) -> Contribution:
+    """The contribution in the tensor's own indices, where its target is plain; reduced indices give way."""
+    if not is_plain(c.target):
+        return c
+    renaming = dict(zip(subscript(c.target), subscript(declared), strict=True))
+    if all(old == new for old, new in renaming.items()):
+        return c
+    for index in index_symbols(c.expr, table) - set(renaming):
+        if index in renaming.values():
+            renaming[index] = fresh(index, table)
+    return Contribution(c.target.xreplace(renaming), c.expr.xreplace(renaming))
+
+
+def fresh(index: Symbol, table: dict[Symbol, Expr]) -> Symbol:
+    """A new index with the extent of another; added to the table."""
+    name = index.name
+    while any(s.name == name for s in table):
+        name += "_"
+    new = Symbol(name, integer=True, nonnegative=True)
+    table[new] = table[index]
+    return new
+
+
+def summed(terms: list[Contribution], target: Access, table: dict[Symbol, Expr]) -> list[tuple[Expr, tuple[Symbol, ...]]]:
+    """Terms grouped by what they are summed over: (expression, reduction indices)."""
+    order = list(table)
+    groups: dict[tuple[Symbol, ...], Expr] = {}
+    for term in terms:
+        over = tuple(sorted(index_symbols(term.expr, table) - index_symbols(term.target, table), key=order.index))
+        groups[over] = groups.get(over, S.Zero) + term.expr
+    return [(expr, over) for over, expr in sorted(groups.items(), key=lambda item: len(item[0]))]
+
+
+def definitions_of(bar: Access, terms: list[Contribution], table: dict[Symbol, Expr], note: str) -> list[Definition]:
+    """The definitions that add up an adjoint: plain terms first, then the scattered ones."""
+    plain = [t for t in terms if t.target == bar]
+    scattered = [t for t in terms if t.target != bar]
+    found: list[Definition] = []
+    for expr, over in summed(plain, bar, table):
+        rhs = SumOver(expr, *over) if over else expr
+        found.append(Definition(bar, rhs, note, accumulate=bool(found)))
+    if not found:
+        found.append(Definition(bar, S.Zero, note))
+    for term in scattered:
+        for expr, over in summed([term], term.target, table):
+            rhs = SumOver(expr, *over) if over else expr
+            found.append(Definition(term.target, rhs, note, accumulate=True))
+    return found
+
+
+def adjoints(program: Program) -> tuple[tuple[Definition, ...], dict[Symbol, Expr], dict[str, Expr]]:
+    """The adjoint of every tensor that carries the loss back to the states.
+
+    Returns
+    -------
+    definitions : tuple of Definition
+        In reverse order of the program.
+    extents : dict
+        The program's extents, with the indices that the sweep had to add.
+    values : dict of str to Expr
+        For each state, its adjoint as an access or a constant, by name.
+
+    Examples
+    --------
+    >>> from sympy import exp
+    >>> from derivations.program import Program, Definition, SumOver, indices, scalars, tensors
+    >>> (i,), (w, y), (loss,) = indices("i"), tensors("w y"), scalars("loss")
+    >>> V = Symbol("V", integer=True)
+    >>> program = Program("square", "", "", {i: V}, (y[i],), (w[i],),
+    ...     (Definition(loss, SumOver((w[i] - y[i])**2 / 2, i)),), loss=loss)
+    >>> print(*adjoints(program)[0])
+    wbar[i] = w[i] - y[i]
+    """
+    if program.loss is None:
+        raise ProgramError(f"{program.name}: has no loss; a gradient flow needs one")
+    table = dict(program.extents)
+    active = depends_on_state(program)
+    declared = program.declarations
+    held = {d.rhs: d.lhs for d in program.definitions if d.rhs.has(exp) and isinstance(d.rhs, Mul | exp)}
+    terms: dict[str, list[Contribution]] = {name_of(program.loss): [Contribution(program.loss, S.One)]}
+    value: dict[str, Expr] = {}
+    emitted: list[Definition] = []
+
+    def finish(name: str) -> Expr | None:
+        """Emit the adjoint of a tensor; all its contributions are known."""
+        if name not in terms:
+            return None
+        bar = accented(declared[name], "bar")
+        contributions = [
+            Contribution(accented(t.target, "bar"), reuse(t.expr, held))
+            for t in (canonical(t, declared[name], table) for t in terms[name])
+        ]
+        first = contributions[0]
+        if len(contributions) == 1 and first.target == bar and trivial(first.expr, bar, table):
+            return first.expr
+        emitted.extend(definitions_of(bar, contributions, table, f"adjoint of {name}"))
+        return bar
+
+    for d in reversed(program.definitions):
+        if d.accumulate:
+            raise ProgramError(f"definition of {d.lhs}: accumulations cannot be differentiated; write a sum")
+        adjoint = finish(d.name)
+        if adjoint is None:
+            continue
+        for access, derivative in local_derivatives(d, active):
+            terms.setdefault(name_of(access), []).append(Contribution(access, adjoint * derivative))
+    for state in program.state_names:
+        adjoint = finish(state)
+        value[state] = S.Zero if adjoint is None else adjoint
+    return tuple(emitted), table, value
+
+
+def trivial(expr: Expr, bar: Access, table: dict[Symbol, Expr]) -> bool:
+    """Whether an adjoint is a number or a bare access in the tensor's own indices: not worth a definition."""
+    if isinstance(expr, Integer) or expr.is_number:
+        return True
+    return isinstance(expr, Indexed | Symbol) and is_plain(expr) and set(subscript(expr)) <= set(subscript(bar))
+
+
+def gradient_flow(program: Program) -> Program:
+    """The gradient flow d state/d tau = -eta_state * d loss/d state of a program, as a program.
+
+    Every state has a rate parameter ``eta_<state>`` of its own (1 is plain gradient flow; k steps of gradient descent at
+    learning rate lr are tau = k lr).
+
+    Raises
+    ------
+    ProgramError
+        The program has no loss, or a definition on the way to it is not differentiable.
+    """
+    definitions, extents, value = adjoints(program)
+    rates = scalars(" ".join(f"eta_{s}" for s in program.state_names))
+    flow = [
+        Definition(accented(state, "dot"), -rate * value[name_of(state)], f"gradient flow of {name_of(state)}")
+        for state, rate in zip(program.states, rates, strict=True)
+    ]
+    return program.extended(
+        (*definitions, *flow),
+        extents=extents,
+        parameters=(*program.parameters, *rates),
+        flow={name_of(s): name_of(f.lhs) for s, f in zip(program.states, flow, strict=True)},
+    )

@@ -1,0 +1,124 @@
+"""First passes: from definitions to assignments over explicit iteration spaces.
+
+Dead definitions are dropped, log-sum-exps become maximum, exponentials, sum and logarithm (the exponentials are computed
+once and shared with the adjoint), and reductions become an initial value and an accumulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sympy import Expr, IndexedBase, Piecewise, S, Symbol, exp, log
+
+from derivations.program import (
+    Access,
+    Definition,
+    LogSumExp,
+    MaxOver,
+    Program,
+    accesses,
+    gathers,
+    index_symbols,
+    name_of,
+    subscript,
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """``target op expr`` at every point of an iteration space; op is ``=``, ``+=`` or ``max=``."""
+
+    target: Access
+    op: str
+    expr: Expr
+    space: tuple[Symbol, ...]
+
+    @property
+    def writes(self) -> str:
+        return name_of(self.target)
+
+    @property
+    def read_accesses(self) -> list[Access]:
+        own = [] if self.op == "=" else [self.target]
+        return [*accesses(self.expr), *gathers(self.expr), *gathers(self.target), *own]
+
+    @property
+    def reads(self) -> set[str]:
+        return {name_of(a) for a in self.read_accesses}
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.op} {self.expr}"
+
+
+def needed(definitions: Sequence[Definition], outputs: Iterable[str]) -> list[Definition]:
+    """The definitions that the outputs depend on, in order."""
+    wanted = set(outputs)
+    kept = []
+    for d in reversed(definitions):
+        if d.name in wanted:
+            kept.append(d)
+            wanted.update(name_of(a) for a in d.reads)
+    return kept[::-1]
+
+
+def live(statements: Sequence[Statement], outputs: Iterable[str]) -> list[Statement]:
+    """The statements that the outputs depend on, in order."""
+    wanted = set(outputs)
+    kept = []
+    for s in reversed(statements):
+        if s.writes in wanted:
+            kept.append(s)
+            wanted |= s.reads
+    return kept[::-1]
+
+
+def part(access: Access, suffix: str, indices: tuple[Expr, ...] | None = None) -> Access:
+    """A helper tensor of a definition, with its indices or others."""
+    indices = subscript(access) if indices is None else indices
+    name = f"{name_of(access)}_{suffix}"
+    return IndexedBase(name, real=True)[indices] if indices else Symbol(name, real=True)
+
+
+def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
+    """The program as assignments; exactly what the outputs need."""
+    outputs = tuple(outputs)
+    table = program.extents
+    order = list(table)
+    found: list[Statement] = []
+    shared: dict[Expr, Expr] = {}
+
+    def add(target: Access, op: str, expr: Expr, over: tuple[Symbol, ...] = ()) -> None:
+        space = index_symbols(target, table) | index_symbols(expr, table) | set(over)
+        found.append(Statement(target, op, expr, tuple(sorted(space, key=order.index))))
+
+    definitions = needed(program.definitions, outputs)
+    for k, d in enumerate(definitions):
+        rhs = d.rhs.xreplace(shared)
+        if isinstance(rhs, LogSumExp):
+            share = exp(rhs.body - d.lhs)
+            again = any(later.rhs.has(share) for later in definitions[k + 1 :])
+            largest, total, inverse = (part(d.lhs, suffix) for suffix in ("max", "sum", "inv"))
+            power = part(d.lhs, "exp", (*subscript(d.lhs), *rhs.over))
+            # Where the weight is 0 the body plays no part, however large: neither in the maximum nor as inf * 0.
+            masked = rhs.weight != 1
+            body = Piecewise((rhs.body, rhs.weight > 0), (-S.Infinity, True)) if masked else rhs.body
+            value = exp(rhs.body - largest)
+            value = Piecewise((value, rhs.weight > 0), (0, True)) if masked else value
+            add(largest, "=", -S.Infinity)
+            add(largest, "max=", body, rhs.over)
+            add(total, "=", S.Zero)
+            if again:
+                add(power, "=", value)
+                shared[share] = power * inverse
+            add(total, "+=", rhs.weight * (power if again else value), rhs.over)
+            add(inverse, "=", 1 / total)
+            add(d.lhs, "=", largest + log(total))
+        elif d.over:
+            op, start = ("max=", -S.Infinity) if isinstance(rhs, MaxOver) else ("+=", S.Zero)
+            if not d.accumulate:
+                add(d.lhs, "=", start)
+            add(d.lhs, op, rhs.body, d.over)
+        else:
+            add(d.lhs, "+=" if d.accumulate else "=", rhs)
+    return live(found, outputs)
