@@ -139,15 +139,15 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     '1 2 3'
     """
     destination = Path(os.path.realpath(os.path.expanduser(path)))
-    if destination.is_dir():
-        raise InputError(f"cannot write {str(path)!r}: it is a directory; add a file name")
-    if destination.exists() and not destination.is_file():
-        raise InputError(f"cannot write {str(path)!r}: it is not a regular file")
     # The name says nothing of the destination: a long one stays within the file system's limit.
     aside = destination.parent / f".{secrets.token_hex(8)}{destination.suffix}"
     created: list[Path] = []
     try:
         try:
+            if destination.is_dir():
+                raise InputError(f"cannot write {str(path)!r}: it is a directory; add a file name")
+            if destination.exists() and not destination.is_file():
+                raise InputError(f"cannot write {str(path)!r}: it is not a regular file")
             for folder in reversed([destination.parent, *destination.parent.parents]):
                 if not folder.exists():
                     folder.mkdir(exist_ok=True)
@@ -155,7 +155,7 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
             # Not mkstemp: its files are readable by their owner only, and would stay so after the move.
             aside.open("xb").close()
         except OSError as error:
-            raise InputError(f"cannot write {str(path)!r}: {_reason(error)}") from None
+            raise InputError(f"cannot write {_shorten(str(path))}: {_reason(error)}") from None
         yield aside
         try:
             os.replace(aside, destination)
