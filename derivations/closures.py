@@ -7,6 +7,7 @@ Both stages (joint): words of a sentence are replaced by their conditional distr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from sympy import Expr, Integer, Symbol, exp, log
 
@@ -62,11 +63,13 @@ def conditional(at: tuple[Symbol, Symbol], member: Symbol, input_word: Expr, **l
     )
 
 
+@cache
 def both_stages() -> Program:
     """Gradient flow of W and A from R = C/q and q; dense storage."""
     return gradient_flow(conditional((i, o), i, i, name="joint", extents={i: V, o: K, v: K}, data=(R[i, o], q[o])))
 
 
+@cache
 def both_stages_sparse() -> Program:
     """The same flow with R and A on the non-zero counts only: entry e of column o stands for input word ``word[o, e]``."""
     return gradient_flow(
@@ -81,11 +84,13 @@ def both_stages_sparse() -> Program:
     )
 
 
+@cache
 def linear() -> Program:
     """Stage one at early times, without bias: gradient flow of the loss expanded to first order at W = 0."""
     return linearised("linear", "1/K", Integer(1) / K, log(K), ())
 
 
+@cache
 def linear_bias() -> Program:
     """Stage one at early times, with the output bias at its optimum log q."""
     return linearised("linear-bias", "q", q[o], None, (q[o],))
@@ -118,6 +123,7 @@ def linearised(name: str, answer: str, p0: Expr, entropy: Expr | None, data: tup
     return gradient_flow(program)
 
 
+@cache
 def marginal() -> Program:
     """Stage one when the other words of a sentence are replaced by their mean; needs the mean length L."""
     return closed(
@@ -131,6 +137,7 @@ def marginal() -> Program:
     )
 
 
+@cache
 def gram() -> Program:
     """Stage one when the other words of a sentence are replaced by their mean given word i; G = E[B B^T], B bags of words."""
     return closed(

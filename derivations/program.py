@@ -196,7 +196,7 @@ class Definition:
         return f"{self.lhs} {'+=' if self.accumulate else '='} {self.rhs}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A model or a flow: declared tensors and an ordered list of definitions.
 

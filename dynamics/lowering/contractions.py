@@ -47,20 +47,13 @@ Step = Statement | Product
 
 
 def contract(statements: Sequence[Statement], program: Program) -> list[Step]:
-    """The statements with whole-array products recognised, and each product as early as its operands allow."""
-    steps: list[Step] = list(statements)
+    """The statements with whole-array products recognised."""
+    steps: list[Step] = []
     k = 0
-    while k + 1 < len(steps):
-        start, add = steps[k], steps[k + 1]
-        product = match(start, add, program) if isinstance(start, Statement) and isinstance(add, Statement) else None
-        if product is None:
-            k += 1
-            continue
-        del steps[k : k + 2]
-        while k > 0 and steps[k - 1].writes not in product.reads:
-            k -= 1
-        steps.insert(k, product)
-        k += 1
+    while k < len(statements):
+        product = match(statements[k], statements[k + 1], program) if k + 1 < len(statements) else None
+        steps.append(product or statements[k])
+        k += 2 if product else 1
     return steps
 
 

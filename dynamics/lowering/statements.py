@@ -80,6 +80,14 @@ def part(access: Access, suffix: str, indices: tuple[Expr, ...] | None = None) -
     return IndexedBase(name, real=True)[indices] if indices else Symbol(name, real=True)
 
 
+def layout_of(body: Expr, indices: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """The indices in the order in which some access of the body has them, so that both are walked alike."""
+    for access in accesses(body):
+        if set(subscript(access)) == set(indices):
+            return subscript(access)
+    return indices
+
+
 def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
     """The program as assignments; exactly what the outputs need."""
     outputs = tuple(outputs)
@@ -99,7 +107,7 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
             share = exp(rhs.body - d.lhs)
             again = any(later.rhs.has(share) for later in definitions[k + 1 :])
             largest, total, inverse = (part(d.lhs, suffix) for suffix in ("max", "sum", "inv"))
-            power = part(d.lhs, "exp", (*subscript(d.lhs), *rhs.over))
+            power = part(d.lhs, "exp", layout_of(rhs.body, (*subscript(d.lhs), *rhs.over)))
             # Where the weight is 0 the body plays no part, however large: neither in the maximum nor as inf * 0.
             masked = rhs.weight != 1
             body = Piecewise((rhs.body, rhs.weight > 0), (-S.Infinity, True)) if masked else rhs.body

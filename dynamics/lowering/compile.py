@@ -1,0 +1,65 @@
+"""Generated source to machine code, cached on disk.
+
+numba's cache needs a real file, and does not see edits to modules that the file calls. So the source is written under the
+user's cache directory, named by a hash of itself and of everything it calls, and moved into place in one step: processes
+that compile the same kernel at the same time cannot see half a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+ENVIRONMENT = "DYNAMICS_CACHE_DIR"
+
+
+@cache
+def cache_directory() -> Path:
+    """Where compiled kernels are kept: $DYNAMICS_CACHE_DIR, or the user's cache directory, or a temporary one."""
+    import platformdirs
+
+    wanted = Path(os.environ.get(ENVIRONMENT) or platformdirs.user_cache_dir("attention-dynamics", appauthor=False))
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=wanted):
+            return wanted
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="attention-dynamics-"))
+
+
+@cache
+def called_code() -> str:
+    """A hash of what generated code depends on beside itself."""
+    import numba
+
+    runtime = Path(__file__).with_name("runtime.py").read_bytes()
+    return hashlib.sha256(runtime + numba.__version__.encode() + sys.version.encode()).hexdigest()
+
+
+def module_name(source: str) -> str:
+    """The name of the module that holds a source; equal sources share it."""
+    return "kernel_" + hashlib.sha256((called_code() + source).encode()).hexdigest()[:24]
+
+
+@cache
+def compiled(source: str) -> Callable[..., None]:
+    """The function ``kernel`` of a generated module; machine code comes from the cache if it is there."""
+    name = module_name(source)
+    path = cache_directory() / f"{name}.py"
+    if not path.exists():
+        handle, aside = tempfile.mkstemp(dir=path.parent, suffix=".py")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(source)
+        os.replace(aside, path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot load the generated module {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.kernel

@@ -1,0 +1,333 @@
+"""Last pass: loop nests and storage to the source of one numba function.
+
+The signature of every kernel is ``kernel(y, out, ws, *data, *starts, *parameters, *sizes)``: the states packed in y, the
+results packed in out, a workspace, then what the program declares. Ragged tensors are flat; ``<index>_start`` holds where
+each of their rows begins.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sympy import Expr, Indexed, IndexedBase, Piecewise, Symbol
+from sympy.printing.pycode import PythonCodePrinter
+
+from derivations.program import Access, Program, extent_symbols, name_of, subscript
+from dynamics.lowering.contractions import Product
+from dynamics.lowering.loops import Chunked, Loop, Node
+from dynamics.lowering.runtime import PANELS, TILE
+from dynamics.lowering.statements import Statement
+from dynamics.lowering.storage import Slot, Storage, declarations, walk
+
+CHUNKS = 16
+"""Chunks of a parallel loop. Fixed, so that results do not depend on the number of threads."""
+
+FASTMATH = '{"reassoc", "contract", "nsz", "arcp"}'  # never nnan or ninf: logits may be -inf, and a NaN must show
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array of a kernel: its name and its shape as names of sizes (or numbers)."""
+
+    name: str
+    shape: tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Generated code with everything that binding needs to know about it.
+
+    Attributes
+    ----------
+    text : str
+        The module: imports and one function ``kernel``.
+    states, outputs, workspace : tuple of Array
+        What is packed in y, out and ws, in order.
+    data : tuple of Array
+        Arrays by position, integer ones in ``integers``; ragged ones are flat.
+    ragged : dict of str to str
+        For each ragged index, the data array of its row lengths.
+    parameters, sizes : tuple of str
+        Scalars by position.
+    """
+
+    text: str
+    states: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    workspace: tuple[Array, ...]
+    data: tuple[Array, ...]
+    integers: frozenset[str]
+    ragged: dict[str, str]
+    parameters: tuple[str, ...]
+    sizes: tuple[str, ...]
+
+
+class ExpressionPrinter(PythonCodePrinter):
+    """Sympy expressions as Python, tensor accesses through the storage."""
+
+    def __init__(self, emitter: Emitter) -> None:
+        super().__init__({"fully_qualified_modules": True})
+        self.emitter = emitter
+
+    def _print_Indexed(self, expr: Indexed) -> str:
+        return self.emitter.access(expr)
+
+    def _print_Symbol(self, expr: Symbol) -> str:
+        return self.emitter.access(expr) if not expr.is_integer else expr.name
+
+    def _print_exp(self, expr: Expr) -> str:
+        return f"exp({self._print(expr.args[0])})"
+
+    def _print_Infinity(self, expr: Expr) -> str:
+        return "math.inf"
+
+    def _print_NegativeInfinity(self, expr: Expr) -> str:
+        return "-math.inf"
+
+    def _print_Piecewise(self, expr: Piecewise) -> str:
+        *cases, (last, _) = expr.args
+        text = f"{self._print(last)}"
+        for value, condition in reversed(cases):
+            text = f"({self._print(value)} if {self._print(condition)} else {text})"
+        return text
+
+
+def safe(name: str) -> str:
+    """A tensor's name as a Python identifier."""
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+class Emitter:
+    """Writes one kernel. Holds what is open while it walks down the nests."""
+
+    def __init__(self, program: Program, nodes: Sequence[Node], storage: Storage, outputs: Sequence[str], parallel: bool):
+        self.program, self.nodes, self.storage, self.parallel = program, nodes, storage, parallel
+        self.declared = declarations(nodes, program)
+        self.ragged = {i: e for i, e in program.extents.items() if isinstance(e, Indexed)}
+        self.outputs = [self.packed(self.declared[name]) for name in outputs]
+        self.states = [self.packed(s) for s in program.states]
+        self.print = ExpressionPrinter(self).doprint
+        self.lines: list[str] = []
+        self.depth = 1
+        self.chunked: set[Symbol] = set()
+        self.registers: dict[Access, str] = {}
+
+    # -- shapes ---------------------------------------------------------------------------------------------------
+
+    def size(self, index: Symbol) -> str:
+        extent = self.program.extents[index]
+        return f"{index.name}_max" if index in self.ragged else str(extent)
+
+    def packed(self, access: Access) -> Array:
+        """The shape of a whole tensor: a ragged index and its owner are one flat axis."""
+        subs = subscript(access)
+        shape: list[str | int] = []
+        for index in subs:
+            if index in self.ragged:
+                owners = self.ragged[index].free_symbols
+                if not shape or subs[subs.index(index) - 1] not in owners:
+                    raise ValueError(f"{access}: the ragged index {index} must follow the index of its lengths")
+                shape[-1] = f"{index.name}_total"
+            else:
+                shape.append(str(self.program.extents[index]))
+        return Array(safe(name_of(access)), tuple(shape))
+
+    def slot_array(self, slot: Slot) -> Array:
+        if slot.private or slot.name.endswith("_local"):
+            shape: tuple[str | int, ...] = tuple(self.size(index) for index in slot.dims)
+            return Array(slot.name, (CHUNKS, *shape) if slot.private and self.parallel else shape)
+        return Array(slot.name, self.packed(IndexedBase(slot.name)[slot.dims]).shape)
+
+    # -- accesses -------------------------------------------------------------------------------------------------
+
+    def access(self, access: Access) -> str:
+        if access in self.registers:
+            return self.registers[access]
+        name = name_of(access)
+        place = self.storage.places.get(name)
+        subs = subscript(access)
+        if place is None or place.slot is None:
+            return safe(name)
+        whole = len(place.kept) == len(subs)
+        kept = [subs[k] for k in place.kept]
+        declared = subscript(self.declared[name])
+        parts: list[str] = []
+        for k, sub in zip(place.kept, kept, strict=True):
+            index = declared[k]
+            if whole and index in self.ragged and parts:
+                parts[-1] = f"{index.name}_start[{parts[-1]}] + {self.print(sub)}"
+            else:
+                parts.append(self.print(sub))
+        return f"{safe(place.slot)}[{', '.join(parts)}]"
+
+    # -- text -----------------------------------------------------------------------------------------------------
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.depth + text)
+
+    def emit(self, nodes: Sequence[Node]) -> None:
+        for node in nodes:
+            {Loop: self.loop, Chunked: self.chunk, Statement: self.statement, Product: self.product}[type(node)](node)
+
+    def statement(self, s: Statement) -> None:
+        target = self.access(s.target)
+        value = f"{float(s.expr)}" if s.expr.is_Integer else self.print(s.expr)
+        if s.op == "max=":
+            self.line(f"candidate = {value}")
+            self.line(f"{target} = candidate if candidate > {target} else {target}")
+        else:
+            self.line(f"{target} {s.op} {value}")
+
+    def loop(self, loop: Loop) -> None:
+        held = self.accumulators(loop)
+        for access, register in held.items():
+            self.line(f"{register} = {self.access(access)}")
+        self.registers |= held
+        index = loop.index.name
+        if loop.index in self.chunked:
+            bounds = f"{index}_lo, {index}_hi"
+        elif loop.index in self.ragged:
+            bounds = self.access(self.ragged[loop.index])
+        else:
+            bounds = self.size(loop.index)
+        self.line(f"for {index} in range({bounds}):")
+        self.depth += 1
+        self.emit(loop.body)
+        self.depth -= 1
+        for access, register in held.items():
+            del self.registers[access]
+            self.line(f"{self.access(access)} = {register}")
+
+    def accumulators(self, loop: Loop) -> dict[Access, str]:
+        """Accumulations whose target stays put in this loop: summed in a register (a store per step is 8 times slower)."""
+        steps = [step for _, _, step in walk([loop])]
+        inner = {x.index for _, loops, _ in walk([loop]) for x in loops}
+        found: dict[Access, str] = {}
+        for s in steps:
+            if s.op == "=" or s.target in self.registers or s.target.free_symbols & inner:
+                continue
+            place = self.storage.places.get(s.writes)
+            touching = [a for t in steps for a in (t.target, *t.read_accesses) if name_of(a) == s.writes]
+            alone = all(a == s.target for a in touching) and all(t.op == s.op for t in steps if t.writes == s.writes)
+            reads = any(s.writes in {name_of(a) for a in t.read_accesses if a != t.target} for t in steps)
+            if place is not None and place.slot is not None and alone and not reads:
+                found[s.target] = f"{s.writes}_acc"
+        return found
+
+    def chunk(self, node: Chunked) -> None:
+        if not self.parallel:
+            self.emit(node.body)
+            return
+        index, extent = node.index.name, self.size(node.index)
+        self.line(f"for chunk in prange({CHUNKS}):")
+        self.depth += 1
+        self.line(f"{index}_lo, {index}_hi = chunk * {extent} // {CHUNKS}, (chunk + 1) * {extent} // {CHUNKS}")
+        used = {self.storage.places[name_of(a)].slot for _, _, s in walk(node.body) for a in (s.target, *s.read_accesses)
+                if name_of(a) in self.storage.places}
+        for slot in self.storage.slots:
+            if slot.private and slot.name in used:
+                self.line(f"{slot.name} = {slot.name}s[chunk]")
+        self.chunked.add(node.index)
+        self.emit(node.body)
+        self.chunked.discard(node.index)
+        self.depth -= 1
+
+    def array(self, access: Access) -> str:
+        """A whole array as an operand."""
+        place = self.storage.places[name_of(access)]
+        return safe(place.slot or name_of(access))
+
+    def product(self, p: Product) -> None:
+        target, left, right = (self.array(a) for a in (p.target, p.left, p.right))
+        t, x, y = (subscript(a) for a in (p.target, p.left, p.right))
+        if p.kind == "dense":
+            if len(x) == 2 and x[0] != t[0]:
+                left += ".T"
+            if len(y) == 2 and y[1] != t[-1]:
+                right += ".T"
+            self.line(f"np.dot({left}, {right}, {target})")
+            return
+        pattern = p.target if p.kind == "gather-dot" else p.left
+        gathered = (p.target if p.kind == "scatter" else p.right)
+        start = f"{subscript(pattern)[1].name}_start"
+        table = self.array(subscript(gathered)[0])
+        function = p.kind.replace("-", "_") + "_product"
+        scratch = ["panels", "tiles"] + (["partials"] if p.kind == "gather-dot" else [])
+        self.line(f"{function}({', '.join((start, table, left, right, target, *scratch))})")
+
+    def scratch(self) -> list[Array]:
+        """What the products with a sparse matrix need beside their operands."""
+        products = [step for _, _, step in walk(self.nodes) if isinstance(step, Product) and step.kind != "dense"]
+        if not products:
+            return []
+        gathered = {self.packed(self.declared[name_of(p.target if p.kind == "scatter" else p.right)]) for p in products}
+        patterns = {self.packed(self.declared[name_of(p.target)]) for p in products if p.kind == "gather-dot"}
+        rows = sorted({str(a.shape[0]) for a in gathered})
+        entries = sorted({str(a.shape[0]) for a in patterns})
+        if len(rows) > 1 or len(entries) > 1:
+            raise ValueError(f"{self.program.name}: products with sparse matrices of different shapes")
+        tiles = Array("tiles", (PANELS, TILE))
+        return [Array("panels", (PANELS, rows[0], TILE)), tiles, *(Array("partials", (PANELS, n)) for n in entries)]
+
+    def source(self) -> Source:
+        program = self.program
+        used = {name for _, _, step in walk(self.nodes) for name in step.reads} | {
+            name_of(extent) for extent in self.ragged.values()
+        }
+        data = [self.packed(a) for a in program.data if name_of(a) in used]
+        integers = frozenset(safe(name_of(a)) for a in program.data if a.is_integer)
+        ragged = {index.name: name_of(extent) for index, extent in self.ragged.items()}
+        parameters = tuple(safe(p.name) for p in program.parameters if p.name in used)
+        workspace = [*(self.slot_array(s) for s in self.storage.slots), *self.scratch()]
+        sizes = [s.name for s in extent_symbols(program)]
+        for index in self.ragged:
+            sizes += [f"{index.name}_total", f"{index.name}_max"]
+
+        types = ["f8[::1]", "f8[::1]", "f8[::1]"]
+        types += [("i8[" if a.name in integers else "f8[") + ",".join([":"] * (len(a.shape) - 1) + ["::1"]) + "]" for a in data]
+        types += ["i8[::1]"] * len(ragged) + ["f8"] * len(parameters) + ["i8"] * len(sizes)
+        names = ["y", "out", "ws", *(a.name for a in data), *(f"{r}_start" for r in ragged), *parameters, *sizes]
+
+        self.unpack("y", self.states)
+        self.unpack("out", self.outputs)
+        private = {s.name for s in self.storage.slots if s.private and self.parallel}
+        self.unpack("ws", [Array(a.name + "s" if a.name in private else a.name, a.shape) for a in workspace])
+        self.emit(self.nodes)
+        for k, a in enumerate(self.outputs):
+            if not a.shape:
+                start = " + ".join(length(b.shape) for b in self.outputs[:k]) or "0"
+                self.line(f"out[{start}] = {a.name}")
+        body = "\n".join(self.lines)
+        text = (
+            f'"""{program.title}.\n\nGenerated from the program {program.name!r}; do not edit."""\n\n'
+            "import math\n\nimport numpy as np\nfrom numba import njit, prange\n\n"
+            "from dynamics.lowering.runtime import exp, gather_dot_product, gather_product, scatter_product\n\n\n"
+            f'@njit("void({", ".join(types)})", cache=True, parallel={self.parallel}, error_model="numpy",\n'
+            f"      fastmath={FASTMATH})\n"
+            f"def kernel({', '.join(names)}):\n{body}\n"
+        )
+        return Source(
+            text, tuple(self.states), tuple(self.outputs), tuple(workspace), tuple(data), integers, ragged,
+            parameters, tuple(sizes),
+        )
+
+    def unpack(self, vector: str, arrays: Sequence[Array]) -> None:
+        """Views of the tensors that are packed in a flat vector."""
+        before: list[str] = []
+        for a in arrays:
+            start = " + ".join(before) or "0"
+            before.append(length(a.shape))
+            if a.shape:
+                shape = ", ".join(str(n) for n in a.shape)
+                shared = [name for name in self.storage.occupants(a.name) if name != a.name]
+                note = f"  # holds {', '.join(shared)}" if shared else ""
+                self.line(f"{a.name} = {vector}[{start} : {' + '.join(before)}].reshape(({shape}{"," if len(a.shape) == 1 else ""})){note}")
+            elif vector == "y":
+                self.line(f"{a.name} = y[{start}]")
+
+
+def length(shape: Sequence[str | int]) -> str:
+    """The number of entries of a shape, as source."""
+    return " * ".join(str(n) for n in shape) or "1"

@@ -1,0 +1,182 @@
+"""A lowered program: printable source, and arrays bound to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from derivations.program import Program
+from dynamics.errors import InputError
+from dynamics.lowering.contractions import contract
+from dynamics.lowering.emit import Array, Emitter, Source
+from dynamics.lowering.loops import schedule
+from dynamics.lowering.statements import statements_of
+from dynamics.lowering.storage import allocate
+
+Vector = NDArray[np.float64]
+
+
+@cache
+def source_of(program: Program, outputs: tuple[str, ...], parallel: bool) -> Source:
+    """Lower a program: definitions -> statements -> products and loop nests -> storage -> source."""
+    nodes = schedule(contract(statements_of(program, outputs), program), program)
+    storage = allocate(nodes, program, outputs)
+    return Emitter(program, nodes, storage, outputs, parallel).source()
+
+
+def lower(program: Program, outputs: Sequence[str] | None = None, parallel: bool = False) -> Kernel:
+    """The kernel that computes some tensors of a program from its states.
+
+    Parameters
+    ----------
+    program : Program
+    outputs : sequence of str, optional
+        Names of the tensors to compute; the flow of all states if not given.
+    parallel : bool
+        Loops over independent chunks run on all threads. The results do not depend on it.
+
+    Examples
+    --------
+    >>> from derivations.closures import both_stages
+    >>> print("\\n".join(lower(both_stages()).source.splitlines()[-4:]))
+        np.dot(Rtilde, Zbar, Wbar_)
+        for i in range(V):
+            for v in range(K):
+                Wdot[i, v] = -eta_W*Wbar_[i, v]
+    """
+    names = tuple(outputs) if outputs is not None else tuple(program.flow[s] for s in program.state_names)
+    return Kernel(program, names, parallel, source_of(program, names, parallel))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Generated code for some outputs of a program; :meth:`bind` gives it data."""
+
+    program: Program
+    outputs: tuple[str, ...]
+    parallel: bool
+    code: Source
+
+    @property
+    def source(self) -> str:
+        return self.code.text
+
+    def bind(self, data: Mapping[str, ArrayLike], parameters: Mapping[str, float] | None = None) -> Bound:
+        """The kernel on data: all shapes checked, arrays contiguous, workspace allocated.
+
+        Raises
+        ------
+        InputError
+            A tensor or parameter is missing, or two shapes do not agree.
+        """
+        parameters = parameters or {}
+        sizes: dict[str, int] = {}
+        arrays: dict[str, np.ndarray] = {}
+        code = self.code
+        for array in code.data:
+            if array.name not in data:
+                raise InputError(f"{self.program.name}: the data lacks {array.name}; give it as an array")
+            kind = np.int64 if array.name in code.integers else np.float64
+            value = np.require(data[array.name], kind, ["C", "A", "W", "O"])
+            arrays[array.name] = value
+            if value.ndim != len(array.shape):
+                raise InputError(f"{array.name} has {value.ndim} dimensions, {len(array.shape)} expected")
+            for name, n in zip(array.shape, value.shape, strict=True):
+                if isinstance(name, str) and sizes.setdefault(name, n) != n:
+                    raise InputError(f"{array.name} has {n} entries where {name} = {sizes[name]} are expected")
+        starts = []
+        for index, lengths in code.ragged.items():
+            start = np.concatenate([[0], np.cumsum(arrays[lengths])]).astype(np.int64)
+            starts.append(start)
+            if sizes.setdefault(f"{index}_total", int(start[-1])) != start[-1]:
+                raise InputError(f"{lengths} adds up to {start[-1]}, but there are {sizes[f'{index}_total']} entries")
+            sizes[f"{index}_max"] = int(arrays[lengths].max(initial=0))
+        missing = [p for p in code.parameters if p not in parameters]
+        missing += [s for s in code.sizes if s not in sizes and s not in parameters]
+        if missing:
+            raise InputError(f"{self.program.name}: no value for {', '.join(missing)}")
+        sizes |= {s: int(parameters[s]) for s in code.sizes if s not in sizes}
+        workspace = np.empty(sum(count(a.shape, sizes) for a in code.workspace))
+        arguments = (
+            workspace,
+            *arrays.values(),
+            *starts,
+            *(float(parameters[p]) for p in code.parameters),
+            *(sizes[s] for s in code.sizes),
+        )
+        return Bound(self, arguments, sizes)
+
+
+def count(shape: Sequence[str | int], sizes: Mapping[str, int]) -> int:
+    """The number of entries of a shape."""
+    return int(np.prod([n if isinstance(n, int) else sizes[n] for n in shape], dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A kernel with its data: ``bound(y, out)`` fills the packed outputs from the packed states, and allocates nothing."""
+
+    kernel: Kernel
+    arguments: tuple
+    sizes: Mapping[str, int]
+
+    @cached_property
+    def function(self):  # type: ignore[no-untyped-def]
+        from dynamics.lowering.compile import compiled
+
+        return compiled(self.kernel.source)
+
+    def __call__(self, y: Vector, out: Vector) -> None:
+        self.function(y, out, *self.arguments)
+
+    def with_parameters(self, **changes: float) -> Bound:
+        """The same kernel on the same arrays with other parameters; the workspace is shared."""
+        before = len(self.arguments) - len(self.kernel.code.parameters) - len(self.kernel.code.sizes)
+        arguments = list(self.arguments)
+        for name, value in changes.items():
+            if name in self.kernel.code.parameters:
+                arguments[before + self.kernel.code.parameters.index(name)] = float(value)
+        return replace(self, arguments=tuple(arguments))
+
+    @property
+    def workspace(self) -> Vector:
+        return self.arguments[0]
+
+    def shape(self, array: Array) -> tuple[int, ...]:
+        return tuple(n if isinstance(n, int) else self.sizes[n] for n in array.shape)
+
+    def length(self, arrays: Sequence[Array]) -> int:
+        return sum(count(a.shape, self.sizes) for a in arrays)
+
+    @property
+    def state_size(self) -> int:
+        return self.length(self.kernel.code.states)
+
+    @property
+    def output_size(self) -> int:
+        return self.length(self.kernel.code.outputs)
+
+    def unpack(self, vector: Vector, arrays: Sequence[Array]) -> dict[str, np.ndarray]:
+        """Named views of a packed vector."""
+        views, at = {}, 0
+        for array in arrays:
+            n = count(array.shape, self.sizes)
+            views[array.name] = vector[at : at + n].reshape(self.shape(array))
+            at += n
+        return views
+
+    def states(self, y: Vector) -> dict[str, np.ndarray]:
+        return self.unpack(y, self.kernel.code.states)
+
+    def results(self, out: Vector) -> dict[str, np.ndarray]:
+        return self.unpack(out, self.kernel.code.outputs)
+
+    def evaluate(self, y: Vector) -> dict[str, np.ndarray]:
+        """The outputs by name, in fresh arrays."""
+        out = np.empty(self.output_size)
+        self(y, out)
+        return self.results(out)

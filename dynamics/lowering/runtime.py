@@ -1,0 +1,210 @@
+"""What generated code calls: a vectorisable exponential and products with a sparse matrix.
+
+The sparse matrix is given by compressed rows: row o holds entries ``start[o] ... start[o+1] - 1``, entry e has weight[e] and
+stands for row ``word[e]`` of the dense operand. All three products work on panels of TILE columns: a panel of the
+dense operand is packed so that it stays in the second-level cache, and panels are independent, so that they run in
+parallel without conflicts. The order of additions does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+TILE = 16
+"""Columns of a panel: 6,000 rows of 16 numbers are 768 kB."""
+PANELS = 8
+"""Panels that may be at work at one time; more threads than this do not help."""
+
+FAST = {"reassoc", "contract", "nsz", "arcp"}
+
+
+@intrinsic
+def bits_to_float(typingctx, bits):  # type: ignore[no-untyped-def]
+    """The float64 with the given 64 bits."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), codegen
+
+
+@intrinsic
+def float_to_bits(typingctx, value):  # type: ignore[no-untyped-def]
+    """The 64 bits of a float64."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(types.float64), codegen
+
+
+LOG2E = 1.4426950408889634
+LN2_HIGH = 6.93147180369123816490e-01
+LN2_LOW = 1.90821492927058770002e-10
+ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, which then stands in the lowest bits
+TINY, HUGE = -708.39, 709.78
+
+
+# Re-association would undo the rounding trick, hence contract only, whatever the caller allows.
+@njit(fastmath={"contract"}, inline="never", error_model="numpy")
+def exp(x):  # type: ignore[no-untyped-def]
+    """exp without branches, so that loops over it vectorise; at most 2 units in the last place off, 0 below e^-708."""
+    inside = min(max(x, TINY), HUGE)
+    shifted = inside * LOG2E + ROUND
+    n = shifted - ROUND
+    r = (inside - n * LN2_HIGH) - n * LN2_LOW
+    r2 = r * r
+    r4 = r2 * r2
+    p01 = 1.0 + r
+    p23 = 0.5 + r * 1.6666666666666666e-01
+    p45 = 4.1666666666666664e-02 + r * 8.3333333333333332e-03
+    p67 = 1.3888888888888889e-03 + r * 1.9841269841269841e-04
+    p89 = 2.4801587301587302e-05 + r * 2.7557319223985893e-06
+    pab = 2.7557319223985888e-07 + r * 2.5052108385441720e-08
+    pcd = 2.0876756987868100e-09 + r * 1.6059043836821613e-10
+    low = (p01 + r2 * p23) + r4 * (p45 + r2 * p67)
+    high = (p89 + r2 * pab) + r4 * pcd
+    value = low + (r4 * r4) * high
+    # Adding n to the exponent's bits multiplies by 2^n without forming 2^1024, which does not exist.
+    k = float_to_bits(shifted) << 52
+    scaled = bits_to_float(float_to_bits(value) + k)
+    scaled = 0.0 if x < TINY else scaled
+    scaled = np.inf if x > HUGE else scaled
+    return scaled if x == x else x
+
+
+VECTOR = ir.VectorType(ir.DoubleType(), TILE)
+FLAGS = ("reassoc", "contract", "nsz")
+
+
+def over_entries(visit):  # type: ignore[no-untyped-def]
+    """An intrinsic that walks entries lo ... hi of a row with one tile held in a vector register.
+
+    Plain loops over a tile go through memory at every entry, because the compiler cannot know that the tile and the panel
+    do not overlap; that costs a factor of four. ``visit(builder, weight pointer of the entry, panel row, tile pointer)`` is
+    the body; the tile is read from and written back to an array of TILE numbers.
+    """
+
+    @intrinsic
+    def walk(typingctx, lo, hi, word, weight, panel, tile):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            def data(k):  # type: ignore[no-untyped-def]
+                return context.make_array(signature.args[k])(context, builder, args[k]).data
+
+            words, weights, rows, outside = (data(k) for k in (2, 3, 4, 5))
+            vector = VECTOR.as_pointer()
+            outside = builder.bitcast(outside, vector)
+            held = cgutils.alloca_once(builder, VECTOR)
+            builder.store(builder.load(outside, align=8), held)
+            with cgutils.for_range_slice(builder, args[0], args[1], ir.Constant(ir.IntType(64), 1), ir.IntType(64)) as (e, _):
+                index = builder.load(builder.gep(words, [e]))
+                row = builder.gep(rows, [builder.mul(index, ir.Constant(index.type, TILE))])
+                visit(builder, builder.gep(weights, [e]), builder.bitcast(row, vector), held)
+            builder.store(builder.load(held), outside, align=8)
+            return context.get_dummy_value()
+
+        return types.void(lo, hi, word, weight, panel, tile), codegen
+
+    return walk
+
+
+def splat(builder, scalar):  # type: ignore[no-untyped-def]
+    """A vector of one scalar."""
+    first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), scalar, ir.IntType(32)(0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), TILE), [0] * TILE)
+    return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), mask)
+
+
+def multiply_add(builder, weight, vector, total):  # type: ignore[no-untyped-def]
+    product = builder.fmul(splat(builder, builder.load(weight)), vector, flags=FLAGS)
+    return builder.fadd(total, product, flags=FLAGS)
+
+
+def visit_gather(builder, weight, row, tile):  # type: ignore[no-untyped-def]
+    builder.store(multiply_add(builder, weight, builder.load(row, align=8), builder.load(tile)), tile)
+
+
+def visit_scatter(builder, weight, row, tile):  # type: ignore[no-untyped-def]
+    builder.store(multiply_add(builder, weight, builder.load(tile), builder.load(row, align=8)), row, align=8)
+
+
+def visit_dot(builder, weight, row, tile):  # type: ignore[no-untyped-def]
+    product = builder.fmul(builder.load(tile), builder.load(row, align=8), flags=FLAGS)
+    reduce = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.DoubleType(), [ir.DoubleType(), VECTOR]), f"llvm.vector.reduce.fadd.v{TILE}f64"
+    )
+    total = builder.call(reduce, [ir.Constant(ir.DoubleType(), -0.0), product], fastmath=FLAGS)
+    builder.store(builder.fadd(builder.load(weight), total, flags=FLAGS), weight)
+
+
+gather_entries = over_entries(visit_gather)
+scatter_entries = over_entries(visit_scatter)
+dot_entries = over_entries(visit_dot)
+
+
+@njit(error_model="numpy", fastmath=FAST)
+def pack(dense, lo, panel):  # type: ignore[no-untyped-def]
+    """Copy columns lo ... lo + TILE of a matrix into a panel; columns beyond its end are 0."""
+    width = min(TILE, dense.shape[1] - lo)
+    for row in range(dense.shape[0]):
+        for t in range(width):
+            panel[row, t] = dense[row, lo + t]
+        for t in range(width, TILE):
+            panel[row, t] = 0.0
+
+
+@njit(parallel=True, error_model="numpy", fastmath=FAST)
+def gather_product(start, word, weight, dense, result, panels, tiles):  # type: ignore[no-untyped-def]
+    """result[o, v] = sum over entries e of row o of weight[e] dense[word[e], v]."""
+    for chunk in prange(PANELS):
+        panel, tile = panels[chunk], tiles[chunk]
+        for lo in range(chunk * TILE, dense.shape[1], PANELS * TILE):
+            pack(dense, lo, panel)
+            width = min(TILE, dense.shape[1] - lo)
+            for o in range(result.shape[0]):
+                tile[:] = 0.0
+                gather_entries(start[o], start[o + 1], word, weight, panel, tile)
+                for t in range(width):
+                    result[o, lo + t] = tile[t]
+
+
+@njit(parallel=True, error_model="numpy", fastmath=FAST)
+def scatter_product(start, word, weight, dense, result, panels, tiles):  # type: ignore[no-untyped-def]
+    """result[word[e], v] = sum over entries e, each in row o(e), of weight[e] dense[o(e), v]."""
+    for chunk in prange(PANELS):
+        panel, tile = panels[chunk], tiles[chunk]
+        for lo in range(chunk * TILE, dense.shape[1], PANELS * TILE):
+            width = min(TILE, dense.shape[1] - lo)
+            panel[:, :] = 0.0
+            for o in range(dense.shape[0]):
+                for t in range(width):
+                    tile[t] = dense[o, lo + t]
+                scatter_entries(start[o], start[o + 1], word, weight, panel, tile)
+            for row in range(result.shape[0]):
+                for t in range(width):
+                    result[row, lo + t] = panel[row, t]
+
+
+@njit(parallel=True, error_model="numpy", fastmath=FAST)
+def gather_dot_product(start, word, left, dense, result, panels, tiles, partials):  # type: ignore[no-untyped-def]
+    """result[e] = sum over v of left[o(e), v] dense[word[e], v]."""
+    for chunk in prange(PANELS):
+        panel, tile, partial = panels[chunk], tiles[chunk], partials[chunk]
+        partial[:] = 0.0
+        for lo in range(chunk * TILE, dense.shape[1], PANELS * TILE):
+            pack(dense, lo, panel)
+            width = min(TILE, dense.shape[1] - lo)
+            for o in range(left.shape[0]):
+                for t in range(width):
+                    tile[t] = left[o, lo + t]
+                dot_entries(start[o], start[o + 1], word, partial, panel, tile)
+    for chunk in prange(PANELS):
+        for e in range(chunk * result.size // PANELS, (chunk + 1) * result.size // PANELS):
+            total = 0.0
+            for k in range(PANELS):
+                total += partials[k, e]
+            result[e] = total
