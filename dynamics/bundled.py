@@ -4,7 +4,6 @@ from importlib import resources
 from pathlib import Path
 
 from dynamics.errors import InputError
-from dynamics.files import did_you_mean
 
 _LANGUAGES = {"english-french": ("english", "french"), "english-german": ("english", "german")}
 
@@ -42,10 +41,7 @@ def bundled(language_pair: str = "english-french") -> tuple[Path, Path]:
     'Déclaration universelle des droits de l’homme'
     """
     if language_pair not in _LANGUAGES:
-        raise InputError(
-            f"there is no bundled text {language_pair!r}: choose {' or '.join(map(repr, _LANGUAGES))}"
-            f"{did_you_mean(str(language_pair), _LANGUAGES)}"
-        )
+        raise InputError(f"there is no bundled text {language_pair!r}: choose {' or '.join(map(repr, _LANGUAGES))}")
     folder = Path(str(resources.files("dynamics"))) / "data" / "udhr"
     source, target = _LANGUAGES[language_pair]
     return folder / f"{source}.txt", folder / f"{target}.txt"

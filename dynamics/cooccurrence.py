@@ -557,11 +557,12 @@ def _accumulate(blocks: Iterable[EncodedPairs], shape: tuple[int, int], gram: bo
             (np.repeat(1 / block.x_lengths, block.x_lengths), block.x, block.x_starts), shape=(len(block), shape[0])
         )
         targets = scipy.sparse.csr_array((np.ones(len(block.y)), block.y, block.y_starts), shape=(len(block), shape[1]))
-        transposed = bags.T.tocsr()
-        sums.counts = sums.counts + transposed @ targets
+        sums.counts = sums.counts + bags.T @ targets
         if sums.gram is not None:
-            weighted = scipy.sparse.diags_array(block.y_lengths.astype(np.float64)) @ bags
-            sums.gram = sums.gram + transposed @ weighted
+            # The square root on either side makes the sum symmetric to the last bit.
+            weighted = scipy.sparse.diags_array(np.sqrt(block.y_lengths)) @ bags
+            weighted.sum_duplicates()
+            sums.gram = sums.gram + weighted.T @ weighted
         sums.pairs += len(block)
         sums.words += len(block.x)
         sums.targets += len(block.y)

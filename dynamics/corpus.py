@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamics.errors import DataWarning, InputError
-from dynamics.files import did_you_mean, existing
+from dynamics.files import existing
 
 Text = str | os.PathLike[str] | Iterable[str]
 """A path to a text file, or its lines."""
@@ -626,10 +626,7 @@ def _as_text(labels: str | os.PathLike[str] | Iterable[str | int]) -> Text:
 
 def _check_options(tokenizer: str, max_pairs: int | None) -> None:
     if tokenizer not in TOKENIZERS:
-        raise InputError(
-            f"there is no tokenizer {tokenizer!r}: choose {' or '.join(map(repr, TOKENIZERS))}"
-            f"{did_you_mean(str(tokenizer), TOKENIZERS)}"
-        )
+        raise InputError(f"there is no tokenizer {tokenizer!r}: choose {' or '.join(map(repr, TOKENIZERS))}")
     if max_pairs is not None:
         _check_positive("max_pairs", max_pairs)
 

@@ -212,7 +212,7 @@ def test_missing_and_unusable_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((["a"], ["b"], "word"), "there is no tokenizer 'word': choose 'words' or 'whitespace'; did you mean 'words'?"),
+        ((["a"], ["b"], "word"), "there is no tokenizer 'word': choose 'words' or 'whitespace'"),
         ((["a"], ["b"], "words", True, 0), "max_pairs is 0: give a whole number from 1"),
         ((["a"], ["b"], "words", True, 2.5), "max_pairs is 2.5: give a whole number from 1"),
         (([], ["b"]), "source is empty: give at least one line"),
