@@ -320,10 +320,10 @@ class Emitter:
             start = " + ".join(before) or "0"
             before.append(length(a.shape))
             if a.shape:
-                shape = ", ".join(str(n) for n in a.shape)
+                shape = ", ".join(str(n) for n in a.shape) + ("," if len(a.shape) == 1 else "")
                 shared = [name for name in self.storage.occupants(a.name) if name != a.name]
                 note = f"  # holds {', '.join(shared)}" if shared else ""
-                self.line(f"{a.name} = {vector}[{start} : {' + '.join(before)}].reshape(({shape}{"," if len(a.shape) == 1 else ""})){note}")
+                self.line(f"{a.name} = {vector}[{start} : {' + '.join(before)}].reshape(({shape})){note}")
             elif vector == "y":
                 self.line(f"{a.name} = y[{start}]")
 

@@ -65,8 +65,13 @@ class Kernel:
     def source(self) -> str:
         return self.code.text
 
-    def bind(self, data: Mapping[str, ArrayLike], parameters: Mapping[str, float] | None = None) -> Bound:
-        """The kernel on data: all shapes checked, arrays contiguous, workspace allocated.
+    def bind(
+        self,
+        data: Mapping[str, ArrayLike],
+        parameters: Mapping[str, float] | None = None,
+        workspace: Vector | None = None,
+    ) -> Bound:
+        """The kernel on data: all shapes checked, arrays contiguous, workspace allocated (or shared, if large enough).
 
         Raises
         ------
@@ -100,7 +105,9 @@ class Kernel:
         if missing:
             raise InputError(f"{self.program.name}: no value for {', '.join(missing)}")
         sizes |= {s: int(parameters[s]) for s in code.sizes if s not in sizes}
-        workspace = np.empty(sum(count(a.shape, sizes) for a in code.workspace))
+        scratch = sum(count(a.shape, sizes) for a in code.workspace)
+        if workspace is None or workspace.size < scratch:
+            workspace = np.empty(scratch)
         arguments = (
             workspace,
             *arrays.values(),
@@ -108,7 +115,7 @@ class Kernel:
             *(float(parameters[p]) for p in code.parameters),
             *(sizes[s] for s in code.sizes),
         )
-        return Bound(self, arguments, sizes)
+        return Bound(self, arguments, sizes, arrays)
 
 
 def count(shape: Sequence[str | int], sizes: Mapping[str, int]) -> int:
@@ -123,6 +130,7 @@ class Bound:
     kernel: Kernel
     arguments: tuple
     sizes: Mapping[str, int]
+    arrays: Mapping[str, np.ndarray]
 
     @cached_property
     def function(self):  # type: ignore[no-untyped-def]

@@ -1,0 +1,34 @@
+"""How many threads compiled loops and BLAS may use.
+
+On a busy machine, more BLAS threads than cores that are free can be ten times slower than one; small systems gain nothing
+from a second one. Results do not depend on the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dynamics.errors import InputError
+
+WORTH_SHARING = 100_000
+"""States with fewer numbers than this run on one thread unless told otherwise."""
+
+
+@contextmanager
+def limited(threads: int | None, size: int) -> Iterator[int]:
+    """Within the context, loops and BLAS use this many threads; None: one for small states, all for large ones."""
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    available = numba.config.NUMBA_NUM_THREADS
+    if threads is not None and not 1 <= threads <= available:
+        raise InputError(f"threads = {threads} is not between 1 and the {available} that this machine has")
+    wanted = threads or (available if size >= WORTH_SHARING else 1)
+    before = numba.get_num_threads()
+    numba.set_num_threads(wanted)
+    try:
+        with threadpool_limits(wanted, user_api="blas"):
+            yield wanted
+    finally:
+        numba.set_num_threads(before)
