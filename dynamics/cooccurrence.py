@@ -722,7 +722,9 @@ def _check_gram(gram: NDArray[np.float64], c: NDArray[np.float64]) -> None:
     _check_gram_shape(gram, len(c))
     if not np.isfinite(gram).all() or (gram < 0).any():
         raise InputError("gram has cells that are negative, NaN or infinite")
-    if np.abs(gram - gram.T).max() > 1e-6 * gram.max():
+    # A random vector tells a matrix from its transpose, without a second matrix of this size.
+    probe = np.random.default_rng(0).random(len(c))
+    if not np.allclose(gram @ probe, probe @ gram, rtol=1e-6, atol=1e-9):
         raise InputError("gram is not symmetric: E[B B^T] is")
     if not np.allclose(gram.sum(axis=1), c, rtol=1e-6, atol=1e-9):
         worst = int(np.argmax(np.abs(gram.sum(axis=1) - c)))
