@@ -1,0 +1,58 @@
+"""Every program of the theory by name: the one registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from derivations import closures
+from derivations.program import Program, ProgramError
+
+__all__ = ["PROGRAMS", "names", "program"]
+
+PROGRAMS: Mapping[str, Callable[[], Program]] = MappingProxyType(
+    {
+        "joint": closures.both_stages,
+        "joint-sparse": closures.both_stages_sparse,
+        "linear": closures.linear,
+        "linear-bias": closures.linear_bias,
+        "marginal": closures.marginal,
+        "gram": closures.gram,
+    }
+)
+"""Name -> the function that derives the program. Nothing is derived before it is asked for."""
+
+
+def names() -> tuple[str, ...]:
+    """The names of all programs.
+
+    Examples
+    --------
+    >>> names()[:2]
+    ('joint', 'joint-sparse')
+    """
+    return tuple(PROGRAMS)
+
+
+def program(name: str) -> Program:
+    """The program of a name, derived on first use.
+
+    Raises
+    ------
+    ProgramError
+        Nothing has this name; the message gives near matches and all names.
+
+    Examples
+    --------
+    >>> program("joint").title
+    'Both stages from the co-occurrence matrix'
+    >>> program("gramm")
+    Traceback (most recent call last):
+    derivations.program.ProgramError: nothing is called 'gramm'; did you mean gram? Names: joint, ..., gram
+    """
+    if name not in PROGRAMS:
+        near = get_close_matches(str(name).lower(), PROGRAMS)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ProgramError(f"nothing is called {name!r}; {hint}Names: {', '.join(PROGRAMS)}")
+    return PROGRAMS[name]()
