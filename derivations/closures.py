@@ -37,8 +37,8 @@ def ktiw(index: Symbol, output: Symbol) -> tuple[Definition, Definition]:
 def conditional(at: tuple[Symbol, Symbol], member: Symbol, input_word: Expr, **layout: object) -> Program:
     """The loss of section 'both stages' once, for either storage of R and A.
 
-    ``at`` are the subscripts of R and A, ``member`` the one that runs over the words given the target, ``input_word`` the
-    word that it stands for.
+    ``at`` are the subscripts of R and A, ``member`` the one that runs over the words given the target,
+    ``input_word`` the word that it stands for.
     """
     definitions = (
         Definition(M[o], LogSumExp(A[at], member, weight=R[at]), "normalisation of attention given target o"),
@@ -56,7 +56,7 @@ def conditional(at: tuple[Symbol, Symbol], member: Symbol, input_word: Expr, **l
         definitions=definitions,
         loss=loss,
         assumptions=(
-            "the words of a sentence are replaced by their conditional distribution R[i,o] = C[i,o]/q[o] given the target o",
+            "the words of a sentence are replaced by their distribution R[i,o] = C[i,o]/q[o] given the target o",
             "attention to a word depends on the word and on the target (lexical attention)",
         ),
         **layout,  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def both_stages() -> Program:
 
 @cache
 def both_stages_sparse() -> Program:
-    """The same flow with R and A on the non-zero counts only: entry e of column o stands for input word ``word[o, e]``."""
+    """The same flow with R and A on the non-zero counts only: entry e of column o is input word ``word[o, e]``."""
     return gradient_flow(
         conditional(
             (o, e),
@@ -139,7 +139,7 @@ def marginal() -> Program:
 
 @cache
 def gram() -> Program:
-    """Stage one when the other words of a sentence are replaced by their mean given word i; G = E[B B^T], B bags of words."""
+    """Stage one when the other words of a sentence are their mean given word i; G = E[B B^T], B bags of words."""
     return closed(
         "gram",
         "Stage one, Gram closure: the other words of a sentence are those that usually accompany word i",
@@ -160,7 +160,7 @@ def closed(
     extents: Mapping[Symbol, Expr] | None = None,
     parameters: tuple[Symbol, ...] = (),
 ) -> Program:
-    """A stage-one closure: dW = eta_W (C - c p), with p[i, o] the softmax of the logits X[i, o] that the context defines."""
+    """A stage-one closure: dW = eta_W (C - c p), p[i, o] the softmax of the logits X[i, o] that the context defines."""
     return Program(
         name=name,
         title=title,

@@ -1,9 +1,9 @@
 """From a loss to its gradient flow: a reverse sweep over a program's definitions, all derivatives by sympy.
 
 Each access in a right-hand side is replaced by a Dummy, differentiated, put back, and accumulated:
-``bar(access) += bar(lhs) * d rhs / d access``. What is reduced over, gathered or broadcast in the definition decides only
-where the contribution lands: summed over indices that the access does not have, renamed to the tensor's own indices, or
-scattered through a table.
+``bar(access) += bar(lhs) * d rhs / d access``. What is reduced over, gathered or broadcast in the definition decides
+only where the contribution lands: summed over indices that the access does not have, renamed to the tensor's own
+indices, or scattered through a table.
 """
 
 from __future__ import annotations
@@ -56,9 +56,11 @@ def depends_on_state(program: Program) -> set[str]:
 
 
 def local_derivatives(d: Definition, active: set[str]) -> list[tuple[Access, Expr]]:
-    """(access, d lhs / d access) for each access of the right-hand side that moves, per point of the iteration space."""
+    """(access, d lhs / d access) for each access on the right that moves, at each point of the iteration space."""
     if isinstance(d.rhs, MaxOver) and any(name_of(a) in active for a in accesses(d.rhs)):
-        raise ProgramError(f"definition of {d.lhs}: a maximum is not differentiable; use a LogSumExp, or keep it out of the loss")
+        raise ProgramError(
+            f"definition of {d.lhs}: a maximum is not differentiable; use a LogSumExp, or keep it out of the loss"
+        )
     dummies = {a: Dummy(name_of(a), real=True) for a in accesses(d.rhs)}
     back = {dummy: a for a, dummy in dummies.items()}
     body = d.body.xreplace(dummies)
@@ -115,7 +117,9 @@ def fresh(index: Symbol, table: dict[Symbol, Expr]) -> Symbol:
     return new
 
 
-def summed(terms: list[Contribution], target: Access, table: dict[Symbol, Expr]) -> list[tuple[Expr, tuple[Symbol, ...]]]:
+def summed(
+    terms: list[Contribution], target: Access, table: dict[Symbol, Expr]
+) -> list[tuple[Expr, tuple[Symbol, ...]]]:
     """Terms grouped by what they are summed over: (expression, reduction indices)."""
     order = list(table)
     groups: dict[tuple[Symbol, ...], Expr] = {}
@@ -214,8 +218,8 @@ def trivial(expr: Expr, bar: Access, table: dict[Symbol, Expr]) -> bool:
 def gradient_flow(program: Program) -> Program:
     """The gradient flow d state/d tau = -eta_state * d loss/d state of a program, as a program.
 
-    Every state has a rate parameter ``eta_<state>`` of its own (1 is plain gradient flow; k steps of gradient descent at
-    learning rate lr are tau = k lr).
+    Every state has a rate parameter ``eta_<state>`` of its own (1 is plain gradient flow; k steps of gradient descent
+    at learning rate lr are tau = k lr).
 
     Raises
     ------

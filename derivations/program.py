@@ -1,11 +1,11 @@
 """The language of the theory: short lists of tensor definitions in sympy.
 
 A model is an ordered list of definitions ``lhs = rhs``. Each right-hand side is elementwise in the indices of its
-left-hand side, or exactly one reduction (:class:`SumOver`, :class:`MaxOver`, :class:`LogSumExp`) of an elementwise body.
-Subscripts are plain integer symbols with a table of extents, or gathers such as ``W[x[n, l], k]``.
+left-hand side, or exactly one reduction (:class:`SumOver`, :class:`MaxOver`, :class:`LogSumExp`) of an elementwise
+body. Subscripts are plain integer symbols with a table of extents, or gathers such as ``W[x[n, l], k]``.
 
-Reductions are our own sympy nodes and stand only at the top of a right-hand side: sympy's ``Sum`` captures bound indices
-on substitution, and differentiates by an ``Indexed`` to a silent zero.
+Reductions are our own sympy nodes and stand only at the top of a right-hand side: sympy's ``Sum`` captures bound
+indices on substitution, and differentiates by an ``Indexed`` to a silent zero.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
     "tensors",
 ]
 
-Access = Expr  # an Indexed, or a Symbol for a tensor without indices
+Access = Any  # an Indexed, or a Symbol for a tensor without indices (sympy has no type stubs)
 
 
 class ProgramError(ValueError):
@@ -321,7 +321,9 @@ def check(program: Program) -> None:
             if name not in shapes:
                 raise ProgramError(f"{where}: {name} is read before it is declared or defined")
             if len(subscript(access)) != len(shapes[name]):
-                raise ProgramError(f"{where}: {access} has {len(subscript(access))} subscripts, not {len(shapes[name])}")
+                raise ProgramError(
+                    f"{where}: {access} has {len(subscript(access))} subscripts, not {len(shapes[name])}"
+                )
             for sub, extent in zip(subscript(access), shapes[name], strict=True):
                 if isinstance(sub, Symbol) and sub not in table:
                     raise ProgramError(f"{where}: index {sub} of {access} has no extent; add it to the extents")

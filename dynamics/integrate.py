@@ -1,8 +1,8 @@
 """Initial-value problems over compiled right-hand sides, solved by SciPy.
 
-``solve_ivp`` does the work. What is added: the state is looked at only at chosen times, while the integration runs (memory
-does not grow with time); every failure is an error that says how far it came and what to try; and large states take the
-compiled steps of :mod:`dynamics.runge_kutta`.
+``solve_ivp`` does the work. What is added: the state is looked at only at chosen times, while the integration runs
+(memory does not grow with time); every failure is an error that says how far it came and what to try; and large
+states take the compiled steps of :mod:`dynamics.runge_kutta`.
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ class Statistics:
     seconds: float = 0.0
 
     def __add__(self, other: Statistics) -> Statistics:
-        return Statistics(
-            self.evaluations + other.evaluations, self.steps + other.steps, self.seconds + other.seconds
-        )
+        return Statistics(self.evaluations + other.evaluations, self.steps + other.steps, self.seconds + other.seconds)
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,9 @@ def times(t: ArrayLike) -> Vector:
     bad = np.flatnonzero(np.diff(found) <= 0)
     if bad.size:
         k = bad[0]
-        raise InputError(f"t is not increasing: t[{k}] = {found[k]:g}, t[{k + 1}] = {found[k + 1]:g}; sort it, each once")
+        raise InputError(
+            f"t is not increasing: t[{k}] = {found[k]:g}, t[{k + 1}] = {found[k + 1]:g}; sort it, each once"
+        )
     return found
 
 
@@ -162,7 +162,7 @@ def integrate(
     if end == start:
         for t in wanted:
             show(t, y0)
-        return Integration(end, y0)
+        return Integration(end, y0, Statistics())
 
     solver_class, extra = choose(method, into, y0.size)
     state: dict[str, Any] = {"solver": None, "slope": None}
@@ -213,8 +213,17 @@ def integrate(
 
     try:
         result = solve_ivp(
-            fun, (start, end), y0, method=Watched, t_eval=[], events=events, dense_output=dense_output,
-            rtol=rtol, atol=atol, **extra, **options,
+            fun,
+            (start, end),
+            y0,
+            method=Watched,
+            t_eval=[],
+            events=events,
+            dense_output=dense_output,
+            rtol=rtol,
+            atol=atol,
+            **extra,
+            **options,
         )
     except ValueError as error:
         # Implicit methods hand a slope that is not finite to LAPACK, which refuses it.
@@ -235,8 +244,12 @@ def choose(method: str | type[OdeSolver], into: Into, size: int) -> tuple[type[O
     """The solver class, with the options that a compiled one takes."""
     if not isinstance(method, str):
         return method, {}
+    if method == "RKC":
+        from dynamics.chebyshev import RKC
+
+        return RKC, {"into": into}
     if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
+        raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}, RKC")
     if size > LARGE and method in ("RK45", "RK23"):
         from dynamics.runge_kutta import COMPILED
 

@@ -24,5 +24,5 @@ def require(needed: float, what: str, advice: Callable[[float], str]) -> None:
     budget = SHARE * physical_memory()
     if needed > budget:
         raise InputError(
-            f"{what} needs about {needed / 1e9:.1f} GB, this machine has {budget / SHARE / 1e9:.1f} GB; {advice(budget)}"
+            f"{what} needs about {needed / 1e9:.1f} GB of this machine's {budget / SHARE / 1e9:.1f}; {advice(budget)}"
         )

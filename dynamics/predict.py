@@ -14,6 +14,7 @@ from derivations import closures
 from derivations.program import Program
 from dynamics.cooccurrence import CoOccurrence
 from dynamics.errors import InputError
+from dynamics.files import did_you_mean
 from dynamics.integrate import Statistics, integrate, times
 from dynamics.lowering import Bound, lower
 from dynamics.memory import require
@@ -61,6 +62,25 @@ class Problem:
     def has_attention(self) -> bool:
         return "A" in self.program.state_names
 
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each output's entries begin, for sparse attention."""
+        return np.concatenate([[0], np.cumsum(self.flow.arrays["count"])[:-1]])
+
+    def per_output(self, ufunc: np.ufunc, values: NDArray) -> Vector:
+        """A reduction over the input words of each output, of a tensor stored like A."""
+        return ufunc.reduce(values, axis=0) if values.ndim == 2 else ufunc.reduceat(values, self.starts)
+
+    def best(self, share: NDArray) -> tuple[NDArray[np.int64], Vector]:
+        """The input word with the largest share of each chosen output's attention, and its share."""
+        columns = self.chosen[1]
+        if share.ndim == 2:
+            words = share.argmax(axis=0)[columns]
+            return words, share[words, columns]
+        counts, starts = self.flow.arrays["count"], self.starts
+        entries = np.array([starts[o] + share[starts[o] : starts[o] + counts[o]].argmax() for o in columns])
+        return self.flow.arrays["word"][entries], share[entries]
+
 
 def solve(
     system: CoOccurrence,
@@ -72,6 +92,7 @@ def solve(
     rates: Mapping[str, float] | None = None,
     initial: Mapping[str, ArrayLike] | None = None,
     top: int | None = None,
+    keep: Sequence[str] = (),
     rtol: float = 1e-6,
     atol: float = 1e-9,
     method: str = "RK45",
@@ -81,8 +102,8 @@ def solve(
 ) -> xr.Dataset:
     """Predicted trajectories for a co-occurrence matrix.
 
-    Both stages of learning from C alone: words of a sentence are replaced by their distribution R = C/q given the target,
-    and the values W and attention logits A flow down the loss
+    Both stages of learning from C alone: words of a sentence are replaced by their distribution R = C/q given the
+    target, and the values W and attention logits A flow down the loss
 
         loss = -sum_o q[o] log softmax_v(sum_i Rt[i,o] W[i,v])[o],   Rt[i,o] = R[i,o] e^A[i,o] / sum_k R[k,o] e^A[k,o].
 
@@ -99,14 +120,15 @@ def solve(
         ``conditional`` (default, both stages), or a closure of stage one, in which attention stays uniform: ``linear``,
         ``linear-bias``, ``marginal`` (needs the mean length) or ``gram`` (needs the Gram matrix).
     switch : float, optional
-        The time at which stage one ends, for ``two-stage`` and ``frozen``. Default: when the loss at uniform attention has
-        fallen by half of what it falls until ``t[-1]``.
+        The time at which stage one ends, for ``two-stage`` and ``frozen``. Default: see :func:`end_of_stage_one`.
     rates : mapping, optional
         Learning rates of ``W`` and ``A`` relative to tau; 1 if not given.
     initial : mapping, optional
         ``W`` of shape (V, K) and ``A`` of shape (V, K) at time 0; zero if not given.
     top : int, optional
         Keep only the most frequent inputs and outputs, this many of each, in the result. All take part in the flow.
+    keep : sequence of str
+        Inputs and outputs to keep beside those of ``top``.
     rtol, atol, method, **options
         As for :func:`dynamics.integrate.integrate`.
     threads : int, optional
@@ -117,9 +139,10 @@ def solve(
     Returns
     -------
     xarray.Dataset
-        ``W``, ``A`` and ``beta`` (KTIW, softmax_o W) over (time, input, output); ``loss`` over (time); ``attention``, the
-        share of the best input word of each output, and ``attended``, that word, over (time, output). Stage-one closures
-        have no A, attention and attended. ``attrs`` hold every parameter and what the integration took.
+        ``W``, ``A`` and ``beta`` (KTIW, softmax_o W) over (time, input, output); ``loss`` over (time); ``translation``,
+        the output with the largest KTIW, over (time, input); ``attention``, the share of the best input word of each
+        output, and ``attended``, that word, over (time, output). Stage-one closures have no A, attention and attended.
+        ``attrs`` hold every parameter and what the integration took.
 
     Raises
     ------
@@ -143,11 +166,11 @@ def solve(
     wanted = times(t)
     names = _stages(stages, closure)
     rates = _rates(rates, closure)
-    problem = _problem(system, closure, initial, top, len(wanted), rates)
+    problem = _problem(system, closure, initial, _chosen(system, top, keep), len(wanted), rates)
     results = []
     with limited(threads, problem.y0.size) as used:
         if switch is None and wanted[-1] > 0 and set(names) & {"two-stage", "frozen"}:
-            switch = half_fall(problem, float(wanted[-1]), rates, rtol, atol, method, options)
+            switch = end_of_stage_one(problem, float(wanted[-1]), rates, rtol=rtol, atol=atol, method=method, **options)
         for k, name in enumerate(names):
             share = None if progress is None else (lambda x, k=k: progress((k + x) / len(names)))
             phases = _phases(name, float(wanted[-1]), switch, rates)
@@ -212,17 +235,17 @@ def _problem(
     system: CoOccurrence,
     closure: str,
     initial: Mapping[str, ArrayLike] | None,
-    top: int | None,
+    chosen: tuple[NDArray[np.int64], NDArray[np.int64]],
     n_times: int,
     rates: Mapping[str, float],
 ) -> Problem:
     """The closure's kernels bound to the statistics that they need."""
     inputs, outputs = system.shape
-    rows, columns = _most_frequent(system.c, top), _most_frequent(system.q, top)
+    rows, columns = chosen
     sparse = closure == "conditional" and system.is_sparse
     size = inputs * outputs + ((system.nnz if sparse else inputs * outputs) if closure == "conditional" else 0)
     kept = n_times * rows.size * columns.size * (3 if closure == "conditional" else 2)
-    _fits(system, size, kept, n_times, top)
+    _fits(system, size, kept, n_times)
 
     parameters = {f"eta_{state}": rate for state, rate in rates.items()}
     data: dict[str, Any]
@@ -288,16 +311,26 @@ def _start(problem: Problem, system: CoOccurrence, initial: Mapping[str, ArrayLi
         views[name][...] = array[pattern.indices, problem.columns] if views[name].ndim == 1 else array
 
 
-def _most_frequent(weights: Vector, top: int | None) -> NDArray[np.int64]:
-    """All positions, or those of the largest weights, most frequent first."""
-    if top is None:
-        return np.arange(weights.size)
-    if top < 1:
+def _chosen(system: CoOccurrence, top: int | None, keep: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of the inputs and outputs that the result keeps: all, or the most frequent and those asked for."""
+    if top is not None and top < 1:
         raise InputError(f"top = {top} must be 1 or more")
-    return np.argsort(-weights, kind="stable")[:top]
+    missing = [word for word in keep if word not in system.inputs and word not in system.outputs]
+    if missing:
+        hint = did_you_mean(missing[0], (*system.inputs, *system.outputs))
+        raise InputError(f"keep: {missing[0]!r} is neither an input nor an output{hint}")
+
+    def positions(weights: Vector, labels: Sequence[str]) -> NDArray[np.int64]:
+        if top is None:
+            return np.arange(weights.size)
+        first = np.argsort(-weights, kind="stable")[:top]
+        asked = np.array([k for k, label in enumerate(labels) if label in set(keep)], dtype=np.int64)
+        return np.concatenate([first, asked[~np.isin(asked, first)]])
+
+    return positions(system.c, system.inputs), positions(system.q, system.outputs)
 
 
-def _fits(system: CoOccurrence, size: int, kept: int, n_times: int, top: int | None) -> None:
+def _fits(system: CoOccurrence, size: int, kept: int, n_times: int) -> None:
     """Refuse what memory cannot hold, before anything is allocated."""
     inputs, outputs = system.shape
     work = 8 * (STATES_AT_WORK * size + outputs * outputs)
@@ -311,27 +344,43 @@ def _fits(system: CoOccurrence, size: int, kept: int, n_times: int, top: int | N
     require(
         work + 8 * kept,
         f"the result at {n_times} times",
-        lambda budget: f"top={max(1, int(((budget - work) / (24 * n_times)) ** 0.5))} keeps the most frequent words only",
+        lambda budget: (
+            f"top={max(1, int(((budget - work) / (24 * n_times)) ** 0.5))} keeps the most frequent words only"
+        ),
     )
 
 
-def half_fall(
-    problem: Problem, end: float, rates: Mapping[str, float], rtol: float, atol: float, method: str, options: Mapping
-) -> float:
-    """The time at which the loss at uniform attention has fallen by half of what it falls until the end."""
-    grid = np.concatenate([[0.0], end * np.geomspace(1e-4, 1, 200)])
-    loss = np.empty(grid.size)
-    out = np.empty(problem.observe.output_size)
+class _Reached(Exception):
+    """Ends an integration whose answer is known."""
+
+
+def end_of_stage_one(problem: Problem, end: float, rates: Mapping[str, float], **options: Any) -> float:
+    """When uniform attention stops being a good description: a time from the flow itself, without the second stage.
+
+    Attention is given a rate so small that it stays uniform; divided by that rate, its logits are what the drive on
+    attention has added up to. Stage one ends when they would have favoured the best word of an average target by 1 (a
+    factor e of attention), or at the end if they never do.
+    """
+    slow = 1e-6
+    grid = end * np.concatenate([[0.0], np.geomspace(1e-4, 1, 190)])
+    q = problem.flow.arrays["q"]
+    logits = np.zeros(grid.size)
+    start = problem.flow.states(problem.y0)["A"]
 
     def save(t: float, y: Vector) -> None:
-        problem.observe(y, out)
-        loss[np.searchsorted(grid, t)] = problem.observe.results(out)["loss"]
+        k = int(np.searchsorted(grid, t))
+        logits[k] = q @ problem.per_output(np.maximum, problem.flow.states(y)["A"] - start) / slow
+        if logits[k] >= 1:
+            raise _Reached
 
-    held = {f"eta_{state}": (rate if state == "W" else 0.0) for state, rate in rates.items()}
-    flow = problem.flow.with_parameters(**held)
-    integrate(flow, problem.y0, (0.0, end), save=save, at=grid, rtol=rtol, atol=atol, method=method, **options)
-    fallen = np.maximum.accumulate(loss[0] - loss)
-    return float(np.interp(0.5 * fallen[-1], fallen, grid))
+    flow = problem.flow.with_parameters(eta_W=rates["W"], eta_A=slow * rates["A"])
+    options["atol"] = slow * options["atol"]
+    try:
+        integrate(flow, problem.y0, (0.0, end), save=save, at=grid, **options)
+    except _Reached:
+        k = int(np.argmax(logits >= 1))
+        return float(np.interp(1.0, logits[k - 1 : k + 1], grid[k - 1 : k + 1]))
+    return end
 
 
 @dataclass
@@ -341,8 +390,9 @@ class Record:
     states: dict[str, NDArray]
     loss: Vector
     beta: NDArray
-    attention: NDArray | None
-    attended: NDArray | None
+    translation: NDArray
+    attention: NDArray
+    attended: NDArray
     statistics: Statistics = field(default_factory=Statistics)
 
 
@@ -357,11 +407,12 @@ def _run(
     rows, columns = problem.chosen
     shape = (wanted.size, rows.size, columns.size)
     record = Record(
-        {name: np.zeros(shape) for name in problem.program.state_names},
-        np.empty(wanted.size),
-        np.empty(shape),
-        np.empty((wanted.size, columns.size)) if problem.has_attention else None,
-        np.empty((wanted.size, columns.size), dtype=np.int64) if problem.has_attention else None,
+        states={name: np.zeros(shape) for name in problem.program.state_names},
+        loss=np.empty(wanted.size),
+        beta=np.empty(shape),
+        translation=np.empty(shape[:2], dtype=np.int64),
+        attention=np.empty((wanted.size, columns.size)),
+        attended=np.empty((wanted.size, columns.size), dtype=np.int64),
     )
     out = np.empty(problem.observe.output_size)
     cells = np.ix_(rows, columns)
@@ -374,15 +425,13 @@ def _run(
         record.loss[k] = seen["loss"]
         record.beta[k] = seen["beta"] if whole else seen["beta"][cells]
         record.states["W"][k] = states["W"] if whole else states["W"][cells]
+        record.translation[k] = seen["beta"].argmax(axis=1)[rows]
         if problem.has_attention:
-            share = seen["Rtilde"]
             if problem.entries is None:
                 record.states["A"][k] = states["A"] if whole else states["A"][cells]
-                best = share.argmax(axis=0)[columns]
-                record.attended[k], record.attention[k] = best, share[best, columns]  # type: ignore[index]
             else:
                 record.states["A"][k] = np.where(problem.entries >= 0, states["A"][problem.entries], 0.0)
-                record.attended[k], record.attention[k] = _best(problem, share, columns)  # type: ignore[index]
+            record.attended[k], record.attention[k] = problem.best(seen["Rtilde"])
         if progress is not None and wanted[-1] > 0:
             progress(t / wanted[-1])
 
@@ -395,14 +444,6 @@ def _run(
         start, y = end.t, end.y
         record.statistics += end.statistics
     return record
-
-
-def _best(problem: Problem, share: Vector, columns: NDArray) -> tuple[NDArray, NDArray]:
-    """The input word with the largest share in each chosen column, and its share, on a sparse pattern."""
-    counts, words = problem.flow.arrays["count"], problem.flow.arrays["word"]
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    best = np.array([starts[o] + share[starts[o] : starts[o + 1]].argmax() for o in columns])
-    return words[best], share[best]
 
 
 def _locator(flow: Bound) -> Callable[[Vector], str]:
@@ -432,13 +473,15 @@ def _dataset(
         "A": (cells, "attention logit of an input word while the target is the output", "logits"),
         "beta": (cells, "KTIW: probability of the output given the input word alone", "1"),
         "loss": (("time",), "mean cross-entropy", "nats"),
+        "translation": (("time", "input"), "output with the largest KTIW, among all outputs", ""),
         "attention": (per_output, "share of attention on the best input word, given the output", "1"),
         "attended": (per_output, "input word with the largest share of attention, given the output", ""),
     }
 
     def variables(record: Record) -> dict[str, tuple]:
         values = {**record.states, "beta": record.beta, "loss": record.loss}
-        if record.attention is not None and record.attended is not None:
+        values["translation"] = outputs[record.translation]
+        if problem.has_attention:
             values |= {"attention": record.attention, "attended": inputs[record.attended]}
         return {
             name: (described[name][0], value, {"long_name": described[name][1], "units": described[name][2]})

@@ -1,9 +1,9 @@
 """Embedded Runge-Kutta steps over large states in one compiled pass per stage.
 
-SciPy's explicit solvers go over the state several times per stage, in temporaries. For large states these classes take the
-tableau and the controller of SciPy's class and do each stage, the error norm and the interpolant in one pass. They are
-:class:`scipy.integrate.OdeSolver` subclasses: ``solve_ivp(method=...)`` takes them, and events and dense output work as
-with SciPy's own.
+SciPy's explicit solvers go over the state several times per stage, in temporaries. For large states these classes take
+the tableau and the controller of SciPy's class and do each stage, the error norm and the interpolant in one pass. They
+are :class:`scipy.integrate.OdeSolver` subclasses: ``solve_ivp(method=...)`` takes them, and events and dense output
+work as with SciPy's own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SAFETY, MIN_FACTOR, MAX_FACTOR = 0.9, 0.2, 10.0  # SciPy's controller
 
 
 @njit(cache=True, parallel=True, error_model="numpy", fastmath=FAST)
-def combine(y, slopes, weights, used, out):  # type: ignore[no-untyped-def]
+def combine(y, slopes, weights, used, out):
     """out = y + sum of weights[s] slopes[s] over the first ``used`` slopes."""
     n = y.size
     for chunk in prange(CHUNKS):
@@ -41,7 +41,7 @@ def combine(y, slopes, weights, used, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True, error_model="numpy", fastmath=FAST)
-def error_norm(y, new, slopes, weights, rtol, atol):  # type: ignore[no-untyped-def]
+def error_norm(y, new, slopes, weights, rtol, atol):
     """Root mean square of the estimated error over atol + rtol max(|y|, |new|)."""
     n = y.size
     parts = np.zeros(CHUNKS)
@@ -58,7 +58,9 @@ def error_norm(y, new, slopes, weights, rtol, atol):  # type: ignore[no-untyped-
     return np.sqrt(parts.sum() / n)
 
 
-def interpolate(t: float, t_old: float, t_new: float, new: Vector, slopes: NDArray[np.float64], P: Vector, out: Vector) -> None:
+def interpolate(
+    t: float, t_old: float, t_new: float, new: Vector, slopes: NDArray[np.float64], P: Vector, out: Vector
+) -> None:
     """The method's interpolant within a step, from the step's end: new + h sum_s (b_s(x) - b_s(1)) slope_s."""
     h = t_new - t_old
     powers = ((t - t_old) / h) ** np.arange(1, P.shape[1] + 1)
@@ -83,12 +85,20 @@ class Interpolant(DenseOutput):
 class Compiled:
     """What replaces the step of a SciPy Runge-Kutta class; mixed into each of them below."""
 
-    def __init__(self, fun: Callable, t0: float, y0: Vector, t_bound: float, into: Callable[[Vector, Vector], None], **options: Any):
+    def __init__(
+        self,
+        fun: Callable,
+        t0: float,
+        y0: Vector,
+        t_bound: float,
+        into: Callable[[Vector, Vector], None],
+        **options: Any,
+    ):
         """``into(y, out)`` is the right-hand side without allocations; the rest is as in the SciPy class."""
         self.into = into
         super().__init__(fun, t0, y0, t_bound, **options)  # type: ignore[call-arg]
 
-    def _step_impl(self) -> tuple[bool, str | None]:
+    def _step_impl(self: Any) -> tuple[bool, str | None]:
         slopes, t, y = self.K, self.t, self.y
         slopes[0] = self.f
         min_step = 10 * abs(np.nextafter(t, self.direction * np.inf) - t)
@@ -112,7 +122,7 @@ class Compiled:
             norm = error_norm(y, new, slopes, h * self.E, self.rtol, self.atol)
             if norm < 1:
                 break
-            # Not a number compares false: the step shrinks until it is too small, and the integration ends with a message.
+            # Not a number compares false: the step shrinks until it is too small, which ends with a message.
             h_abs *= max(MIN_FACTOR, SAFETY * norm**self.error_exponent) if np.isfinite(norm) else MIN_FACTOR
             rejected = True
         factor = MAX_FACTOR if norm == 0 else min(MAX_FACTOR, SAFETY * norm**self.error_exponent)
@@ -120,10 +130,10 @@ class Compiled:
         self.t, self.y, self.f = t_new, new, slopes[-1]
         return True, None
 
-    def _dense_output_impl(self) -> Interpolant:
+    def _dense_output_impl(self: Any) -> Interpolant:
         return Interpolant(self.t_old, self.t, self.y, self.K.copy(), self.P)
 
-    def at(self, t: float, out: Vector) -> Vector:
+    def at(self: Any, t: float, out: Vector) -> Vector:
         """The state at a time within the last step, without a copy of its slopes."""
         interpolate(t, self.t_old, self.t, self.y, self.K, self.P, out)
         return out

@@ -1,7 +1,7 @@
 """How many threads compiled loops and BLAS may use.
 
-On a busy machine, more BLAS threads than cores that are free can be ten times slower than one; small systems gain nothing
-from a second one. Results do not depend on the number.
+On a busy machine, more BLAS threads than cores that are free can be ten times slower than one; small systems gain
+nothing from a second one. Results do not depend on the number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def limited(threads: int | None, size: int) -> Iterator[int]:
     import numba
     from threadpoolctl import threadpool_limits
 
-    available = numba.config.NUMBA_NUM_THREADS
+    available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if threads is not None and not 1 <= threads <= available:
         raise InputError(f"threads = {threads} is not between 1 and the {available} that this machine has")
     wanted = threads or (available if size >= WORTH_SHARING else 1)

@@ -1,8 +1,8 @@
 """Generated source to machine code, cached on disk.
 
-numba's cache needs a real file, and does not see edits to modules that the file calls. So the source is written under the
-user's cache directory, named by a hash of itself and of everything it calls, and moved into place in one step: processes
-that compile the same kernel at the same time cannot see half a file.
+numba's cache needs a real file, and does not see edits to modules that the file calls. So the source is written under
+the user's cache directory, named by a hash of itself and of everything it calls, and moved into place in one step:
+processes that compile the same kernel at the same time cannot see half a file.
 """
 
 from __future__ import annotations
@@ -61,5 +61,7 @@ def compiled(source: str) -> Callable[..., None]:
     if spec is None or spec.loader is None:
         raise ImportError(f"cannot load the generated module {path}")
     module = importlib.util.module_from_spec(spec)
+    # numba finds a function's module by its name, when it writes the cache and when it reads it.
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module.kernel

@@ -1,8 +1,8 @@
 """Second pass: matrix products over whole arrays go to BLAS, gathered ones to the sparse kernels.
 
-A sum of products of exactly two tensors over one index is a matrix product. With plain subscripts on both sides it is one
-call of ``np.dot``. With a gather ``W[word[o, e], v]`` it is a product with a sparse matrix in compressed columns, in one of
-three shapes: rows gathered and added up, rows scattered, or dot products on the pattern.
+A sum of products of exactly two tensors over one index is a matrix product. With plain subscripts on both sides it is
+one call of ``np.dot``. With a gather ``W[word[o, e], v]`` it is a product with a sparse matrix in compressed columns,
+in one of three shapes: rows gathered and added up, rows scattered, or dot products on the pattern.
 
 Examples are streamed one at a time, so products inside the loop over examples stay loops.
 """
@@ -63,7 +63,7 @@ def match(start: Statement, add: Statement, program: Program) -> Product | None:
         return None
     if program.examples is not None and program.examples in add.space:
         return None
-    factors = add.expr.args if isinstance(add.expr, Mul) else ()
+    factors: tuple = add.expr.args if isinstance(add.expr, Mul) else ()
     if len(factors) != 2 or not all(isinstance(f, Indexed) for f in factors):
         return None
     ragged = {index for index, extent in program.extents.items() if isinstance(extent, Indexed)}

@@ -1,8 +1,8 @@
 """Last pass: loop nests and storage to the source of one numba function.
 
-The signature of every kernel is ``kernel(y, out, ws, *data, *starts, *parameters, *sizes)``: the states packed in y, the
-results packed in out, a workspace, then what the program declares. Ragged tensors are flat; ``<index>_start`` holds where
-each of their rows begins.
+The signature of every kernel is ``kernel(y, out, ws, *data, *starts, *parameters, *sizes)``: the states packed in y,
+the results packed in out, a workspace, then what the program declares. Ragged tensors are flat; ``<index>_start``
+holds where each of their rows begins.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def safe(name: str) -> str:
 class Emitter:
     """Writes one kernel. Holds what is open while it walks down the nests."""
 
-    def __init__(self, program: Program, nodes: Sequence[Node], storage: Storage, outputs: Sequence[str], parallel: bool):
+    def __init__(
+        self, program: Program, nodes: Sequence[Node], storage: Storage, outputs: Sequence[str], parallel: bool
+    ):
         self.program, self.nodes, self.storage, self.parallel = program, nodes, storage, parallel
         self.declared = declarations(nodes, program)
         self.ragged = {i: e for i, e in program.extents.items() if isinstance(e, Indexed)}
@@ -169,7 +171,14 @@ class Emitter:
 
     def emit(self, nodes: Sequence[Node]) -> None:
         for node in nodes:
-            {Loop: self.loop, Chunked: self.chunk, Statement: self.statement, Product: self.product}[type(node)](node)
+            if isinstance(node, Loop):
+                self.loop(node)
+            elif isinstance(node, Chunked):
+                self.chunk(node)
+            elif isinstance(node, Statement):
+                self.statement(node)
+            else:
+                self.product(node)
 
     def statement(self, s: Statement) -> None:
         target = self.access(s.target)
@@ -201,7 +210,7 @@ class Emitter:
             self.line(f"{self.access(access)} = {register}")
 
     def accumulators(self, loop: Loop) -> dict[Access, str]:
-        """Accumulations whose target stays put in this loop: summed in a register (a store per step is 8 times slower)."""
+        """Accumulations whose target stays put in this loop: summed in a register, 8 times faster than a store each."""
         steps = [step for _, _, step in walk([loop])]
         inner = {x.index for _, loops, _ in walk([loop]) for x in loops}
         found: dict[Access, str] = {}
@@ -224,8 +233,12 @@ class Emitter:
         self.line(f"for chunk in prange({CHUNKS}):")
         self.depth += 1
         self.line(f"{index}_lo, {index}_hi = chunk * {extent} // {CHUNKS}, (chunk + 1) * {extent} // {CHUNKS}")
-        used = {self.storage.places[name_of(a)].slot for _, _, s in walk(node.body) for a in (s.target, *s.read_accesses)
-                if name_of(a) in self.storage.places}
+        used = {
+            self.storage.places[name_of(a)].slot
+            for _, _, s in walk(node.body)
+            for a in (s.target, *s.read_accesses)
+            if name_of(a) in self.storage.places
+        }
         for slot in self.storage.slots:
             if slot.private and slot.name in used:
                 self.line(f"{slot.name} = {slot.name}s[chunk]")
@@ -250,7 +263,7 @@ class Emitter:
             self.line(f"np.dot({left}, {right}, {target})")
             return
         pattern = p.target if p.kind == "gather-dot" else p.left
-        gathered = (p.target if p.kind == "scatter" else p.right)
+        gathered = p.target if p.kind == "scatter" else p.right
         start = f"{subscript(pattern)[1].name}_start"
         table = self.array(subscript(gathered)[0])
         function = p.kind.replace("-", "_") + "_product"
@@ -286,7 +299,10 @@ class Emitter:
             sizes += [f"{index.name}_total", f"{index.name}_max"]
 
         types = ["f8[::1]", "f8[::1]", "f8[::1]"]
-        types += [("i8[" if a.name in integers else "f8[") + ",".join([":"] * (len(a.shape) - 1) + ["::1"]) + "]" for a in data]
+        types += [
+            ("i8[" if a.name in integers else "f8[") + ",".join([":"] * (len(a.shape) - 1) + ["::1"]) + "]"
+            for a in data
+        ]
         types += ["i8[::1]"] * len(ragged) + ["f8"] * len(parameters) + ["i8"] * len(sizes)
         names = ["y", "out", "ws", *(a.name for a in data), *(f"{r}_start" for r in ragged), *parameters, *sizes]
 
@@ -309,8 +325,15 @@ class Emitter:
             f"def kernel({', '.join(names)}):\n{body}\n"
         )
         return Source(
-            text, tuple(self.states), tuple(self.outputs), tuple(workspace), tuple(data), integers, ragged,
-            parameters, tuple(sizes),
+            text,
+            tuple(self.states),
+            tuple(self.outputs),
+            tuple(workspace),
+            tuple(data),
+            integers,
+            ragged,
+            parameters,
+            tuple(sizes),
         )
 
     def unpack(self, vector: str, arrays: Sequence[Array]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -125,7 +125,7 @@ def count(shape: Sequence[str | int], sizes: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A kernel with its data: ``bound(y, out)`` fills the packed outputs from the packed states, and allocates nothing."""
+    """A kernel with its data: ``bound(y, out)`` fills the packed outputs from the packed states, allocation-free."""
 
     kernel: Kernel
     arguments: tuple
@@ -133,7 +133,7 @@ class Bound:
     arrays: Mapping[str, np.ndarray]
 
     @cached_property
-    def function(self):  # type: ignore[no-untyped-def]
+    def function(self) -> Callable[..., None]:
         from dynamics.lowering.compile import compiled
 
         return compiled(self.kernel.source)

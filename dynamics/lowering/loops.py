@@ -1,7 +1,8 @@
 """Third pass: loop nests.
 
-Consecutive statements share a loop where that is legal: for every tensor that one of them writes and another touches, each
-iteration must stay in its own slice. What a single nest computes and consumes then stays in cache, or in a register.
+Consecutive statements share a loop where that is legal: for every tensor that one of them writes and another touches,
+each iteration must stay in its own slice. What a single nest computes and consumes then stays in cache, or in a
+register.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def aligned(touching: Sequence[Access], index: Symbol) -> bool:
 
 
 def loop_order(s: Statement, program: Program) -> tuple[Symbol, ...]:
-    """The order of a statement's loops that walks memory best: last subscripts innermost, owners before ragged indices."""
+    """The order of a statement's loops that walks memory best: last subscripts innermost, owners before ragged ones."""
     rank = list(program.extents)
     touched = [subscript(a) for a in (s.target, *s.read_accesses)]
 
@@ -119,7 +120,8 @@ def schedule(steps: Sequence[Step], program: Program) -> tuple[Node, ...]:
     while left:
         step = left[0]
         if isinstance(step, Product):
-            nodes.append(left.pop(0))  # type: ignore[arg-type]
+            nodes.append(step)
+            left.pop(0)
             continue
         runs = [(index, chunkable(left, index)) for index in step.space if plain_extent(index, program)]
         index, run = max(runs, key=lambda found: len(found[1]), default=(None, []))

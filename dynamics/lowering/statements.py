@@ -1,7 +1,7 @@
 """First passes: from definitions to assignments over explicit iteration spaces.
 
-Dead definitions are dropped, log-sum-exps become maximum, exponentials, sum and logarithm (the exponentials are computed
-once and shared with the adjoint), and reductions become an initial value and an accumulation.
+Dead definitions are dropped, log-sum-exps become maximum, exponentials, sum and logarithm (the exponentials are
+computed once and shared with the adjoint), and reductions become an initial value and an accumulation.
 """
 
 from __future__ import annotations

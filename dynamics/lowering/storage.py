@@ -1,8 +1,9 @@
 """Fourth pass: where every tensor lives.
 
-States are slices of the flat vector y, outputs of the flat vector out, and temporaries of one workspace that is passed in:
-a compiled kernel allocates nothing. A temporary whose every use lies in one loop iteration loses that loop's dimension (and
-becomes a register when it has lost them all); others share slots of equal shape when their lifetimes do not meet.
+States are slices of the flat vector y, outputs of the flat vector out, and temporaries of one workspace that is passed
+in: a compiled kernel allocates nothing. A temporary whose every use lies in one loop iteration loses that loop's
+dimension (and becomes a register when it has lost them all); others share slots of equal shape when their lifetimes do
+not meet.
 """
 
 from __future__ import annotations
@@ -151,7 +152,11 @@ def allocate(nodes: Sequence[Node], program: Program, outputs: Sequence[str]) ->
             continue
         shape = shape_of(life.declared, program)
         free = next(
-            (s for s, names in occupants.items() if shapes[s] == shape and all(apart(lives, name, n, outputs) for n in names)),
+            (
+                s
+                for s, names in occupants.items()
+                if shapes[s] == shape and all(apart(lives, name, n, outputs) for n in names)
+            ),
             None,
         )
         if free is None:

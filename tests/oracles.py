@@ -1,0 +1,77 @@
+"""Slow, plain NumPy versions of what the package computes, written from the theory and independent of its code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+
+def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def conditional_flow(R: np.ndarray, q: np.ndarray, W: np.ndarray, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both stages from the co-occurrence matrix, by hand: dW = Rt D, dA = Rt (g - colsum(Rt g))."""
+    Rt = R * np.exp(A - A.max(axis=0))
+    Rt /= Rt.sum(axis=0)
+    P = softmax(Rt.T @ W)
+    D = q[:, None] * (np.eye(q.size) - P)
+    g = W @ D.T
+    return Rt @ D, Rt * (g - (Rt * g).sum(axis=0))
+
+
+class Sentences:
+    """Encoded sentence pairs: input words x[n], targets y[n]; every target counts the same."""
+
+    def __init__(self, x: Sequence[np.ndarray], y: Sequence[np.ndarray], inputs: int, outputs: int):
+        self.x, self.y, self.shape = x, y, (inputs, outputs)
+        self.total = sum(len(targets) for targets in y)
+        self.B = np.zeros((len(x), inputs))
+        for n, words in enumerate(x):
+            np.add.at(self.B[n], words, 1 / len(words))
+        self.Y = np.zeros((len(y), outputs))
+        for n, targets in enumerate(y):
+            np.add.at(self.Y[n], targets, 1 / self.total)
+
+    def cooccurrence(self) -> np.ndarray:
+        return self.B.T @ self.Y
+
+    def stage_one(self, W: np.ndarray) -> np.ndarray:
+        """dW of the exact model with uniform attention: C - E[B p]."""
+        return self.B.T @ (self.Y - self.Y.sum(axis=1, keepdims=True) * softmax(self.B @ W))
+
+    def lexical(self, W: np.ndarray, A: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Loss, dW and dA of the exact model with lexical attention, sentence by sentence, word by word."""
+        loss, dW, dA = 0.0, np.zeros_like(W), np.zeros_like(A)
+        for x, y in zip(self.x, self.y, strict=True):
+            alpha = softmax(A[np.ix_(x, y)], axis=0)  # positions x targets
+            p = softmax(alpha.T @ W[x])  # targets x outputs
+            loss -= np.log(p[np.arange(len(y)), y]).sum() / self.total
+            error = -p
+            error[np.arange(len(y)), y] += 1
+            error /= self.total
+            np.add.at(dW, x, alpha @ error)
+            g = W[x] @ error.T  # positions x targets
+            np.add.at(dA, np.ix_(x, y), alpha * (g - (alpha * g).sum(axis=0)))
+        return loss, dW, dA
+
+
+def flow(f: Callable, states: Sequence[np.ndarray], t: Sequence[float], rtol: float = 1e-6) -> list[list[np.ndarray]]:
+    """Integrate d states = f(*states) and return the states at the times."""
+    shapes = [s.shape for s in states]
+    cuts = np.cumsum([s.size for s in states])[:-1]
+
+    def unpack(y: np.ndarray) -> list[np.ndarray]:
+        return [part.reshape(shape) for part, shape in zip(np.split(y, cuts), shapes, strict=True)]
+
+    def right_hand_side(_: float, y: np.ndarray) -> np.ndarray:
+        found = f(*unpack(y))
+        return np.concatenate([np.ravel(d) for d in (found if isinstance(found, tuple) else (found,))])
+
+    y0 = np.concatenate([np.ravel(s) for s in states])
+    result = solve_ivp(right_hand_side, (0, t[-1]), y0, t_eval=t, rtol=rtol, atol=1e-9)
+    assert result.success
+    return [unpack(y) for y in result.y.T]
