@@ -79,6 +79,18 @@ def local_derivatives(d: Definition, active: set[str]) -> list[tuple[Access, Exp
     return [(a, value) for a, value in found if value != 0]
 
 
+def repeated(expr: Expr, access: Access, d: Definition, table: dict[Symbol, Expr]) -> Expr:
+    """A contribution times the extent of every index of its definition that neither it nor its target has.
+
+    It is added up that often: the sum over i and k of ``a[i] + b[k]`` has the derivative K by ``a[i]``.
+    """
+    space = index_symbols(d.lhs, table) | set(d.over)
+    for index in sorted(space, key=lambda index: not isinstance(table[index], Indexed)):  # a length may bring its owner
+        if index not in index_symbols(expr, table) | index_symbols(access, table):
+            expr = table[index] * expr
+    return expr
+
+
 def reuse(expr: Expr, held: dict[Expr, Access]) -> Expr:
     """The expression with products that some definition already holds replaced by that definition.
 
@@ -201,7 +213,8 @@ def adjoints(program: Program) -> tuple[tuple[Definition, ...], dict[Symbol, Exp
         if adjoint is None:
             continue
         for access, derivative in local_derivatives(d, active):
-            terms.setdefault(name_of(access), []).append(Contribution(access, adjoint * derivative))
+            expr = repeated(adjoint * derivative, access, d, table)
+            terms.setdefault(name_of(access), []).append(Contribution(access, expr))
     for state in program.state_names:
         adjoint = finish(state)
         value[state] = S.Zero if adjoint is None else adjoint
