@@ -169,7 +169,7 @@ def solve(
     problem = _problem(system, closure, initial, _chosen(system, top, keep), len(wanted), rates)
     results = []
     with limited(threads, problem.y0.size) as used:
-        if switch is None and wanted[-1] > 0 and set(names) & {"two-stage", "frozen"}:
+        if switch is None and set(names) & {"two-stage", "frozen"}:
             switch = end_of_stage_one(problem, float(wanted[-1]), rates, rtol=rtol, atol=atol, method=method, **options)
         for k, name in enumerate(names):
             share = None if progress is None else (lambda x, k=k: progress((k + x) / len(names)))
@@ -361,6 +361,8 @@ def end_of_stage_one(problem: Problem, end: float, rates: Mapping[str, float], *
     attention has added up to. Stage one ends when they would have favoured the best word of an average target by 1 (a
     factor e of attention), or at the end if they never do.
     """
+    if end == 0:
+        return 0.0
     slow = 1e-6
     grid = end * np.concatenate([[0.0], np.geomspace(1e-4, 1, 190)])
     q = problem.flow.arrays["q"]
@@ -416,7 +418,9 @@ def _run(
     )
     out = np.empty(problem.observe.output_size)
     cells = np.ix_(rows, columns)
-    whole = rows.size * columns.size == problem.flow.states(problem.y0)["W"].size and problem.entries is None
+    inputs, outputs = problem.flow.states(problem.y0)["W"].shape
+    in_order = np.array_equal(rows, np.arange(inputs)) and np.array_equal(columns, np.arange(outputs))
+    whole = in_order and problem.entries is None
 
     def save(t: float, y: Vector) -> None:
         k = int(np.searchsorted(wanted, t))
