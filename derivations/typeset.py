@@ -164,6 +164,11 @@ class Latex(Ordered, LatexPrinter):
     def _print_Indexed(self, expr: Indexed) -> str:
         return tex_name(name_of(expr), joined([self(sub) for sub in subscript(expr)]))
 
+    def _print_log(self, expr: Expr, exp: str | None = None) -> str:
+        (of,) = expr.args
+        power = "" if exp is None else f"^{{{exp}}}"
+        return rf"\log{power} " + (self(of) if isinstance(of, Indexed | Symbol) else self.bracket(self(of)))
+
     def bracket(self, text: str) -> str:
         return rf"\Bigl({text}\Bigr)" if r"\frac" in text else f"({text})"  # not \left: a line may break between them
 
@@ -198,7 +203,7 @@ def tex_name(name: str, subs: str = "") -> str:
     while accent := next((a for a in ACCENTS if name.endswith(a) and name != a), None):
         accents.append(accent)
         name = name.removesuffix(accent)
-    stem, _, label = name.strip("_").partition("_")
+    stem, _, label = re.sub(r"^([A-Za-z]+)(\d+)", r"\1_\2", name.strip("_")).partition("_")
     symbol = tex_word(stem)
     for accent in reversed(accents):
         symbol = rf"\{accent}{{{symbol}}}"
@@ -212,11 +217,9 @@ def joined(subs: Sequence[str]) -> str:
 
 
 def tex_word(word: str) -> str:
-    """A word of a name: a Greek letter, a letter with its number, or upright."""
+    """A word of a name: a letter, Greek, or upright."""
     letters = word.rstrip("'")
     primes = word[len(letters) :]
-    if numbered := re.fullmatch(r"([A-Za-z])(\d+)", letters):
-        return f"{numbered[1]}{primes}_{{{numbered[2]}}}"
     if len(letters) > 1 and not letters.isdigit():
         letters = GREEK.get(letters, rf"\mathrm{{{letters}}}")
     return letters + primes
