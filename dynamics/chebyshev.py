@@ -108,7 +108,8 @@ class RKC(OdeSolver):
     fun, t0, y0, t_bound, vectorized
         As for every :class:`scipy.integrate.OdeSolver`.
     into : callable, optional
-        ``into(y, out)``: the right-hand side without allocations; made from ``fun`` if not given.
+        ``into(y, out)``: the right-hand side without allocations, of a system that does not depend on time; ``fun`` is
+        called if it is not given.
     rtol, atol, max_step, first_step
         As for :class:`scipy.integrate.RK45`.
     """
@@ -129,24 +130,22 @@ class RKC(OdeSolver):
     ) -> None:
         super().__init__(fun, t0, y0, t_bound, vectorized)
         self.t: float
-        if into is None:
-
-            def into(y: Vector, out: Vector) -> None:
-                out[:] = fun(t0, y)
-
         self.into, self.rtol, self.atol, self.max_step = into, rtol, atol, max_step
         self.y: Vector = np.array(y0, dtype=np.float64)
         # The five vectors of the method: the last two stages, the slopes at both ends, and one at a stage.
         self.f, self.work, self.before, self.slope = (np.empty_like(self.y) for _ in range(4))
         self.first = np.empty_like(self.y)
-        self.evaluate(self.y, self.f)
+        self.evaluate(t0, self.y, self.f)
         self.direction_of_radius: Vector | None = None
         self.radius, self.age = 0.0, REFRESH
         self.previous, self.h_before = 0.0, 0.0
         self.h_abs = first_step or 0.0
 
-    def evaluate(self, y: Vector, out: Vector) -> None:
-        self.into(y, out)
+    def evaluate(self, t: float, y: Vector, out: Vector) -> None:
+        if self.into is not None:
+            self.into(y, out)
+        else:
+            out[:] = self.fun_single(t, y)
         self.nfev += 1
 
     def estimate_radius(self) -> None:
@@ -163,7 +162,7 @@ class RKC(OdeSolver):
                 norm = np.linalg.norm(direction)
             step = size * (length if length > 0 else 1.0)
             recurrence(z, 1.0, y, step / norm, direction, 0.0, y, 0.0, y, 0.0, y)
-            self.evaluate(z, direction)
+            self.evaluate(self.t, z, direction)
             recurrence(direction, 1.0, direction, -1.0, f, 0.0, f, 0.0, f, 0.0, f)
             before, radius = radius, np.linalg.norm(direction) / step
             if k >= 2 and abs(radius - before) <= 0.01 * radius:
@@ -184,6 +183,8 @@ class RKC(OdeSolver):
         while True:
             if not h_abs >= min_step:
                 return False, self.TOO_SMALL_STEP
+            if not np.isfinite(self.radius):
+                return False, "The slope at the beginning of the step, or near it, is not finite."
             h_abs = min(h_abs, abs(self.t_bound - t))
             stages = 1 + int(np.sqrt(1 + 1.54 * h_abs * self.radius))
             if stages > MAX_STAGES:
@@ -191,7 +192,7 @@ class RKC(OdeSolver):
                 h_abs = (stages**2 - 1) / (1.54 * self.radius)
             h = self.direction * h_abs
             self.stages(y, h, max(stages, 2), new)
-            self.evaluate(new, self.first)
+            self.evaluate(t + h, new, self.first)
             norm = error_norm(y, new, self.f, self.first, h, self.rtol, self.atol)
             if norm < 1:
                 break
@@ -216,12 +217,14 @@ class RKC(OdeSolver):
         """All stages of a step of size h from y; the last one is the result."""
         start, rows = coefficients(s)
         before, last, spare = y, new, self.before
+        c_before, c = 0.0, start  # stage j is a solution at t + c_j h
         recurrence(last, 1.0, y, h * start, self.f, 0.0, y, 0.0, y, 0.0, y)
         for j, (own, mu, nu, slope, gamma) in enumerate(rows):
-            self.evaluate(last, self.slope)
+            self.evaluate(self.t + c * h, last, self.slope)
             target = spare if j == 0 else before
             recurrence(target, own, y, mu, last, nu, before, h * slope, self.slope, h * gamma, self.f)
             before, last = last, target
+            c_before, c = c, mu * c + nu * c_before + slope + gamma
         if last is not new:
             new[:] = last
 
@@ -229,8 +232,8 @@ class RKC(OdeSolver):
         """A first step that the error estimate accepts, from the paper: 1/radius, shortened until it is."""
         span = abs(self.t_bound - self.t)
         h = min(span, self.max_step, 1 / self.radius if self.radius > 0 else span)
-        recurrence(self.work, 1.0, self.y, h, self.f, 0.0, self.y, 0.0, self.y, 0.0, self.y)
-        self.evaluate(self.work, self.slope)
+        recurrence(self.work, 1.0, self.y, self.direction * h, self.f, 0.0, self.y, 0.0, self.y, 0.0, self.y)
+        self.evaluate(self.t + self.direction * h, self.work, self.slope)
         scale = self.atol + self.rtol * np.abs(self.y)
         error = h * np.sqrt(np.mean(((self.slope - self.f) / scale) ** 2))
         return min(0.1 * h / np.sqrt(error) if error > 0 else h, span)

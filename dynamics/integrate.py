@@ -123,7 +123,8 @@ def integrate(
     span : (float, float)
         From, to. A span of length 0 shows the initial state.
     save : callable, optional
-        ``save(t, y)`` at every time of ``at`` within the span, ends included. The y is overwritten later.
+        ``save(t, y)`` at every time of ``at`` within the span, ends included (and to the end of the step in which a
+        terminal event is met). The y is overwritten later.
     method : str or OdeSolver class
         A method of ``solve_ivp``. RK45 and RK23 take compiled steps for states of more than 10,000 numbers.
     rtol, atol : float
@@ -148,7 +149,7 @@ def integrate(
     ...     out[:] = -y
     >>> seen = {}
     >>> end = integrate(decay, np.ones(1), (0, 2), at=[1, 2], save=lambda t, y: seen.update({t: y[0]}), rtol=1e-8)
-    >>> {t: round(y, 6) for t, y in seen.items()}
+    >>> {float(t): round(float(y), 6) for t, y in seen.items()}
     {1.0: 0.367879, 2.0: 0.135335}
     """
     for name, value in (("rtol", rtol), ("atol", atol)):
@@ -165,12 +166,13 @@ def integrate(
         return Integration(end, y0, Statistics())
 
     solver_class, extra = choose(method, into, y0.size)
-    state: dict[str, Any] = {"solver": None, "slope": None}
+    state: dict[str, Any] = {"solver": None, "bad": None}
 
     def fun(t: float, y: Vector) -> Vector:
         out = np.empty_like(y)
         into(y, out)
-        state["slope"] = out
+        if not np.isfinite(out.sum()) and not np.isfinite(out).all():
+            state["bad"] = out
         return out
 
     def fail(t: float, why: str, y: Vector | None) -> IntegrationError:
@@ -196,6 +198,7 @@ def integrate(
             if self.status == "failed":
                 return message
             self.steps += 1
+            state["bad"] = None
             if not np.isfinite(self.y.sum()) and not np.isfinite(self.y).all():
                 raise fail(self.t_old, "met a value that is not finite", self.y)
             if self.steps >= max_steps and self.status == "running":
@@ -212,32 +215,45 @@ def integrate(
             return message
 
     try:
-        result = solve_ivp(
-            fun,
-            (start, end),
-            y0,
-            method=Watched,
-            t_eval=[],
-            events=events,
-            dense_output=dense_output,
-            rtol=rtol,
-            atol=atol,
-            **extra,
-            **options,
-        )
+        # What overflows on the way is told by the error below, in words.
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = solve_ivp(
+                fun,
+                (start, end),
+                y0,
+                method=Watched,
+                t_eval=[],
+                events=events,
+                dense_output=dense_output,
+                rtol=rtol,
+                atol=atol,
+                **extra,
+                **options,
+            )
     except ValueError as error:
         # Implicit methods hand a slope that is not finite to LAPACK, which refuses it.
-        solver, slope = state["solver"], state["slope"]
-        if solver is None or slope is None or np.isfinite(slope).all():
+        solver, bad = state["solver"], state["bad"]
+        if solver is None or bad is None:
             raise
-        raise fail(solver.t, "met a slope that is not finite", slope) from error
+        raise fail(solver.t, "met a slope that is not finite", bad) from error
     solver = state["solver"]
     if result.status < 0:
-        slope = fun(solver.t, solver.y)
-        bad = not np.isfinite(slope).all()
-        raise fail(solver.t, "met a slope that is not finite" if bad else "needs steps that are too small", slope)
+        with np.errstate(over="ignore", invalid="ignore"):
+            fun(solver.t, solver.y)
+        bad = state["bad"]
+        raise fail(solver.t, "needs steps that are too small" if bad is None else "met a slope that is not finite", bad)
     statistics = Statistics(int(solver.nfev), solver.steps, perf_counter() - began)
-    return Integration(solver.t, solver.y, statistics, result.t_events, result.y_events, result.sol)
+    t, y = solver.t, solver.y
+    if result.status == 1:  # a terminal event: the last of all
+        t, y = max(
+            (
+                (found[-1], values[-1])
+                for found, values in zip(result.t_events, result.y_events, strict=True)
+                if len(found)
+            ),
+            key=lambda event: event[0],
+        )
+    return Integration(float(t), y, statistics, result.t_events, result.y_events, result.sol)
 
 
 def choose(method: str | type[OdeSolver], into: Into, size: int) -> tuple[type[OdeSolver], dict[str, Any]]:
