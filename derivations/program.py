@@ -339,6 +339,11 @@ def check(program: Program) -> None:
         else:
             shapes[d.name] = shape(d.lhs, where)
 
+    taken = {s.name for s in (*table, *sizes)} & set(shapes)
+    if taken:
+        raise ProgramError(
+            f"{program.name}: {taken.pop()} names both an index or a size and a tensor; rename one of them"
+        )
     if program.loss is not None and name_of(program.loss) not in shapes:
         raise ProgramError(f"{program.name}: the loss {program.loss} is not defined")
     for state, rate in program.flow.items():

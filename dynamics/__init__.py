@@ -11,8 +11,8 @@ _HOMES = {
     "InputError": "dynamics.errors",
     "IntegrationError": "dynamics.errors",
     "solve": "dynamics.predict",
-    "derive": "dynamics.derive",
-    "compare": "dynamics.compare",
+    "derive": "dynamics.equations",
+    "distance": "dynamics.comparison",
 }
 
 __all__ = sorted(_HOMES)

@@ -54,3 +54,25 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a trajectory in NetCDF ({str(error).splitlines()[0]})") from None
+
+
+def half_time(curve: xr.DataArray) -> float:
+    """The time at which a curve over (time) first passes half of its final value, interpolated in log time.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> half_time(xr.DataArray([0.0, 0.25, 0.75, 1.0], coords={"time": [0.0, 1.0, 100.0, 200.0]}, dims="time"))
+    10.0
+    """
+    import numpy as np
+
+    values, t = np.asarray(curve, dtype=float), np.asarray(curve.time, dtype=float)
+    half = 0.5 * values[-1]
+    k = int(np.argmax(values >= half))
+    if k == 0 or values[k] == values[k - 1]:
+        return float(t[k])
+    share = (half - values[k - 1]) / (values[k] - values[k - 1])
+    if t[k - 1] <= 0:
+        return float(t[k - 1] + share * (t[k] - t[k - 1]))
+    return float(t[k - 1] * (t[k] / t[k - 1]) ** share)

@@ -31,7 +31,7 @@ from derivations.program import (
     tensors,
 )
 from derivations.typeset import Iverson, Latex, Prose, Text, broken, markdown_escaped, tex_escaped, tex_name, width
-from dynamics.derive import derive, source
+from dynamics.equations import derive, source
 from dynamics.errors import InputError
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")

@@ -94,9 +94,14 @@ class ExpressionPrinter(PythonCodePrinter):
         return text
 
 
+RESERVED = frozenset(
+    "y out ws np math njit prange exp gather_product scatter_product gather_dot_product kernel candidate chunk".split()
+)
+
+
 def safe(name: str) -> str:
-    """A tensor's name as a Python identifier."""
-    return f"{name}_" if keyword.iskeyword(name) else name
+    """A tensor's name as an identifier of the generated code."""
+    return f"{name}_" if keyword.iskeyword(name) or name in RESERVED else name
 
 
 class Emitter:
@@ -134,7 +139,7 @@ class Emitter:
                 shape[-1] = f"{index.name}_total"
             else:
                 shape.append(str(self.program.extents[index]))
-        return Array(safe(name_of(access)), tuple(shape))
+        return Array(name_of(access), tuple(shape))
 
     def slot_array(self, slot: Slot) -> Array:
         if slot.private or slot.name.endswith("_local"):
@@ -290,9 +295,9 @@ class Emitter:
             name_of(extent) for extent in self.ragged.values()
         }
         data = [self.packed(a) for a in program.data if name_of(a) in used]
-        integers = frozenset(safe(name_of(a)) for a in program.data if a.is_integer)
+        integers = frozenset(name_of(a) for a in program.data if a.is_integer)
         ragged = {index.name: name_of(extent) for index, extent in self.ragged.items()}
-        parameters = tuple(safe(p.name) for p in program.parameters if p.name in used)
+        parameters = tuple(p.name for p in program.parameters if p.name in used)
         workspace = [*(self.slot_array(s) for s in self.storage.slots), *self.scratch()]
         sizes = [s.name for s in extent_symbols(program)]
         for index in self.ragged:
@@ -304,7 +309,8 @@ class Emitter:
             for a in data
         ]
         types += ["i8[::1]"] * len(ragged) + ["f8"] * len(parameters) + ["i8"] * len(sizes)
-        names = ["y", "out", "ws", *(a.name for a in data), *(f"{r}_start" for r in ragged), *parameters, *sizes]
+        tables = [f"{r}_start" for r in ragged]
+        names = ["y", "out", "ws", *(safe(a.name) for a in data), *tables, *map(safe, parameters), *sizes]
 
         self.unpack("y", self.states)
         self.unpack("out", self.outputs)
@@ -314,7 +320,7 @@ class Emitter:
         for k, a in enumerate(self.outputs):
             if not a.shape:
                 start = " + ".join(length(b.shape) for b in self.outputs[:k]) or "0"
-                self.line(f"out[{start}] = {a.name}")
+                self.line(f"out[{start}] = {safe(a.name)}")
         body = "\n".join(self.lines)
         text = (
             f'"""{program.title}.\n\nGenerated from the program {program.name!r}; do not edit."""\n\n'
@@ -346,9 +352,9 @@ class Emitter:
                 shape = ", ".join(str(n) for n in a.shape) + ("," if len(a.shape) == 1 else "")
                 shared = [name for name in self.storage.occupants(a.name) if name != a.name]
                 note = f"  # holds {', '.join(shared)}" if shared else ""
-                self.line(f"{a.name} = {vector}[{start} : {' + '.join(before)}].reshape(({shape})){note}")
+                self.line(f"{safe(a.name)} = {vector}[{start} : {' + '.join(before)}].reshape(({shape})){note}")
             elif vector == "y":
-                self.line(f"{a.name} = y[{start}]")
+                self.line(f"{safe(a.name)} = y[{start}]")
 
 
 def length(shape: Sequence[str | int]) -> str:

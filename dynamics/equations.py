@@ -32,7 +32,7 @@ def derive(name: str) -> Derivation:
 
     Examples
     --------
-    >>> from dynamics.derive import derive
+    >>> from dynamics.equations import derive
     >>> print(derive("joint").section("Flow").text())
       Wdot[i,v] = -eta_W Wbar[i,v]  gradient flow of W
       Adot[i,o] = -eta_A Abar[i,o]  gradient flow of A
@@ -50,7 +50,7 @@ def source(name: str) -> str:
 
     Examples
     --------
-    >>> from dynamics.derive import source
+    >>> from dynamics.equations import source
     >>> print(source("linear").splitlines()[-1])
                 Wdot[i, o] = -eta_W*Wbar
     """
@@ -67,3 +67,10 @@ def _program(name: str) -> Program:
         return catalogue.program(name)
     except ProgramError as error:
         raise InputError(str(error)) from None
+
+
+def listing() -> str:
+    """Every derivation with its title, one a line."""
+    titles = {name: catalogue.program(name).title for name in catalogue.names()}
+    width = max(map(len, titles))
+    return "\n".join(f"{name:{width}}  {title}" for name, title in titles.items())

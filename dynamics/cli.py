@@ -1,0 +1,385 @@
+"""The command ``dynamics``."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dynamics.errors import DataWarning, InputError, IntegrationError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dynamics.cooccurrence import CoOccurrence
+
+BUNDLED_VOCABULARY = 120
+SHOWN = 12
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="How attention learns: equations, trajectories, figures.",
+)
+
+Tokenizer = Annotated[
+    str, typer.Option(help="'words' (Unicode words) or 'whitespace' (text that is tokenised already).")
+]
+Lower = Annotated[bool, typer.Option(help="Lower-case the text.")]
+MaxVocab = Annotated[int | None, typer.Option(help="Keep this many of the most frequent words a side.")]
+MinCount = Annotated[int, typer.Option(help="Keep words that occur at least this often.")]
+MaxPairs = Annotated[int | None, typer.Option(help="Read this many sentence pairs at most.")]
+
+
+def main() -> None:
+    """Entry point: errors in one line, exit status 0 (done), 1 (failed) or 2 (wrong input)."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; the exit status."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        try:
+            status = app(list(arguments), standalone_mode=False, prog_name="dynamics")
+            return status if isinstance(status, int) else 0
+        except InputError as error:
+            return report(str(error), 2)
+        except (IntegrationError, MemoryError) as error:
+            return report(str(error) or "out of memory; try a smaller max_vocab", 1)
+        except (KeyboardInterrupt, typer.Abort):
+            return report("interrupted; nothing was left half-written", 1)
+        except BrokenPipeError:
+            return 0
+        except Exception as error:
+            if hasattr(error, "format_message"):  # what the command-line parser raises
+                return report(error.format_message() or "say what to do; dynamics --help lists the commands", 2)
+            raise
+
+
+def report(message: str, status: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Callable[[float], None] | None]:
+    """A progress bar on a terminal, None in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if show:
+        from importlib.metadata import version as installed
+
+        print(f"attention-dynamics {installed('attention-dynamics')}")
+        raise typer.Exit
+
+
+@app.command()
+def solve(
+    source: Annotated[Path | None, typer.Argument(help="Input text, a sentence a line; plain or .gz.")] = None,
+    target: Annotated[Path | None, typer.Argument(help="Output text, line by line its translation.")] = None,
+    cooccurrence: Annotated[
+        Path | None, typer.Option(help="Counts instead of text: .npz, .npy, .mtx, .csv or .tsv.")
+    ] = None,
+    text: Annotated[str, typer.Option(help="Bundled text: english-french or english-german.")] = "english-french",
+    time: Annotated[float, typer.Option(help="End of training, tau = learning rate x steps.")] = 10_000.0,
+    times: Annotated[int, typer.Option(help="How many times to keep, spaced logarithmically.")] = 100,
+    at: Annotated[str | None, typer.Option(help="The times to keep instead, such as 0,10,100.")] = None,
+    stages: Annotated[str, typer.Option(help="Predictions: joint, two-stage, frozen.")] = "joint,two-stage,frozen",
+    switch: Annotated[float | None, typer.Option(help="End of stage one; found from the flow if not given.")] = None,
+    rate_w: Annotated[float, typer.Option("--rate-W", help="Learning rate of W relative to tau.")] = 1.0,
+    rate_a: Annotated[float, typer.Option("--rate-A", help="Learning rate of A relative to tau.")] = 1.0,
+    words: Annotated[str | None, typer.Option(help="Input words for the table and the curves: right,law,...")] = None,
+    top: Annotated[int, typer.Option(help="Keep this many of the most frequent words a side in the result.")] = 60,
+    tokenizer: Tokenizer = "words",
+    lower: Lower = True,
+    max_vocab: Annotated[
+        int | None, typer.Option(help="Most frequent words a side [default: 120 for the bundled text, else all].")
+    ] = None,
+    min_count: MinCount = 1,
+    max_pairs: MaxPairs = None,
+    init: Annotated[float, typer.Option(help="Standard deviation of the initial W and A.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the initial state.")] = 0,
+    rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
+    method: Annotated[
+        str, typer.Option(help="RK45, RK23, DOP853, LSODA, BDF, Radau or RKC (stiff, many words).")
+    ] = "RK45",
+    threads: Annotated[int | None, typer.Option(help="Threads of loops and of BLAS.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for trajectory.nc and figures.")] = Path(
+        "results"
+    ),
+    figures: Annotated[str, typer.Option(help="Format of the figures: png, svg, pdf or none.")] = "png",
+) -> None:
+    """Predict how words and attention are learnt, from a co-occurrence matrix.
+
+    With no file it runs on a bundled text, the Universal Declaration of Human Rights.
+
+    Example: dynamics solve --time 3000 --words right,law,education --output results
+    """
+    import numpy as np
+
+    from dynamics import predict
+    from dynamics.integrate import times as checked
+
+    system, chosen = _system(source, target, cooccurrence, text, tokenizer, lower, max_vocab, min_count, max_pairs), []
+    names = [name.strip() for name in stages.split(",") if name.strip()]
+    if figures not in ("png", "svg", "pdf", "none"):
+        raise InputError(f"unknown figure format {figures!r}; use png, svg, pdf or none")
+    if words is not None:
+        chosen = _known([word.strip() for word in words.split(",") if word.strip()], system)
+    if at is None:
+        if times < 2:
+            raise InputError(f"--times {times} must be 2 or more")
+        checked([time])
+        if time == 0:
+            raise InputError("--time 0 is the start; give a later end")
+        wanted = np.concatenate([[0.0], np.geomspace(1e-4 * time, time, times - 1)])
+        wanted[-1] = time
+    else:
+        wanted = checked(_numbers(at))
+    initial = None
+    if init < 0 or not np.isfinite(init):
+        raise InputError(f"--init {init} must be a number from 0 on")
+    if init > 0:
+        random = np.random.default_rng(seed)
+        initial = {name: init * random.standard_normal(system.shape) for name in ("W", "A")}
+    _directory(output)
+
+    def predicted(keep: Sequence[str], show: Callable[[float], None] | None) -> xr.Dataset:
+        return predict.solve(
+            system, wanted, stages=names, switch=switch, rates={"W": rate_w, "A": rate_a}, initial=initial, top=top,
+            keep=keep, rtol=rtol, method=method, threads=threads, progress=show,
+        )  # fmt: skip
+
+    with progress("solving") as show:
+        found = predicted(chosen, show)
+        learnt = {str(o) for o in found.isel(stages=0, time=-1).sel(input=chosen).translation.values}
+        if not learnt <= {str(o) for o in found.output.values}:
+            # A learnt translation that is not among the most frequent outputs: keep it as well.
+            found = predicted([*chosen, *sorted(learnt)], show)
+    found.attrs["seed"], found.attrs["init"] = seed, init
+    _present(found, system, chosen, output, figures)
+
+
+def _system(
+    source: Path | None,
+    target: Path | None,
+    cooccurrence: Path | None,
+    text: str,
+    tokenizer: str,
+    lower: bool,
+    max_vocab: int | None,
+    min_count: int,
+    max_pairs: int | None,
+) -> CoOccurrence:
+    """The co-occurrence that the arguments name."""
+    from dynamics.cooccurrence import CoOccurrence
+
+    if cooccurrence is not None:
+        if source is not None:
+            raise InputError("give either two texts or --cooccurrence, not both")
+        return CoOccurrence.load(cooccurrence)
+    if source is None:
+        from dynamics.bundled import bundled
+
+        source, target = bundled(text)
+        max_vocab = max_vocab or BUNDLED_VOCABULARY
+    if target is None:
+        raise InputError(f"{source}: a second text is missing; give SOURCE and TARGET, line by line translations")
+    return CoOccurrence.from_parallel_text(
+        source, target, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count, max_pairs=max_pairs
+    )
+
+
+def _known(words: Sequence[str], system: CoOccurrence) -> list[str]:
+    from dynamics.files import did_you_mean
+
+    for word in words:
+        if word not in system.inputs:
+            raise InputError(f"--words: {word!r} is not an input word{did_you_mean(word, system.inputs)}")
+    return list(dict.fromkeys(words))
+
+
+def _numbers(listed: str) -> list[float]:
+    try:
+        return [float(number) for number in listed.split(",")]
+    except ValueError:
+        raise InputError(f"--at {listed!r} is not a list of numbers such as 0,10,100") from None
+
+
+def _directory(output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output {output} is a file; name a directory")
+
+
+def pairs_of(found: xr.Dataset, words: Sequence[str]) -> list[tuple[str, str]]:
+    """(input word, learnt translation) for the given words, or for the most frequent ones that learnt and attend."""
+    first = found.isel(stages=0) if "stages" in found.dims else found
+    last = first.isel(time=-1)
+    translation = {str(i): str(o) for i, o in zip(last.input.values, last.translation.values, strict=True)}
+    if words:
+        return [(word, translation[word]) for word in words]
+    kept = {str(o) for o in last.output.values}
+    attended = {str(o): str(i) for o, i in zip(last.output.values, last.attended.values, strict=True)}
+    mutual = [(i, o) for i, o in translation.items() if o in kept and attended[o] == i]
+    others = [(i, o) for i, o in translation.items() if o in kept and attended[o] != i]
+    return (mutual + others)[:SHOWN]
+
+
+def _present(found: xr.Dataset, system: CoOccurrence, words: Sequence[str], output: Path, figures: str) -> None:
+    """Print the table, write the trajectory and the figures."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from dynamics import trajectory
+    from dynamics.comparison import distance
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    pairs = pairs_of(found, words)
+    first = found.isel(stages=0)
+    table = Table(title=None, box=None, pad_edge=False)
+    for name, side in (
+        ("word", "left"), ("learnt translation", "left"), ("KTIW beta", "right"), ("attention", "right"),
+        ("tau of half beta", "right"), ("tau of half attention", "right"), ("most attended", "left"),
+    ):  # fmt: skip
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for word, translation in pairs:
+        cell = first.sel(output=translation)
+        beta, attention = cell.beta.sel(input=word), cell.attention
+        table.add_row(
+            word, translation, f"{float(beta[-1]):.3f}", f"{float(attention[-1]):.3f}",
+            _time(trajectory.half_time(beta)), _time(trajectory.half_time(attention)), str(cell.attended.values[-1]),
+        )  # fmt: skip
+    origin = system.attrs.get("source_file", system.attrs.get("origin", "counts"))
+    console.print(
+        f"{origin}: {system.shape[0]} input and {system.shape[1]} output words, {system.nnz} pairs that co-occur;"
+        f" prediction '{first.stages.item()}' to tau = {float(found.time[-1]):g}"
+        f" ({found.attrs['evaluations']} evaluations, {found.attrs['seconds']} s)",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    if "switch" in found.attrs:
+        console.print(f"stage one ends at tau = {found.attrs['switch']:.4g}", highlight=False)
+    console.print(table, highlight=False)
+    gaps = distance(found, str(first.stages.item())) if found.sizes["stages"] > 1 else None
+    if gaps is not None:
+        for name in gaps.stages.values:
+            gap = gaps.sel(stages=name)
+            largest = ", ".join(f"{v} {float(gap[v].max()):.3f}" for v in ("W", "A", "beta"))
+            last = ", ".join(f"{v} {float(gap[v][-1]):.3f}" for v in ("W", "A", "beta"))
+            console.print(
+                f"{name}: relative distance from {gaps.reference} at most {largest}; at the end {last}",
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip
+    trajectory.save(found, output / "trajectory.nc")
+    written = ["trajectory.nc"]
+    if figures != "none":
+        from dynamics import plot
+
+        drawn: dict[str, Any] = {
+            "loss": plot.loss(found),
+            "words": plot.words(first, pairs[:6]),
+            "ktiw": plot.ktiw(first),
+        }
+        if gaps is not None:
+            drawn["distance"] = plot.distance(gaps)
+        for name, figure in drawn.items():
+            plot.save(figure, output / f"{name}.{figures}")
+            written.append(f"{name}.{figures}")
+    console.print(f"written to {output}: {', '.join(written)}", highlight=False, soft_wrap=True)
+
+
+def _time(tau: float) -> str:
+    return "-" if tau != tau else f"{tau:.4g}"
+
+
+@app.command()
+def cooccurrence(
+    source: Annotated[Path | None, typer.Argument(help="Input text, a sentence a line; plain or .gz.")] = None,
+    target: Annotated[Path | None, typer.Argument(help="Output text, line by line its translation.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .npz file to write.")] = Path("cooccurrence.npz"),
+    labelled: Annotated[
+        Path | None, typer.Option(help="Instead of two texts: label and sentence on every line.")
+    ] = None,
+    tokenizer: Tokenizer = "words",
+    lower: Lower = True,
+    max_vocab: MaxVocab = None,
+    min_count: MinCount = 1,
+    max_pairs: MaxPairs = None,
+    gram: Annotated[bool, typer.Option(help="Count the Gram matrix, too; the Gram closure needs it.")] = False,
+) -> None:
+    """Count the co-occurrence of input words with outputs in real text.
+
+    Example: dynamics cooccurrence train.en train.de --min-count 2 -o en-de.npz
+    """
+    from dynamics.cooccurrence import CoOccurrence
+
+    if labelled is not None and source is None:
+        found = CoOccurrence.from_labelled_text(
+            labelled, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count, max_pairs=max_pairs,
+            gram=gram,
+        )  # fmt: skip
+    elif source is not None and target is not None and labelled is None:
+        found = CoOccurrence.from_parallel_text(
+            source, target, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count,
+            max_pairs=max_pairs, gram=gram,
+        )  # fmt: skip
+    else:
+        raise InputError("give SOURCE and TARGET, or --labelled FILE")
+    found.save(output)
+    print(f"{found!r}\nwritten to {output}")
+
+
+@app.command()
+def derive(
+    name: Annotated[str | None, typer.Argument(help="A derivation; all are listed if none is named.")] = None,
+    format: Annotated[str, typer.Option(help="text, latex, markdown or python.")] = "text",
+    source: Annotated[
+        bool, typer.Option("--source", help="Print the generated numba code of the flow instead.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Directory to write to instead.")] = None,
+) -> None:
+    """Show the equations behind a prediction, derived by sympy.
+
+    Example: dynamics derive joint --format markdown
+    """
+    from dynamics import equations
+    from dynamics.files import write_aside
+
+    suffixes = {"text": "txt", "latex": "tex", "markdown": "md", "python": "py"}
+    if name is None:
+        print(equations.listing())
+        return
+    if format not in suffixes:
+        raise InputError(f"unknown format {format!r}; use one of {', '.join(suffixes)}")
+    shown = equations.source(name) if source else getattr(equations.derive(name), format)()
+    if output is None:
+        print(shown, end="" if shown.endswith("\n") else "\n")
+        return
+    _directory(output)
+    path = output / f"{name}.{'py' if source else suffixes[format]}"
+    with write_aside(path) as aside:
+        Path(aside).write_text(shown, encoding="utf-8")
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
