@@ -1,8 +1,8 @@
 """Is training in two stages a good description? It depends on how fast attention may move.
 
-Toy lexicon: 60 words, sentences of 8, every word has one translation. The joint flow of values W and attention A is held
-against its two-stage approximation (attention waits until stage one is over) and against the frozen one (W stops there),
-for learning rates of attention from a hundredth of that of W to ten times it.
+Toy lexicon: 60 words, sentences of 8, every word has one translation. The joint flow of values W and attention A is
+held against its two-stage approximation (attention waits until stage one is over) and against the frozen one (W stops
+there), for learning rates of attention from a hundredth of that of W to ten times it.
 
     python examples/two_stages.py [output directory]
 """

@@ -95,7 +95,22 @@ class ExpressionPrinter(PythonCodePrinter):
 
 
 RESERVED = frozenset(
-    "y out ws np math njit prange exp gather_product scatter_product gather_dot_product kernel candidate chunk".split()
+    [
+        "y",
+        "out",
+        "ws",
+        "np",
+        "math",
+        "njit",
+        "prange",
+        "exp",
+        "gather_product",
+        "scatter_product",
+        "gather_dot_product",
+        "kernel",
+        "candidate",
+        "chunk",
+    ]
 )
 
 

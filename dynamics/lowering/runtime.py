@@ -2,7 +2,7 @@
 
 The sparse matrix is given by compressed rows: row o holds entries ``start[o] ... start[o+1] - 1``, entry e has
 weight[e] and stands for row ``word[e]`` of the dense operand. All three products work on panels of TILE columns: a
-panel of the dense operand is packed so that it stays in the second-level cache, and panels are independent, so that
+panel of the dense operand is packed so that it stays in cache, and panels are independent, so that
 they run in parallel without conflicts. The order of additions does not depend on the number of threads.
 """
 
@@ -14,8 +14,8 @@ from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-TILE = 16
-"""Columns of a panel: 6,000 rows of 16 numbers are 768 kB."""
+TILE = 32
+"""Columns of a panel: 6,000 rows of 32 numbers are 1.5 MB. Wider rows amortise the walk over the entries."""
 PANELS = 8
 """Panels that may be at work at one time; more threads than this do not help."""
 
