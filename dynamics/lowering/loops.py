@@ -149,7 +149,9 @@ def chunkable(steps: Sequence[Step], index: Symbol) -> list[Statement]:
     run: list[Statement] = []
     passed: list[Step] = []
     for step in steps:
-        joins = isinstance(step, Statement) and aligned([step.target], index) and independent(run, step, index)
+        # Sums may be added up in any order, but not by two chunks at one time.
+        own = [s.target for s in run if s.writes == step.writes]
+        joins = isinstance(step, Statement) and aligned([*own, step.target], index) and independent(run, step, index)
         if joins and not any(conflict(earlier, step) for earlier in passed):
             run.append(step)  # type: ignore[arg-type]
         elif not run:

@@ -6,10 +6,10 @@ computed once and shared with the adjoint), and reductions become an initial val
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sympy import Expr, IndexedBase, Piecewise, S, Symbol, exp, log
+from sympy import Expr, Indexed, IndexedBase, Piecewise, S, Symbol, exp, log
 
 from derivations.program import (
     Access,
@@ -20,6 +20,7 @@ from derivations.program import (
     accesses,
     gathers,
     index_symbols,
+    is_plain,
     name_of,
     subscript,
 )
@@ -80,12 +81,20 @@ def part(access: Access, suffix: str, indices: tuple[Expr, ...] | None = None) -
     return IndexedBase(name, real=True)[indices] if indices else Symbol(name, real=True)
 
 
-def layout_of(body: Expr, indices: tuple[Expr, ...]) -> tuple[Expr, ...]:
-    """The indices in the order in which some access of the body has them, so that both are walked alike."""
+def layout_of(body: Expr, indices: tuple[Symbol, ...], table: Mapping[Symbol, Expr]) -> tuple[Symbol, ...]:
+    """The indices in the order in which some access of the body has them, so that both are walked alike.
+
+    Without such an access they keep their order, but a ragged index follows the index of its lengths at once.
+    """
     for access in accesses(body):
-        if set(subscript(access)) == set(indices):
+        if is_plain(access) and set(subscript(access)) == set(indices):
             return subscript(access)
-    return indices
+    order = [index for index in indices if not isinstance(table[index], Indexed)]
+    for index in indices:
+        if index not in order:
+            owners = [k for k, owner in enumerate(order) if owner in table[index].free_symbols]
+            order.insert(max(owners) + 1 if owners else len(order), index)
+    return tuple(order)
 
 
 def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
@@ -107,7 +116,7 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
             share = exp(rhs.body - d.lhs)
             again = any(later.rhs.has(share) for later in definitions[k + 1 :])
             largest, total, inverse = (part(d.lhs, suffix) for suffix in ("max", "sum", "inv"))
-            power = part(d.lhs, "exp", layout_of(rhs.body, (*subscript(d.lhs), *rhs.over)))
+            power = part(d.lhs, "exp", layout_of(rhs.body, (*subscript(d.lhs), *rhs.over), table))
             # Where the weight is 0 the body plays no part, however large: neither in the maximum nor as inf * 0.
             masked = rhs.weight != 1
             body = Piecewise((rhs.body, rhs.weight > 0), (-S.Infinity, True)) if masked else rhs.body
