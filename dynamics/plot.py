@@ -308,13 +308,14 @@ def ktiw(trajectory: xr.Dataset, at: ArrayLike | None = None, size: int = 20, st
 
 
 def distance(distances: xr.Dataset) -> Figure:
-    """How far the two-stage predictions are from the joint one, over training time.
+    """How far predictions are from one of them, such as the two-stage ones from the joint one, over training time.
 
     Parameters
     ----------
     distances : xarray.Dataset
-        ``W``, ``A`` and ``beta`` over (stages, time), or some of them: the relative distance of each prediction from
-        the joint one, norm of the difference by norm of the joint. NaN where the joint one is zero.
+        From :func:`dynamics.comparison.distance`: ``W``, ``A`` and ``beta`` over (stages, time), or some of them,
+        relative to the prediction that the attribute ``reference`` names (``joint`` by default). NaN is left out. With
+        an attribute ``switch``, the two stages are marked.
 
     Returns
     -------
@@ -324,7 +325,7 @@ def distance(distances: xr.Dataset) -> Figure:
     Raises
     ------
     InputError
-        If the dataset has none of the variables or no prediction but the joint one.
+        If the dataset has none of the variables or no prediction but the reference.
 
     References
     ----------
@@ -332,18 +333,17 @@ def distance(distances: xr.Dataset) -> Figure:
 
     Examples
     --------
-    >>> import xarray as xr
-    >>> found = xr.Dataset(
-    ...     {"W": (("stages", "time"), [[0, 0.1], [0, 0.4]])}, {"stages": ["two-stage", "frozen"], "time": [1, 10]}
-    ... )
-    >>> [ax.get_title("left") for ax in distance(found).axes]
+    >>> from dynamics import CoOccurrence, comparison, solve
+    >>> found = solve(CoOccurrence.from_counts([[8, 1], [1, 8]]), [1, 10], stages=("joint", "two-stage", "frozen"))
+    >>> [ax.get_title("left") for ax in distance(comparison.distance(found)).axes]
     ['two-stage', 'frozen']
     """
     names = {"W": "W", "A": "A", "beta": "β"}
     drawn = [name for name in names if name in distances]
-    parts = {name: part for name, part in _predictions(distances).items() if name != "joint"}
+    reference = str(distances.attrs.get("reference", "joint"))
+    parts = {name: part for name, part in _predictions(distances).items() if name != reference}
     if not drawn or not parts:
-        raise InputError("no distances to draw: give W, A or beta of a prediction other than the joint one")
+        raise InputError(f"no distances to draw: give W, A or beta of a prediction other than {reference!r}")
     times = _times(distances)
     with _style():
         figure = Figure((PAGE if len(parts) > 1 else COLUMN, 2.2), layout="constrained")
@@ -359,7 +359,7 @@ def distance(distances: xr.Dataset) -> Figure:
             ax.set_title(name, loc="left", pad=_ABOVE_STAGES if "switch" in distances.attrs else None)
         _from_zero(axes[0], [part[variable].values for part in parts.values() for variable in drawn])
         axes[0].yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-        axes[0].set_ylabel("distance from joint (% of its norm)")
+        axes[0].set_ylabel(f"distance from {reference} (% of its norm)")
         for ax in axes:
             _time_axis(ax, times)
             _mark_stages(ax, distances)
@@ -402,7 +402,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 def _style() -> Iterator[None]:
     """The look of all figures, whatever the user's own settings are."""
     installed = set(font_manager.get_font_names())
-    family = ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in installed)]
+    family = ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in installed), "sans-serif"]
     with style.context({**_STYLE, "font.family": family}, after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield

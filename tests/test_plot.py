@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from dynamics import CoOccurrence, InputError, plot, solve
+from dynamics import CoOccurrence, InputError, comparison, plot, solve
 
 STAGES = ("joint", "two-stage", "frozen")
 TIMES = np.concatenate([[0.0], np.geomspace(0.5, 500, 31)])
@@ -31,16 +31,7 @@ def trajectory():
 
 @pytest.fixture(scope="module")
 def distances(trajectory):
-    joint = trajectory.sel(stages="joint")
-
-    def norm(values):
-        return np.sqrt((values**2).sum(("input", "output")))
-
-    with np.errstate(invalid="ignore"):
-        found = xr.Dataset(
-            {name: norm(trajectory[name] - joint[name]) / norm(joint[name]) for name in ("W", "A", "beta")}
-        )
-    return found.assign_attrs(switch=trajectory.attrs["switch"])
+    return comparison.distance(trajectory).assign_attrs(switch=trajectory.attrs["switch"])
 
 
 @pytest.fixture(autouse=True)
@@ -299,8 +290,21 @@ def test_distance_of_one_prediction(distances):
     assert list(named(ax)) == ["W"]
 
 
+def test_distance_from_another_reference(trajectory):
+    figure = plot.distance(comparison.distance(trajectory, "frozen"))
+    assert [ax.get_title("left") for ax in figure.axes] == ["joint", "two-stage"]
+    assert figure.axes[0].get_ylabel() == "distance from frozen (% of its norm)"
+    assert set(texts(figure.axes[0])) == {"W", "A", "β"}  # no stages without a switch
+
+
+def test_distance_that_is_not_a_number(distances):
+    """What is missing has no name at its end."""
+    (ax,) = plot.distance((distances[["W", "A"]] * np.nan).sel(stages="frozen")).axes
+    assert not {"W", "A"} & set(texts(ax))
+
+
 def test_distance_errors(distances):
-    for wrong in (distances.sel(stages=["joint"]), distances.drop_vars(["W", "A", "beta"])):
+    for wrong in (distances.assign_coords(stages=["joint", "x"]).isel(stages=[0]), distances[["loss"]]):
         with pytest.raises(InputError, match="no distances to draw"):
             plot.distance(wrong)
 
@@ -386,7 +390,9 @@ def test_words_of_any_script_and_spelling(tmp_path):
     for suffix in ("png", "svg", "pdf"):
         plot.save(figure, tmp_path / f"words.{suffix}")
     plot.save(plot.ktiw(found), tmp_path / "ktiw.png")
-    assert "日本語" in (tmp_path / "words.svg").read_text("utf-8")
+    drawn = (tmp_path / "words.svg").read_text("utf-8")
+    assert "日本語" in drawn
+    assert "sans-serif" in drawn  # for viewers without the font
 
 
 # --- files
