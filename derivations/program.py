@@ -77,6 +77,15 @@ class Reduction(Expr):
         return Expr.__new__(cls, body, Tuple(*over), weight)
 
     @property
+    def func(self) -> Any:
+        """Makes a reduction from ``args``: what sympy rebuilds an expression with after a substitution."""
+        return type(self)._rebuilt
+
+    @classmethod
+    def _rebuilt(cls, body: Expr, over: Tuple, weight: Expr) -> Reduction:
+        return cls(body, *over, weight=weight)
+
+    @property
     def body(self) -> Expr:
         return self.args[0]
 

@@ -43,7 +43,7 @@ def lower(program: Program, outputs: Sequence[str] | None = None, parallel: bool
     --------
     >>> from derivations.closures import both_stages
     >>> print("\\n".join(lower(both_stages()).source.splitlines()[-4:]))
-        np.dot(Rtilde, Zbar, Wbar_)
+        np.dot(Wdot, Z_, Wbar_)
         for i in range(V):
             for v in range(K):
                 Wdot[i, v] = -eta_W*Wbar_[i, v]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sympy import Expr, Indexed, IndexedBase, Piecewise, S, Symbol, exp, log
+from sympy import Expr, Indexed, IndexedBase, Mul, Piecewise, S, Symbol, exp, log
 
 from derivations.program import (
     Access,
@@ -97,13 +97,27 @@ def layout_of(body: Expr, indices: tuple[Symbol, ...], table: Mapping[Symbol, Ex
     return tuple(order)
 
 
+def in_place_of(share: Expr, weight: Expr, value: Expr, expr: Expr) -> Expr:
+    """The expression with ``value`` in place of ``share``, wherever it stands beside the weight.
+
+    Where the weight is 0 the exponentials are not computed, and elsewhere in an expression they would be missed.
+    """
+    if weight == 1:
+        return expr.xreplace({share: value})
+    beside = {share, *Mul.make_args(weight)}
+    return expr.replace(
+        lambda e: isinstance(e, Mul) and beside <= set(e.args),
+        lambda e: Mul(*(value if factor == share else factor for factor in e.args)),
+    )
+
+
 def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
     """The program as assignments; exactly what the outputs need."""
     outputs = tuple(outputs)
     table = program.extents
     order = list(table)
     found: list[Statement] = []
-    shared: dict[Expr, Expr] = {}
+    shared: list[tuple[Expr, Expr, Expr]] = []
 
     def add(target: Access, op: str, expr: Expr, over: tuple[Symbol, ...] = ()) -> None:
         space = index_symbols(target, table) | index_symbols(expr, table) | set(over)
@@ -111,10 +125,12 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
 
     definitions = needed(program.definitions, outputs)
     for k, d in enumerate(definitions):
-        rhs = d.rhs.xreplace(shared)
+        rhs = d.rhs
+        for share, weight, value in shared:
+            rhs = in_place_of(share, weight, value, rhs)
         if isinstance(rhs, LogSumExp):
             share = exp(rhs.body - d.lhs)
-            again = any(later.rhs.has(share) for later in definitions[k + 1 :])
+            again = any(in_place_of(share, rhs.weight, S.Zero, e.rhs) != e.rhs for e in definitions[k + 1 :])
             largest, total, inverse = (part(d.lhs, suffix) for suffix in ("max", "sum", "inv"))
             power = part(d.lhs, "exp", layout_of(rhs.body, (*subscript(d.lhs), *rhs.over), table))
             # Where the weight is 0 the body plays no part, however large: neither in the maximum nor as inf * 0.
@@ -127,7 +143,7 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
             add(total, "=", S.Zero)
             if again:
                 add(power, "=", value)
-                shared[share] = power * inverse
+                shared.append((share, rhs.weight, power * inverse))
             add(total, "+=", rhs.weight * (power if again else value), rhs.over)
             add(inverse, "=", 1 / total)
             add(d.lhs, "=", largest + log(total))
