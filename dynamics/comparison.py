@@ -24,7 +24,7 @@ def distance(predictions: xr.Dataset, reference: str = "joint") -> xr.Dataset:
     -------
     xarray.Dataset
         ``W``, ``A`` and ``beta`` over (stages, time), without the reference: Frobenius norm of the difference over the
-        kept words, relative to the norm of the reference (0 where both are 0). ``loss``: the difference in nats.
+        kept words, relative to the norm of the reference (NaN where that is 0). ``loss``: the difference in nats.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def distance(predictions: xr.Dataset, reference: str = "joint") -> xr.Dataset:
     for name in ("W", "A", "beta"):
         size = (base[name] ** 2).sum(("input", "output")) ** 0.5
         gap = ((others[name] - base[name]) ** 2).sum(("input", "output")) ** 0.5
-        found[name] = (gap / size.where(size > 0, 1)).assign_attrs(
+        found[name] = (gap / size.where(size > 0)).assign_attrs(
             long_name=f"relative distance of {name} from the {reference} prediction", units="1"
         )
     found["loss"] = (others.loss - base.loss).assign_attrs(
@@ -58,4 +58,5 @@ def distance(predictions: xr.Dataset, reference: str = "joint") -> xr.Dataset:
     )
     import xarray as xr
 
-    return xr.Dataset(found).assign_attrs(reference=reference)
+    kept = {name: predictions.attrs[name] for name in ("switch",) if name in predictions.attrs}
+    return xr.Dataset(found).assign_attrs(reference=reference, **kept)

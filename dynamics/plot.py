@@ -738,5 +738,10 @@ def _apart(middles: ArrayLike, sizes: ArrayLike) -> Vector:
 
 def _laid_out(figure: Figure) -> Figure:
     """Give every part of the figure its place, which is known only when it is drawn."""
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is None:
+        figure.draw_without_rendering()
+    else:
+        # The engine alone: it measures every part, and drawing them all over again would double the time.
+        engine.execute(figure)
     return figure

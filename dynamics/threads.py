@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from dynamics.errors import InputError
 
-WORTH_SHARING = 100_000
+WORTH_SHARING = 1_000_000
 """States with fewer numbers than this run on one thread unless told otherwise."""
 
 

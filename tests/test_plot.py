@@ -294,7 +294,7 @@ def test_distance_from_another_reference(trajectory):
     figure = plot.distance(comparison.distance(trajectory, "frozen"))
     assert [ax.get_title("left") for ax in figure.axes] == ["joint", "two-stage"]
     assert figure.axes[0].get_ylabel() == "distance from frozen (% of its norm)"
-    assert set(texts(figure.axes[0])) == {"W", "A", "β"}  # no stages without a switch
+    assert set(texts(figure.axes[0])) == {"W", "A", "β", "stage 1:\nKTIW", "stage 2:\nattention"}
 
 
 def test_distance_that_is_not_a_number(distances):
