@@ -232,17 +232,13 @@ def _directory(output: Path) -> None:
 
 
 def pairs_of(found: xr.Dataset, words: Sequence[str]) -> list[tuple[str, str]]:
-    """(input word, learnt translation) for the given words, or for the most frequent ones that learnt and attend."""
-    first = found.isel(stages=0) if "stages" in found.dims else found
-    last = first.isel(time=-1)
-    translation = {str(i): str(o) for i, o in zip(last.input.values, last.translation.values, strict=True)}
-    if words:
-        return [(word, translation[word]) for word in words]
-    kept = {str(o) for o in last.output.values}
-    attended = {str(o): str(i) for o, i in zip(last.output.values, last.attended.values, strict=True)}
-    mutual = [(i, o) for i, o in translation.items() if o in kept and attended[o] == i]
-    others = [(i, o) for i, o in translation.items() if o in kept and attended[o] != i]
-    return (mutual + others)[:SHOWN]
+    """(input word, learnt translation) for the given words, or for the best learnt ones."""
+    from dynamics.plot import learnt
+
+    first = found.isel(stages=0)
+    if not words:
+        return learnt(first, SHOWN)
+    return [(word, str(first.translation.sel(input=word).values[-1])) for word in words]
 
 
 def _present(found: xr.Dataset, system: CoOccurrence, words: Sequence[str], output: Path, figures: str) -> None:
@@ -296,7 +292,7 @@ def _present(found: xr.Dataset, system: CoOccurrence, words: Sequence[str], outp
 
         drawn: dict[str, Any] = {
             "loss": plot.loss(found),
-            "words": plot.words(first, pairs[:6]),
+            "words": plot.words(first, pairs[:6] if words else None),
             "ktiw": plot.ktiw(first),
         }
         if gaps is not None:
