@@ -52,7 +52,16 @@ def error_norm(y, new, first, last, h, rtol, atol):
             ratio = error / (atol + rtol * max(abs(y[k]), abs(new[k])))
             total += ratio * ratio
         parts[chunk] = total
-    return np.sqrt(parts.sum() / n)
+    # Added one by one: parts.sum() would run in parallel, and depend on the number of threads.
+    whole = 0.0
+    for chunk in range(CHUNKS):
+        whole += parts[chunk]
+    return np.sqrt(whole / n)
+
+
+def euclidean(x: Vector) -> float:
+    """The Euclidean norm, without BLAS: its rounding depends on the number of threads."""
+    return float(np.sqrt(np.einsum("i,i->", x, x)))
 
 
 @cache
@@ -152,19 +161,19 @@ class RKC(OdeSolver):
         """The spectral radius of the Jacobian, from differences of slopes along their own direction (power method)."""
         y, f, z = self.y, self.f, self.work
         size = np.sqrt(np.finfo(float).eps)
-        length = np.linalg.norm(y)
+        length = euclidean(y)
         direction = self.direction_of_radius if self.direction_of_radius is not None else f.copy()
         radius = 0.0
         for k in range(50):
-            norm = np.linalg.norm(direction)
-            if norm == 0:
+            size_of = euclidean(direction)
+            if size_of == 0:
                 direction[:] = np.resize([1.0, -1.0], direction.size)
-                norm = np.linalg.norm(direction)
+                size_of = euclidean(direction)
             step = size * (length if length > 0 else 1.0)
-            recurrence(z, 1.0, y, step / norm, direction, 0.0, y, 0.0, y, 0.0, y)
+            recurrence(z, 1.0, y, step / size_of, direction, 0.0, y, 0.0, y, 0.0, y)
             self.evaluate(self.t, z, direction)
             recurrence(direction, 1.0, direction, -1.0, f, 0.0, f, 0.0, f, 0.0, f)
-            before, radius = radius, np.linalg.norm(direction) / step
+            before, radius = radius, euclidean(direction) / step
             if k >= 2 and abs(radius - before) <= 0.01 * radius:
                 break
         self.direction_of_radius = direction

@@ -132,7 +132,8 @@ def solve(
     rtol, atol, method, **options
         As for :func:`dynamics.integrate.integrate`.
     threads : int, optional
-        Threads of compiled loops and of BLAS. The result does not depend on it.
+        Threads of compiled loops and, for states of a million numbers, of BLAS. The result does not depend on it, save
+        for rounding in products of dense matrices of that size.
     progress : callable, optional
         Called with the share of the time span that is done.
 

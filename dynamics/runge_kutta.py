@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 from scipy.integrate import RK23, RK45, DenseOutput
+from threadpoolctl import threadpool_limits
 
 Vector = NDArray[np.float64]
 
@@ -54,8 +55,11 @@ def error_norm(y, new, slopes, weights, rtol, atol):
             ratio = error / (atol + rtol * max(abs(y[k]), abs(new[k])))
             total += ratio * ratio
         parts[chunk] = total
-    # Added in a fixed order, so that the steps do not depend on the number of threads.
-    return np.sqrt(parts.sum() / n)
+    # Added one by one, so that the steps do not depend on the number of threads: parts.sum() would run in parallel.
+    whole = 0.0
+    for chunk in range(CHUNKS):
+        whole += parts[chunk]
+    return np.sqrt(whole / n)
 
 
 def interpolate(
@@ -96,7 +100,9 @@ class Compiled:
     ):
         """``into(y, out)`` is the right-hand side without allocations; the rest is as in the SciPy class."""
         self.into = into
-        super().__init__(fun, t0, y0, t_bound, **options)  # type: ignore[call-arg]
+        # SciPy chooses the first step by norms from BLAS, whose rounding depends on the number of threads.
+        with threadpool_limits(1, user_api="blas"):
+            super().__init__(fun, t0, y0, t_bound, **options)  # type: ignore[call-arg]
 
     def _step_impl(self: Any) -> tuple[bool, str | None]:
         slopes, t, y = self.K, self.t, self.y

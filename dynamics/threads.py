@@ -1,7 +1,8 @@
 """How many threads compiled loops and BLAS may use.
 
 On a busy machine, more BLAS threads than cores that are free can be ten times slower than one; small systems gain
-nothing from a second one. Results do not depend on the number.
+nothing from a second one. Our own loops give the same bits on any number of threads. BLAS does not: its sums are cut in
+other places, which shows in the last digits; so it has one thread for small states, whatever is asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ WORTH_SHARING = 1_000_000
 
 @contextmanager
 def limited(threads: int | None, size: int) -> Iterator[int]:
-    """Within the context, loops and BLAS use this many threads; None: one for small states, all for large ones."""
+    """Within the context, loops use this many threads, and so does BLAS for large states, one for small ones.
+
+    None: one thread for small states, all for large ones.
+    """
     import numba
     from threadpoolctl import threadpool_limits
 
@@ -28,7 +32,7 @@ def limited(threads: int | None, size: int) -> Iterator[int]:
     before = numba.get_num_threads()
     numba.set_num_threads(wanted)
     try:
-        with threadpool_limits(wanted, user_api="blas"):
+        with threadpool_limits(wanted if size >= WORTH_SHARING else 1, user_api="blas"):
             yield wanted
     finally:
         numba.set_num_threads(before)
