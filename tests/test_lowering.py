@@ -1,0 +1,482 @@
+"""Lowering: generated code computes what its program says, whatever is fused, shared, sparse or run in parallel."""
+
+from __future__ import annotations
+
+import math
+import random
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+from numba.core.runtime import _nrt_python, rtsys
+from random_programs import Interpreted, naive, random_data, random_program
+from sympy import Symbol, exp
+
+from derivations import catalogue
+from derivations.plain_python import plain_python
+from derivations.program import Definition, LogSumExp, Program, SumOver, indices, scalars, tensors
+from dynamics.errors import InputError
+from dynamics.lowering import Kernel, lower, storage
+from dynamics.lowering.kernel import source_of
+from dynamics.lowering.runtime import (
+    PANELS,
+    TILE,
+    gather_dot_product,
+    gather_product,
+    scatter_product,
+)
+from dynamics.lowering.runtime import exp as fast_exp
+from dynamics.threads import limited
+
+# -- the exponential --------------------------------------------------------------------------------------------------
+
+
+@njit(fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
+def exp_all(x, out):
+    for k in range(x.size):
+        out[k] = fast_exp(x[k])
+
+
+def exp_of(x: np.ndarray) -> np.ndarray:
+    out = np.empty(x.size)
+    exp_all(np.ascontiguousarray(x, dtype=float), out)
+    return out
+
+
+LOWEST, HIGHEST = -708.39, math.log(np.finfo(float).max)
+
+
+def ulps(found: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The error in units in the last place, against extended precision where the machine has it."""
+    exact = np.exp(x.astype(np.longdouble))
+    return np.abs((found - exact) / np.spacing(exact.astype(float))).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(LOWEST, HIGHEST), (-1.0, 1.0), (-1e-8, 1e-8), (-40.0, 0.0), (700.0, HIGHEST)]
+)
+def test_exp_is_within_one_unit_in_the_last_place(low: float, high: float) -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.uniform(low, high, 200_000), np.linspace(low, high, 10_001)])
+    assert ulps(exp_of(x), x).max() <= 1
+
+
+def test_exp_is_right_where_its_argument_is_reduced() -> None:
+    # Halves of log 2 are where the nearest power of 2 changes: the remainder is largest there.
+    middle = (np.arange(-1021, 1024) + 0.5) * math.log(2)
+    x = np.concatenate([np.nextafter(middle, -np.inf), middle, np.nextafter(middle, np.inf), middle - math.log(2) / 2])
+    x = x[(x > LOWEST) & (x < HIGHEST)]
+    assert ulps(exp_of(x), x).max() <= 1
+
+
+def test_exp_at_the_ends_of_its_range() -> None:
+    tiny = np.finfo(float).tiny
+    x = np.array([-np.inf, -1e308, -746.0, -745.0, -708.4, np.inf, 1e308, 709.783, 1000.0, np.nan, -np.nan, 0.0, -0.0])
+    expected = [0, 0, 0, 0, 0, np.inf, np.inf, np.inf, np.inf, np.nan, np.nan, 1, 1]
+    np.testing.assert_array_equal(exp_of(x), expected)
+    edge = exp_of(np.array([LOWEST, HIGHEST]))
+    assert edge[0] >= tiny
+    assert np.isfinite(edge[1])
+    np.testing.assert_array_equal(exp_of(np.array([5e-324, -5e-324, tiny, -tiny])), np.ones(4))
+
+
+def test_exp_of_a_vector_is_exp_of_its_numbers() -> None:
+    x = np.random.default_rng(1).normal(0, 200, 1003)
+    x[::97] = [np.nan, np.inf, -np.inf, 800, -800, 0, -708.39, 709.78, 1, -1, 5e-324]
+    np.testing.assert_array_equal(exp_of(x), [exp_of(x[k : k + 1])[0] for k in range(x.size)])
+
+
+# -- products with a sparse matrix ------------------------------------------------------------------------------------
+
+
+class Pattern:
+    """A random ragged pattern: rows may be empty, words may stand in one row twice."""
+
+    def __init__(self, seed: int, rows: int, words: int, columns: int) -> None:
+        rng = np.random.default_rng(seed)
+        count = rng.integers(0, 6, rows) * (rng.random(rows) < 0.8)
+        self.start = np.concatenate([[0], np.cumsum(count)])
+        self.row = np.repeat(np.arange(rows), count)
+        self.entries = int(self.start[-1])
+        self.word = rng.integers(0, words, self.entries)
+        self.weight = rng.normal(size=self.entries)
+        self.by_word, self.by_row = rng.normal(size=(words, columns)), rng.normal(size=(rows, columns))
+        # What stands in scratch before must not matter.
+        self.panels, self.tiles = np.full((PANELS, words, TILE), np.nan), np.full((PANELS, TILE), np.nan)
+        self.partials = np.full((PANELS, self.entries), np.nan)
+
+    @property
+    def matrix(self) -> np.ndarray:
+        found = np.zeros((self.by_row.shape[0], self.by_word.shape[0]))
+        np.add.at(found, (self.row, self.word), self.weight)
+        return found
+
+    def products(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        gathered, scattered = np.full_like(self.by_row, np.nan), np.full_like(self.by_word, np.nan)
+        dots = np.full(self.entries, np.nan)
+        gather_product(self.start, self.word, self.weight, self.by_word, gathered, self.panels, self.tiles)
+        scatter_product(self.start, self.word, self.weight, self.by_row, scattered, self.panels, self.tiles)
+        gather_dot_product(
+            self.start, self.word, self.by_row, self.by_word, dots, self.panels, self.tiles, self.partials
+        )
+        return gathered, scattered, dots
+
+
+WIDE = TILE * PANELS
+patterns = st.builds(
+    Pattern,
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 20),
+    st.integers(1, 30),
+    # One column, less than a tile, whole tiles, more panels than there are, and one column beyond each.
+    st.sampled_from([1, 3, TILE - 1, TILE, TILE + 1, 2 * TILE, WIDE, WIDE + 1, WIDE + TILE + 5]),
+)
+
+
+@given(patterns)
+@settings(max_examples=100, deadline=None)
+def test_sparse_products_are_dense_products(p: Pattern) -> None:
+    gathered, scattered, dots = p.products()
+    np.testing.assert_allclose(gathered, p.matrix @ p.by_word, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(scattered, p.matrix.T @ p.by_row, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(dots, (p.by_row @ p.by_word.T)[p.row, p.word], rtol=0, atol=1e-11)
+
+
+def test_sparse_products_do_not_depend_on_the_number_of_threads() -> None:
+    p = Pattern(0, 200, 90, 3 * WIDE + 7)
+    found = []
+    for threads in (1, 2):
+        with limited_or_skip(threads):
+            found.append(p.products())
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def limited_or_skip(threads: int):
+    import numba
+
+    if threads > numba.config.NUMBA_NUM_THREADS:
+        pytest.skip(f"this machine has no {threads} threads")
+    return limited(threads, 1)
+
+
+def test_sparse_products_show_what_is_not_a_number() -> None:
+    p = Pattern(3, 10, 7, 20)
+    p.weight[0] = np.nan
+    gathered, scattered, _ = p.products()
+    assert np.isnan(gathered[p.row[0]]).all()
+    assert np.isnan(scattered[p.word[0]]).all()
+    p.by_word[p.word[1], 3] = np.nan
+    dots = p.products()[2]
+    np.testing.assert_array_equal(np.isnan(dots), p.word == p.word[1])
+
+
+# -- random programs through every pass -------------------------------------------------------------------------------
+
+SIZES = {"g": 0.7}
+
+
+def compared(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], program: Program) -> None:
+    """Equal to round-off. Cells that are 0 * nan or 0 * inf by the equations as they stand may be 0: weights mask."""
+    for name, values in found.items():
+        wanted = np.asarray(expected[name]).reshape(values.shape)
+        told = ~np.isnan(wanted)
+        values, wanted = np.where(told, values, 0), np.where(told, wanted, 0)
+        finite = np.abs(wanted[np.isfinite(wanted)]).max(initial=1.0)
+        np.testing.assert_allclose(
+            values,
+            wanted,
+            rtol=1e-9,
+            atol=1e-10 * finite,
+            err_msg=f"{name} of\n" + "\n".join(map(str, program.definitions)),
+        )
+
+
+programs = st.tuples(st.integers(0, 10**9), st.booleans())
+sizes = st.tuples(st.integers(0, 10**9), st.integers(1, 5), st.integers(1, 4), st.integers(1, 6))
+
+
+@given(programs, sizes)
+@settings(max_examples=40, deadline=None)
+def test_random_programs_compute_what_their_equations_say(which: tuple, shape: tuple) -> None:
+    program = random_program(*which)
+    seed, inputs, outputs, examples = shape
+    data, y = random_data(seed, inputs, outputs, examples)
+    expected = naive(program, data, y, 0.7)
+    rng = random.Random(seed)
+    names = [d.name for d in program.definitions if not d.accumulate]
+    some = tuple(rng.sample(names, rng.randint(1, len(names))))
+    for outputs_wanted in (some, tuple(names)):
+        for parallel in (False, True):
+            run = Interpreted(lower(program, outputs_wanted, parallel), rng)
+            compared(run(data, y, g=0.7, V=inputs, K=outputs), expected, program)
+            assert run.races == 0
+
+
+@given(programs, sizes)
+@settings(max_examples=15, deadline=None)
+def test_shared_storage_changes_nothing(which: tuple, shape: tuple) -> None:
+    program = random_program(*which)
+    seed, inputs, outputs, examples = shape
+    data, y = random_data(seed, inputs, outputs, examples)
+    names = [d.name for d in program.definitions if not d.accumulate]
+    last = (names[-1],)
+    shared = lower(program, last)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "apart", lambda *args: False)
+        distinct = Kernel(program, last, False, source_of.__wrapped__(program, last, False))
+    assert len(distinct.code.workspace) >= len(shared.code.workspace)
+    given_sizes = {"g": 0.7, "V": inputs, "K": outputs}
+    found, wanted = (Interpreted(k)(data, y, **given_sizes) for k in (shared, distinct))
+    np.testing.assert_array_equal(found[last[0]], wanted[last[0]])
+
+
+@given(programs)
+@settings(max_examples=8, deadline=None)
+def test_lowering_is_deterministic(which: tuple) -> None:
+    program, again = random_program(*which), random_program(*which)
+    for parallel in (False, True):
+        assert lower(program, parallel=parallel, outputs=last_of(program)).source == (
+            lower(again, parallel=parallel, outputs=last_of(again)).source
+        )
+
+
+def last_of(program: Program) -> tuple[str, ...]:
+    return (program.definitions[-1].name,)
+
+
+def test_source_does_not_depend_on_the_seed_of_hashes() -> None:
+    import subprocess
+    import sys
+
+    script = "from derivations.closures import both_stages_sparse as p; from dynamics.lowering import lower; "
+    script += "print(lower(p(), parallel=True).source)"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
+    assert "def kernel(" in found.pop()
+
+
+# -- compiled programs ------------------------------------------------------------------------------------------------
+
+V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
+i, j, o, v, n, l = indices("i j o v n l")
+x, target, length = tensors("x target length", integer=True)
+W, s, B, w, r = tensors("W s B w r")
+T, M, P, Q, D, G, H = tensors("T M P Q D G H")
+(total,) = scalars("total")
+
+
+@cache
+def everything() -> Program:
+    """One program with everything: ragged examples, gathers, scatters, diagonals, products, masked log-sum-exps."""
+    return Program(
+        name="everything",
+        title="Everything that the language has",
+        source="nowhere",
+        extents={i: V, j: V, o: K, v: K, n: N, l: length[n]},
+        data=(length[n], x[n, l], target[n], w[i, o], r[n, l], B[n, o]),
+        states=(W[i, o], s[i]),
+        definitions=(
+            Definition(M[n], LogSumExp(s[x[n, l]], l, weight=r[n, l])),
+            Definition(P[n, l], r[n, l] * exp(s[x[n, l]] - M[n])),
+            Definition(T[n, o], SumOver(P[n, l] * W[x[n, l], o], l)),
+            Definition(Q[o], LogSumExp(W[i, o], i, weight=w[i, o])),
+            Definition(D[i, j], SumOver(W[i, o] * W[j, o], o)),
+            Definition(D[i, i], s[i] * Q[o] / 7, accumulate=True),
+            Definition(G[i, o], SumOver(D[i, j] * w[j, o], j)),
+            Definition(G[x[n, l], o], P[n, l] * (T[n, o] - W[x[n, l], target[n]]), accumulate=True),
+            Definition(total, SumOver(T[n, target[n]], n)),
+            Definition(H[i, o], G[i, o] - total * exp(W[i, o] - Q[o])),
+        ),
+        parameters=tuple(scalars("g")),
+        flow={"W": "H"},
+    )
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_compiled_code_computes_what_the_equations_say(parallel: bool) -> None:
+    program = everything()
+    outputs = ("H", "T", "total", "M")
+    kernel = lower(program, outputs, parallel)
+    for seed, (inputs, words, examples) in enumerate([(5, 3, 6), (1, 1, 1), (40, 17, 50)]):
+        data, y = random_data(seed, inputs, words, examples)
+        space: dict = {}
+        exec(plain_python(program).replace("import math", "from random_programs import quiet as math"), space)
+        states = {"W": y[: inputs * words].reshape(inputs, words), "s": y[inputs * words :]}
+        with np.errstate(all="ignore"):
+            wanted = space["everything"](**states, **data, g=1.0)
+        bound = kernel.bind(data, {"V": inputs, "K": words, "g": 1.0})
+        bound.workspace[:] = np.nan
+        compared(bound.evaluate(y), wanted, program)
+
+
+def test_parallel_code_does_not_depend_on_the_number_of_threads() -> None:
+    data, y = random_data(0, 60, 33, 70)
+    bound = lower(everything(), ("H", "T", "total", "M"), parallel=True).bind(data, {"V": 60, "K": 33, "g": 1.0})
+    found = []
+    for threads in (1, 2):
+        with limited_or_skip(threads):
+            found.append(bound.evaluate(y))
+    for name, values in found[0].items():
+        np.testing.assert_array_equal(values, found[1][name])
+
+
+def joint_problem(inputs: int, outputs: int, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    C = rng.gamma(0.5, size=(inputs, outputs)) + 1e-3
+    C /= C.sum()
+    return {"R": C / C.sum(axis=0), "q": C.sum(axis=0)}, rng.normal(size=2 * inputs * outputs)
+
+
+ONE = {"eta_W": 1.0, "eta_A": 1.0}
+
+
+@pytest.mark.parametrize("name", ["joint", "joint-sparse"])
+def test_kernels_allocate_nothing(name: str) -> None:
+    data, y = joint_problem(7, 5)
+    parameters: dict[str, float] = dict(ONE)
+    if name == "joint-sparse":
+        data |= {"count": np.full(5, 7), "word": np.tile(np.arange(7), 5), "R": data["R"].T.ravel()}
+        parameters["V"] = 7
+    bound = lower(catalogue.program(name)).bind(data, parameters)
+    function = bound.function
+
+    @njit
+    def repeatedly(times, y, out, arguments):
+        for _ in range(times):
+            function(y, out, *arguments)
+
+    out = np.empty(bound.output_size)
+
+    def allocations(times: int) -> int:
+        before = rtsys.get_allocation_stats()
+        repeatedly(times, y, out, bound.arguments)
+        after = rtsys.get_allocation_stats()
+        assert after.alloc - before.alloc == after.free - before.free
+        return after.alloc - before.alloc
+
+    _nrt_python.memsys_enable_stats()
+    try:
+        allocations(1)  # compiles
+        counts = [allocations(times) for times in (1, 10)]
+    finally:
+        _nrt_python.memsys_disable_stats()
+    if name == "joint":
+        assert counts[0] == counts[1]
+    else:  # parallel loops in the sparse products schedule their chunks; nothing that grows with the problem
+        assert counts[1] - counts[0] <= 9 * 64
+
+
+@pytest.mark.parametrize("where", [("W", 3), ("A", 2)])
+def test_what_is_not_a_number_shows_in_the_flow(where: tuple[str, int]) -> None:
+    data, y = joint_problem(6, 4)
+    bound = lower(catalogue.program("joint")).bind(data, ONE)
+    clean = bound.evaluate(y)
+    assert all(np.isfinite(values).all() for values in clean.values())
+    state, output = where
+    bound.states(y)[state][1, output] = np.nan
+    space: dict = {}
+    exec(plain_python(catalogue.program("joint")), space)
+    expected = space["joint"](**bound.states(y), **data, **ONE)
+    found = bound.evaluate(y)
+    for name, values in found.items():
+        np.testing.assert_array_equal(np.isnan(values), np.isnan(expected[name]))
+        assert np.isnan(values).any()
+
+
+def test_logits_that_are_infinite_or_huge() -> None:
+    data, y = joint_problem(6, 4)
+    bound = lower(catalogue.program("joint")).bind(data, ONE)
+    views = bound.states(y)
+    views["A"][0, 0] = -np.inf  # never attended
+    views["A"][:, 1] += 1e3
+    views["A"][2, 2], views["W"][2, 2] = 1e3, -1e3
+    space: dict = {}
+    exec(plain_python(catalogue.program("joint")), space)
+    expected = space["joint"](**views, **data, **ONE)
+    for name, values in bound.evaluate(y).items():
+        assert np.isfinite(values).all()
+        np.testing.assert_allclose(values, expected[name], rtol=1e-11, atol=1e-10)  # differences of logits of 1e3
+
+
+# -- binding ----------------------------------------------------------------------------------------------------------
+
+
+def test_binding_explains_what_is_missing_or_does_not_fit() -> None:
+    data, _ = joint_problem(3, 2)
+    kernel = lower(catalogue.program("joint"))
+    sparse = lower(catalogue.program("joint-sparse"))
+    columns = {"count": [2, 1], "word": [0, 1, 2], "R": [0.5, 0.5, 1.0], "q": [0.5, 0.5]}
+    cases = [
+        (kernel, {"R": data["R"]}, ONE, "joint: the data lacks q"),
+        (kernel, data, {"eta_W": 1.0}, "joint: no value for eta_A"),
+        (kernel, data | {"q": [[1.0, 2.0]]}, ONE, "q has 2 dimensions, 1 expected"),
+        (kernel, data | {"q": [1.0, 2.0, 3.0]}, ONE, "q has 3 entries where K = 2"),
+        (sparse, columns, ONE, "joint-sparse: no value for V"),
+        (sparse, columns | {"count": [2, 2]}, ONE | {"V": 3}, "count adds up to 4, but there are 3 entries"),
+    ]
+    for lowered, values, parameters, message in cases:
+        with pytest.raises(InputError, match=message) as caught:
+            lowered.bind(values, parameters)
+        assert "\n" not in str(caught.value)
+
+
+def test_binding_takes_any_layout_and_leaves_it_as_it_is() -> None:
+    data, y = joint_problem(6, 4)
+    kernel = lower(catalogue.program("joint"))
+    plain = kernel.bind(data, ONE).evaluate(y)
+    fortran = {"R": np.asfortranarray(data["R"]), "q": data["q"].astype(object).tolist()}
+    data["R"].flags.writeable = False
+    for other in (fortran, data):
+        for name, values in kernel.bind(other, ONE).evaluate(y).items():
+            np.testing.assert_array_equal(values, plain[name])
+
+
+def test_rates_can_be_changed_without_binding_again() -> None:
+    data, y = joint_problem(6, 4)
+    bound = lower(catalogue.program("joint")).bind(data, {"eta_W": 1.0, "eta_A": 1.0})
+    plain = bound.evaluate(y)
+    changed = bound.with_parameters(eta_A=3.0)
+    assert changed.workspace is bound.workspace
+    found = changed.evaluate(y)
+    np.testing.assert_array_equal(found["Wdot"], plain["Wdot"])
+    np.testing.assert_allclose(found["Adot"], 3 * plain["Adot"], rtol=1e-15)
+    np.testing.assert_array_equal(bound.evaluate(y)["Adot"], plain["Adot"])
+
+
+def test_kernels_share_a_workspace_that_is_large_enough() -> None:
+    data, _ = joint_problem(6, 4)
+    first = lower(catalogue.program("joint")).bind(data, ONE)
+    second = lower(catalogue.program("joint"), ["loss"]).bind(data, ONE, workspace=first.workspace)
+    assert second.workspace is first.workspace
+    small = np.empty(1)
+    assert lower(catalogue.program("joint")).bind(data, ONE, workspace=small).workspace is not small
+
+
+def test_only_what_the_outputs_need_is_computed() -> None:
+    source = lower(catalogue.program("joint"), ["loss"]).source
+    assert "Omega" not in source
+    assert "beta" not in source
+    assert "Wbar" not in source
+    assert "eta_W" not in source
+
+
+def test_exponentials_of_the_normalisation_are_computed_once() -> None:
+    # softmax over words and over outputs: one exp each, shared by the sum and by the probabilities.
+    assert (
+        lower(catalogue.program("joint")).source.count(" exp(")
+        + lower(catalogue.program("joint")).source.count("(exp(")
+        == 2
+    )
