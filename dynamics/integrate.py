@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from time import perf_counter
 from typing import Any
 
@@ -79,7 +80,10 @@ def times(t: ArrayLike) -> Vector:
     InputError
         With the first entry that is out of order.
     """
-    found = np.atleast_1d(np.asarray(t, dtype=float))
+    try:
+        found = np.atleast_1d(np.asarray(t, dtype=float))
+    except (TypeError, ValueError):
+        raise InputError(f"t must be a list of times, not {str(t)[:60]!r}; give one or more increasing times") from None
     if found.ndim != 1 or found.size == 0:
         raise InputError(f"t must be a list of times, not of shape {np.shape(t)}; give one or more increasing times")
     bad = np.flatnonzero(~np.isfinite(found))
@@ -259,7 +263,7 @@ def integrate(
 def choose(method: str | type[OdeSolver], into: Into, size: int) -> tuple[type[OdeSolver], dict[str, Any]]:
     """The solver class, with the options that a compiled one takes."""
     if not isinstance(method, str):
-        return method, {}
+        return method, {"into": into} if "into" in signature(method.__init__).parameters else {}
     if method == "RKC":
         from dynamics.chebyshev import RKC
 
