@@ -7,9 +7,11 @@ processes that compile the same kernel at the same time cannot see half a file.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -30,7 +32,9 @@ def cache_directory() -> Path:
         with tempfile.TemporaryFile(dir=wanted):
             return wanted
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="attention-dynamics-"))
+        temporary = tempfile.mkdtemp(prefix="attention-dynamics-")
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        return Path(temporary)
 
 
 @cache
