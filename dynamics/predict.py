@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,7 @@ def solve(
     wanted = times(t)
     names = _stages(stages, closure)
     rates = _rates(rates, closure)
-    problem = _problem(system, closure, initial, _chosen(system, top, keep), len(wanted), rates)
+    problem = _problem(system, closure, initial, _chosen(system, top, keep), len(wanted) * len(names), rates)
     results = []
     with limited(threads, problem.y0.size) as used:
         if switch is None and set(names) & {"two-stage", "frozen"}:
@@ -189,6 +190,8 @@ def solve(
         **({"switch": switch} if switch is not None else {}),
         **({"length": system.length} if system.length is not None else {}),
         **({"top": top} if top is not None else {}),
+        **({"keep": ", ".join(keep)} if keep else {}),
+        **({"initial": ", ".join(initial)} if initial else {}),
         **{f"cooccurrence_{key}": value for key, value in system.attrs.items()},
         **{key: str(value) for key, value in options.items()},
     }
@@ -244,9 +247,10 @@ def _problem(
     inputs, outputs = system.shape
     rows, columns = chosen
     sparse = closure == "conditional" and system.is_sparse
-    size = inputs * outputs + ((system.nnz if sparse else inputs * outputs) if closure == "conditional" else 0)
+    entries = (system.nnz if sparse else inputs * outputs) if closure == "conditional" else 0
+    size = inputs * outputs + entries
     kept = n_times * rows.size * columns.size * (3 if closure == "conditional" else 2)
-    _fits(system, size, kept, n_times)
+    _fits(system, entries, kept, n_times)
 
     parameters = {f"eta_{state}": rate for state, rate in rates.items()}
     data: dict[str, Any]
@@ -331,20 +335,28 @@ def _chosen(system: CoOccurrence, top: int | None, keep: Sequence[str]) -> tuple
     return positions(system.c, system.inputs), positions(system.q, system.outputs)
 
 
-def _fits(system: CoOccurrence, size: int, kept: int, n_times: int) -> None:
-    """Refuse what memory cannot hold, before anything is allocated."""
+def _fits(system: CoOccurrence, entries: int, kept: int, n_times: int) -> None:
+    """Refuse what memory cannot hold, before anything is allocated; ``entries`` is the size of A."""
     inputs, outputs = system.shape
-    work = 8 * (STATES_AT_WORK * size + outputs * outputs)
-    words = round(min(inputs, outputs))
+
+    def needed(rows: int, columns: int, entries: int) -> int:
+        return 8 * (STATES_AT_WORK * (rows * columns + entries) + columns * columns)
+
+    def with_vocabulary(most: int) -> int:
+        # The most frequent words have the fewest zeros, and are soon stored dense.
+        rows, columns = min(inputs, most), min(outputs, most)
+        return needed(rows, columns, rows * columns if entries else 0)
+
+    work = needed(inputs, outputs, entries)
 
     def fitting(budget: float) -> str:
-        fits = int(words * (budget / work) ** 0.5)
-        return f"max_vocab={fits} would fit"
+        fits = bisect_right(range(1, max(inputs, outputs)), budget, key=with_vocabulary)
+        return f"max_vocab={fits} would fit" if fits else "no vocabulary would fit"
 
     require(work, f"the flow of {inputs} x {outputs} words", fitting)
     require(
         work + 8 * kept,
-        f"the result at {n_times} times",
+        f"the result, {n_times} times the chosen words,",
         lambda budget: (
             f"top={max(1, int(((budget - work) / (24 * n_times)) ** 0.5))} keeps the most frequent words only"
         ),
