@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dynamics.cooccurrence import CoOccurrence
 
-BUNDLED_VOCABULARY = 100
+BUNDLED_VOCABULARY = 80
 SHOWN = 12
 
 app = typer.Typer(
@@ -113,7 +113,7 @@ def solve(
     tokenizer: Tokenizer = "words",
     lower: Lower = True,
     max_vocab: Annotated[
-        int | None, typer.Option(help="Most frequent words a side [default: 100 for the bundled text, else all].")
+        int | None, typer.Option(help="Most frequent words a side [default: 80 for the bundled text, else all].")
     ] = None,
     min_count: MinCount = 1,
     max_pairs: MaxPairs = None,

@@ -147,7 +147,7 @@ def loss(trajectory: xr.Dataset, ax: Axes | None = None) -> Figure:
         ax.set(xlabel=TIME, ylabel="loss (nats)")
         ax.legend(loc="best")
         _mark_stages(ax, trajectory)
-        return _laid_out(figure)
+        return figure
 
 
 def words(trajectory: xr.Dataset, pairs: Sequence[tuple[str, str]] | None = None, stages: str | None = None) -> Figure:
@@ -206,7 +206,7 @@ def words(trajectory: xr.Dataset, pairs: Sequence[tuple[str, str]] | None = None
         axes[-1].set_xlabel(TIME)
         _mark_stages(axes[0], part, *axes[1:])
         _label_ends(figure, dict(zip(axes, named, strict=True)))
-        return _laid_out(figure)
+        return figure
 
 
 def learnt(trajectory: xr.Dataset, number: int = 5) -> list[tuple[str, str]]:
@@ -304,7 +304,7 @@ def ktiw(trajectory: xr.Dataset, at: ArrayLike | None = None, size: int = 20, st
         axes[0].set_ylabel("input word")
         _word_ticks(axes[0].yaxis, shown["input"].values, 72 * cell)
         figure.colorbar(image, ax=axes, label=KTIW, aspect=30, pad=0.01).outline.set_visible(False)
-        return _laid_out(figure)
+        return figure
 
 
 def distance(distances: xr.Dataset) -> Figure:
@@ -364,7 +364,7 @@ def distance(distances: xr.Dataset) -> Figure:
             _time_axis(ax, times)
             _mark_stages(ax, distances)
         _label_ends(figure, named)
-        return _laid_out(figure)
+        return figure
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:

@@ -51,7 +51,10 @@ def named(ax):
 
 
 def boxes(texts):
-    """Where texts are; of an annotation without its line."""
+    """Where texts are when they are drawn; of an annotation without its line."""
+    texts = list(texts)
+    if texts:
+        texts[0].get_figure().draw_without_rendering()
     return [Text.get_window_extent(text) for text in texts]
 
 
