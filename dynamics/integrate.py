@@ -173,6 +173,7 @@ def integrate(
     state: dict[str, Any] = {"solver": None, "bad": None}
 
     def fun(t: float, y: Vector) -> Vector:
+        y = np.ascontiguousarray(y)  # Jacobians by differences come as columns of a matrix
         out = np.empty_like(y)
         into(y, out)
         if not np.isfinite(out.sum()) and not np.isfinite(out).all():
