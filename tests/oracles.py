@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.sparse
 from scipy.integrate import solve_ivp
 
 
@@ -57,6 +58,63 @@ class Sentences:
             g = W[x] @ error.T  # positions x targets
             np.add.at(dA, np.ix_(x, y), alpha * (g - (alpha * g).sum(axis=0)))
         return loss, dW, dA
+
+
+class Batched:
+    """The exact model with lexical attention on all sentences at once: what `Sentences.lexical` does, in padded arrays.
+
+    Sentences of like length stand together, so that little is padded.
+    """
+
+    def __init__(self, sentences: Sentences, batch: int = 500):
+        self.shape, self.total = sentences.shape, sentences.total
+        order = sorted(range(len(sentences.x)), key=lambda n: (len(sentences.x[n]), len(sentences.y[n])))
+        self.batches = []
+        for k in range(0, len(order), batch):
+            some = order[k : k + batch]
+            (x, has_x), (y, has_y) = (self.padded([words[n] for n in some]) for words in (sentences.x, sentences.y))
+            spread = scipy.sparse.csr_array(
+                (has_x.ravel().astype(float), x.ravel(), np.arange(x.size + 1)), shape=(x.size, self.shape[0])
+            )
+            self.batches.append((x, has_x, y, has_y, spread.T.tocsr()))
+
+    @staticmethod
+    def padded(rows: list) -> tuple[np.ndarray, np.ndarray]:
+        lengths = np.array([len(row) for row in rows])
+        has = np.arange(lengths.max()) < lengths[:, None]
+        found = np.zeros(has.shape, dtype=np.int64)
+        found[has] = np.concatenate(rows)
+        return found, has
+
+    def lexical(self, W: np.ndarray, A: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        loss, dW, dA = 0.0, np.zeros_like(W), np.zeros_like(A)
+        for x, has_x, y, has_y, spread in self.batches:
+            cells = x[:, :, None] * self.shape[1] + y[:, None, :]  # sentence, position, target
+            scores = np.where(has_x[:, :, None], A.ravel()[cells], -np.inf)
+            alpha = np.exp(scores - scores.max(axis=1, keepdims=True))
+            alpha /= alpha.sum(axis=1, keepdims=True)
+            words = W[x]
+            p = alpha.transpose(0, 2, 1) @ words
+            p -= p.max(axis=2, keepdims=True)
+            np.exp(p, out=p)
+            p /= p.sum(axis=2, keepdims=True)
+            at = (np.arange(len(x))[:, None], np.arange(y.shape[1]), y)
+            loss -= np.log(p[at][has_y]).sum() / self.total
+            error = -p
+            error[at] += 1
+            error *= has_y[:, :, None] / self.total
+            dW += spread @ (alpha @ error).reshape(x.size, -1)
+            g = words @ error.transpose(0, 2, 1)
+            change = alpha * (g - (alpha * g).sum(axis=1, keepdims=True))
+            dA += np.bincount(cells.ravel(), change.ravel(), A.size).reshape(A.shape)
+        return loss, dW, dA
+
+
+def lexicon(seed: int, words: int, length: int, sentences: int) -> Sentences:
+    """The toy lexicon: sentences of different words, each of which is translated by itself, in another order."""
+    rng = np.random.default_rng(seed)
+    x = [rng.choice(words, length, replace=False) for _ in range(sentences)]
+    return Sentences(x, [rng.permutation(row) for row in x], words, words)
 
 
 def flow(f: Callable, states: Sequence[np.ndarray], t: Sequence[float], rtol: float = 1e-6) -> list[list[np.ndarray]]:
