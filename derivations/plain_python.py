@@ -171,6 +171,7 @@ class Loops(PythonCodePrinter):
         head = [
             f'"""{program.title}: the equations of {program.name!r} as they stand.',
             "",
+            *([f"{program.source}.", ""] if program.source else []),
             *(f"{safe(name_of(a))}: shape ({', '.join(self.shape(a))})" for a in arrays),
             *(
                 f"{i.name} is ragged: row {owner} begins at {i.name}_start[{owner}] = sum({self.lengths(i)}[:{owner}])"

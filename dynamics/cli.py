@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +51,8 @@ def run(arguments: Sequence[str]) -> int:
         warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
         try:
             status = app(list(arguments), standalone_mode=False, prog_name="dynamics")
+            if status == 128 + signal.SIGINT:  # what some versions of the command-line parser make of Ctrl-C
+                raise KeyboardInterrupt
             return status if isinstance(status, int) else 0
         except InputError as error:
             return report(str(error), 2)
@@ -202,7 +205,7 @@ def _system(
         from dynamics.bundled import bundled
 
         source, target = bundled(text)
-        max_vocab = max_vocab or BUNDLED_VOCABULARY
+        max_vocab = BUNDLED_VOCABULARY if max_vocab is None else max_vocab
     if target is None:
         raise InputError(f"{source}: a second text is missing; give SOURCE and TARGET, line by line translations")
     return CoOccurrence.from_parallel_text(
