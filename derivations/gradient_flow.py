@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sympy import Add, Dummy, Expr, Indexed, IndexedBase, Integer, Mul, S, Symbol, exp
+from sympy import Add, Dummy, Expr, Indexed, IndexedBase, Mul, S, Symbol, exp
 
 from derivations.program import (
     Access,
@@ -108,9 +108,10 @@ def reuse(expr: Expr, held: dict[Expr, Access]) -> Expr:
 
 def canonical(c: Contribution, declared: Access, table: dict[Symbol, Expr]) -> Contribution:
     """The contribution in the tensor's own indices, where its target is plain; reduced indices give way."""
-    if not is_plain(c.target):
-        return c
     renaming = dict(zip(subscript(c.target), subscript(declared), strict=True))
+    # A ragged index into a tensor of fixed size is a scatter, like a gather: not all of the tensor is reached.
+    if not is_plain(c.target) or any(table[old] != table[new] for old, new in renaming.items()):
+        return c
     if all(old == new for old, new in renaming.items()):
         return c
     for index in index_symbols(c.expr, table) - set(renaming):
@@ -151,10 +152,10 @@ def definitions_of(bar: Access, terms: list[Contribution], table: dict[Symbol, E
         found.append(Definition(bar, rhs, note, accumulate=bool(found)))
     if not found:
         found.append(Definition(bar, S.Zero, note))
-    for term in scattered:
-        for expr, over in summed([term], term.target, table):
+    for target in dict.fromkeys(t.target for t in scattered):
+        for expr, over in summed([t for t in scattered if t.target == target], target, table):
             rhs = SumOver(expr, *over) if over else expr
-            found.append(Definition(term.target, rhs, note, accumulate=True))
+            found.append(Definition(target, rhs, note, accumulate=True))
     return found
 
 
@@ -222,8 +223,8 @@ def adjoints(program: Program) -> tuple[tuple[Definition, ...], dict[Symbol, Exp
 
 
 def trivial(expr: Expr, bar: Access, table: dict[Symbol, Expr]) -> bool:
-    """Whether an adjoint is a number or a bare access in the tensor's own indices: not worth a definition."""
-    if isinstance(expr, Integer) or expr.is_number:
+    """Whether an adjoint is a scalar or a bare access in the tensor's own indices: not worth a definition."""
+    if not index_symbols(expr, table):
         return True
     return isinstance(expr, Indexed | Symbol) and is_plain(expr) and set(subscript(expr)) <= set(subscript(bar))
 

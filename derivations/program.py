@@ -336,7 +336,8 @@ def check(program: Program) -> None:
             for sub, extent in zip(subscript(access), shapes[name], strict=True):
                 if isinstance(sub, Symbol) and sub not in table:
                     raise ProgramError(f"{where}: index {sub} of {access} has no extent; add it to the extents")
-                if isinstance(sub, Symbol) and table[sub] != extent:
+                # A ragged index may walk a tensor of fixed size (positions): how far it goes is known with the data.
+                if isinstance(sub, Symbol) and table[sub] != extent and not isinstance(table[sub], Indexed):
                     raise ProgramError(
                         f"{where}: index {sub} of {access} runs over {table[sub]} where {name} has {extent} entries"
                     )
