@@ -8,8 +8,9 @@ import numba
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from threadpoolctl import threadpool_limits
 
-from dynamics.chebyshev import CHUNKS, MAX_STAGES, RKC, coefficients, error_norm, recurrence
+from dynamics.chebyshev import CHUNKS, MAX_STAGES, RKC, coefficients, error_norm, euclidean, recurrence
 from dynamics.threads import limited
 
 
@@ -277,6 +278,21 @@ def test_passes_over_the_state_are_numpys(size: int) -> None:
     expected = weights @ vectors
     recurrence(vectors[2], a, vectors[0], b, vectors[1], c, vectors[2], d, vectors[3], e, vectors[4])
     np.testing.assert_allclose(vectors[2], expected, atol=1e-13)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="this machine has one thread")
+def test_norms_do_not_depend_on_the_number_of_threads() -> None:
+    """To the last bit, which a sum that is cut elsewhere often keeps: many arrays are tried."""
+    for seed in range(60):
+        y, new, first, last = np.random.default_rng(seed).normal(size=(4, 1500 + seed))
+        long = np.random.default_rng(seed).normal(size=30_011)
+        errors, lengths = set(), set()
+        for threads in (1, 2):
+            with limited(threads, y.size), threadpool_limits(threads, user_api="blas"):
+                errors.add(error_norm(y, new, first, last, 0.3, 1e-3, 1e-2))
+                lengths.add(euclidean(long))
+        assert len(errors) == len(lengths) == 1
+        assert lengths.pop() == pytest.approx(np.linalg.norm(long), rel=1e-13)
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="this machine has one thread")

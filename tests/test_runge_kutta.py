@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import pytest
 from scipy.integrate import RK23, RK45, solve_ivp
+from threadpoolctl import threadpool_limits
 
 from dynamics.runge_kutta import CHUNKS, CompiledRK23, CompiledRK45, Interpolant, combine, error_norm
 from dynamics.threads import limited
@@ -166,6 +167,30 @@ def test_passes_over_the_state_are_numpys(size: int) -> None:
     found = error_norm(y, new, slopes, weights, 1e-3, 1e-2)
     scale = 1e-2 + 1e-3 * np.maximum(np.abs(y), np.abs(new))
     assert found == pytest.approx(np.sqrt(np.mean((weights @ slopes / scale) ** 2)), rel=1e-12)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="this machine has one thread")
+def test_the_error_norm_does_not_depend_on_the_number_of_threads() -> None:
+    """To the last bit, which a sum that is cut elsewhere often keeps: many arrays are tried."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        y, new, *slopes = rng.normal(size=(9, 1500 + seed))
+        found = set()
+        for threads in (1, 2):
+            with limited(threads, y.size):
+                found.add(error_norm(y, new, np.array(slopes), np.arange(7.0), 1e-3, 1e-2))
+        assert len(found) == 1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_first_step_does_not_depend_on_the_threads_of_blas(name: str) -> None:
+    for seed in range(10):
+        y0 = np.random.default_rng(seed).normal(size=30_011 + seed)
+        found = set()
+        for threads in (1, 2):
+            with threadpool_limits(threads, user_api="blas"):
+                found.add(METHODS[name][0](lambda t, y: np.sin(y), 0.0, y0, 10.0, into=into(np.sin)).h_abs)
+        assert len(found) == 1
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="this machine has one thread")
