@@ -8,13 +8,13 @@ holds where each of their rows begins.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sympy import Expr, Indexed, IndexedBase, Piecewise, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
-from derivations.program import Access, Program, extent_symbols, name_of, subscript
+from derivations.program import Access, Program, extent_symbols, gathers, name_of, subscript
 from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node
 from dynamics.lowering.runtime import PANELS, TILE
@@ -23,6 +23,8 @@ from dynamics.lowering.storage import Slot, Storage, declarations, walk
 
 CHUNKS = 16
 """Chunks of a parallel loop. Fixed, so that results do not depend on the number of threads."""
+SHARING = 4
+"""Chunks of a parallel loop that adds to shared tensors: each has its own part of them, to be cleared and added up."""
 
 FASTMATH = '{"reassoc", "contract", "nsz", "arcp"}'  # never nnan or ninf: logits may be -inf, and a NaN must show
 
@@ -50,7 +52,11 @@ class Source:
     ragged : dict of str to str
         For each ragged index, the data array of its row lengths.
     parameters, sizes : tuple of str
-        Scalars by position.
+        Scalars by position; sizes that the code has as constants are not passed.
+    constants : mapping of str to int
+        Those sizes, with their values.
+    walks : tuple of (str, str)
+        (ragged index, size): the rows of the index must not be longer than the size.
     """
 
     text: str
@@ -62,6 +68,8 @@ class Source:
     ragged: dict[str, str]
     parameters: tuple[str, ...]
     sizes: tuple[str, ...]
+    constants: Mapping[str, int]
+    walks: tuple[tuple[str, str], ...]
 
 
 class ExpressionPrinter(PythonCodePrinter):
@@ -79,6 +87,13 @@ class ExpressionPrinter(PythonCodePrinter):
 
     def _print_exp(self, expr: Expr) -> str:
         return f"exp({self._print(expr.args[0])})"
+
+    def _print_Max(self, expr: Expr) -> str:
+        one, other = map(self._print, expr.args)
+        return f"({one} if {one} > {other} else {other})"
+
+    def _print_Heaviside(self, expr: Expr) -> str:
+        return f"(1.0 if {self._print(expr.args[0])} > 0 else 0.0)"
 
     def _print_Infinity(self, expr: Expr) -> str:
         return "math.inf"
@@ -110,6 +125,7 @@ RESERVED = frozenset(
         "kernel",
         "candidate",
         "chunk",
+        "add_parts",
     ]
 )
 
@@ -123,9 +139,16 @@ class Emitter:
     """Writes one kernel. Holds what is open while it walks down the nests."""
 
     def __init__(
-        self, program: Program, nodes: Sequence[Node], storage: Storage, outputs: Sequence[str], parallel: bool
+        self,
+        program: Program,
+        nodes: Sequence[Node],
+        storage: Storage,
+        outputs: Sequence[str],
+        parallel: bool,
+        constants: Mapping[str, int],
     ):
         self.program, self.nodes, self.storage, self.parallel = program, nodes, storage, parallel
+        self.constants = constants
         self.declared = declarations(nodes, program)
         self.ragged = {i: e for i, e in program.extents.items() if isinstance(e, Indexed)}
         self.outputs = [self.packed(self.declared[name]) for name in outputs]
@@ -134,6 +157,8 @@ class Emitter:
         self.lines: list[str] = []
         self.depth = 1
         self.chunked: set[Symbol] = set()
+        self.parts: tuple[str, ...] = ()
+        self.opened: set[Symbol] = set()
         self.registers: dict[Access, str] = {}
 
     # -- shapes ---------------------------------------------------------------------------------------------------
@@ -157,6 +182,9 @@ class Emitter:
         return Array(name_of(access), tuple(shape))
 
     def slot_array(self, slot: Slot) -> Array:
+        if slot.name.endswith("_part"):
+            whole = self.packed(self.declared[slot.name.removesuffix("_part")])
+            return Array(slot.name, (SHARING, *whole.shape))
         if slot.private or slot.name.endswith("_local"):
             shape: tuple[str | int, ...] = tuple(self.size(index) for index in slot.dims)
             return Array(slot.name, (CHUNKS, *shape) if slot.private and self.parallel else shape)
@@ -170,6 +198,8 @@ class Emitter:
         name = name_of(access)
         place = self.storage.places.get(name)
         subs = subscript(access)
+        if name in self.parts and not subs:
+            return f"{name}_part"
         if place is None or place.slot is None:
             return safe(name)
         whole = len(place.kept) == len(subs)
@@ -179,10 +209,17 @@ class Emitter:
         for k, sub in zip(place.kept, kept, strict=True):
             index = declared[k]
             if whole and index in self.ragged and parts:
-                parts[-1] = f"{index.name}_start[{parts[-1]}] + {self.print(sub)}"
+                parts[-1] = f"{self.row(index, parts[-1])} + {self.print(sub)}"
             else:
                 parts.append(self.print(sub))
-        return f"{safe(place.slot)}[{', '.join(parts)}]"
+        array = f"{name}_part" if name in self.parts else safe(place.slot)
+        return f"{array}[{', '.join(parts)}]"
+
+    def row(self, ragged: Symbol, owner: str) -> str:
+        """Where a row of a ragged index begins."""
+        return (
+            f"{ragged.name}_at_{owner}" if owner in {i.name for i in self.opened} else f"{ragged.name}_start[{owner}]"
+        )
 
     # -- text -----------------------------------------------------------------------------------------------------
 
@@ -223,11 +260,36 @@ class Emitter:
             bounds = self.size(loop.index)
         self.line(f"for {index} in range({bounds}):")
         self.depth += 1
+        self.opened.add(loop.index)
+        tables = self.tables(loop)
         self.emit(loop.body)
+        for table in tables:
+            del self.registers[table]
+        self.opened.discard(loop.index)
         self.depth -= 1
         for access, register in held.items():
             del self.registers[access]
             self.line(f"{self.access(access)} = {register}")
+
+    def tables(self, loop: Loop) -> list[Access]:
+        """Load the integer tables whose indices are complete with this loop, once.
+
+        The compiler could not: a store to any array might change them, as far as it knows.
+        """
+        inside = [step for _, _, step in walk([loop])]
+        for ragged, extent in self.ragged.items():
+            if loop.index in extent.free_symbols and any(ragged in getattr(s, "space", ()) for s in inside):
+                self.line(f"{ragged.name}_at_{loop.index} = {ragged.name}_start[{loop.index}]")
+        found: list[Access] = []
+        read = [table for s in inside if isinstance(s, Statement) for table in (*gathers(s.expr), *gathers(s.target))]
+        for table in dict.fromkeys(read):
+            within = {index for index in self.program.extents if index in table.free_symbols}
+            if loop.index in within and within <= self.opened and table not in self.registers:
+                register = "_".join([name_of(table), "at", *(str(sub) for sub in subscript(table))])
+                self.line(f"{register} = {self.access(table)}")
+                self.registers[table] = register
+                found.append(table)
+        return found
 
     def accumulators(self, loop: Loop) -> dict[Access, str]:
         """Accumulations whose target stays put in this loop: summed in a register, 8 times faster than a store each."""
@@ -250,9 +312,10 @@ class Emitter:
             self.emit(node.body)
             return
         index, extent = node.index.name, self.size(node.index)
-        self.line(f"for chunk in prange({CHUNKS}):")
+        chunks = SHARING if node.shared else CHUNKS
+        self.line(f"for chunk in prange({chunks}):")
         self.depth += 1
-        self.line(f"{index}_lo, {index}_hi = chunk * {extent} // {CHUNKS}, (chunk + 1) * {extent} // {CHUNKS}")
+        self.line(f"{index}_lo, {index}_hi = chunk * {extent} // {chunks}, (chunk + 1) * {extent} // {chunks}")
         used = {
             self.storage.places[name_of(a)].slot
             for _, _, s in walk(node.body)
@@ -260,12 +323,28 @@ class Emitter:
             if name_of(a) in self.storage.places
         }
         for slot in self.storage.slots:
-            if slot.private and slot.name in used:
+            if slot.private and slot.name in used and not slot.name.endswith("_part"):
                 self.line(f"{slot.name} = {slot.name}s[chunk]")
+        tensors = [name for name in node.shared if subscript(self.declared[name])]
+        scalars = [name for name in node.shared if name not in tensors]
+        for name in tensors:
+            self.line(f"{name}_part = {name}_parts[chunk]")
+            self.line(f"{name}_part.fill(0.0)")
+        for name in scalars:
+            self.line(f"{name}_part = 0.0")
         self.chunked.add(node.index)
+        self.parts = node.shared
         self.emit(node.body)
+        self.parts = ()
         self.chunked.discard(node.index)
+        for name in scalars:
+            self.line(f"{name}_parts[chunk] = {name}_part")
         self.depth -= 1
+        for name in tensors:
+            self.line(f"add_parts({name}_parts, {self.array(self.declared[name])})")
+        for name in scalars:
+            self.line(f"for chunk in range({chunks}):")
+            self.line(f"    {safe(name)} += {name}_parts[chunk]")
 
     def array(self, access: Access) -> str:
         """A whole array as an operand."""
@@ -313,19 +392,23 @@ class Emitter:
         integers = frozenset(name_of(a) for a in program.data if a.is_integer)
         ragged = {index.name: name_of(extent) for index, extent in self.ragged.items()}
         parameters = tuple(p.name for p in program.parameters if p.name in used)
-        workspace = [*(self.slot_array(s) for s in self.storage.slots), *self.scratch()]
+        slots = [s for s in self.storage.slots if self.parallel or not s.name.endswith("_part")]
+        workspace = [*(self.slot_array(s) for s in slots), *self.scratch()]
         sizes = [s.name for s in extent_symbols(program)]
         for index in self.ragged:
             sizes += [f"{index.name}_total", f"{index.name}_max"]
+        arguments = [size for size in sizes if size not in self.constants]
 
         types = ["f8[::1]", "f8[::1]", "f8[::1]"]
         types += [
             ("i8[" if a.name in integers else "f8[") + ",".join([":"] * (len(a.shape) - 1) + ["::1"]) + "]"
             for a in data
         ]
-        types += ["i8[::1]"] * len(ragged) + ["f8"] * len(parameters) + ["i8"] * len(sizes)
+        types += ["i8[::1]"] * len(ragged) + ["f8"] * len(parameters) + ["i8"] * len(arguments)
         tables = [f"{r}_start" for r in ragged]
-        names = ["y", "out", "ws", *(safe(a.name) for a in data), *tables, *map(safe, parameters), *sizes]
+        names = ["y", "out", "ws", *(safe(a.name) for a in data), *tables, *map(safe, parameters), *arguments]
+        for size, value in self.constants.items():
+            self.line(f"{size} = {value}")
 
         self.unpack("y", self.states)
         self.unpack("out", self.outputs)
@@ -340,7 +423,7 @@ class Emitter:
         text = (
             f'"""{program.title}.\n\nGenerated from the program {program.name!r}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import njit, prange\n\n"
-            "from dynamics.lowering.runtime import exp, gather_dot_product, gather_product, scatter_product\n\n\n"
+            "from dynamics.lowering.runtime import add_parts, exp, gather_dot_product, gather_product, scatter_product\n\n\n"
             f'@njit("void({", ".join(types)})", cache=True, parallel={self.parallel}, error_model="numpy",\n'
             f"      fastmath={FASTMATH})\n"
             f"def kernel({', '.join(names)}):\n{body}\n"
@@ -355,7 +438,19 @@ class Emitter:
             ragged,
             parameters,
             tuple(sizes),
+            self.constants,
+            self.walks(),
         )
+
+    def walks(self) -> tuple[tuple[str, str], ...]:
+        """The ragged indices that walk tensors of fixed size, with that size."""
+        found: dict[tuple[str, str], None] = {}
+        for access in (a for _, _, s in walk(self.nodes) for a in (s.target, *s.read_accesses)):
+            declared = self.declared.get(name_of(access), access)
+            for sub, index in zip(subscript(access), subscript(declared), strict=True):
+                if sub in self.ragged and index not in self.ragged:
+                    found[sub.name, str(self.program.extents[index])] = None
+        return tuple(found)
 
     def unpack(self, vector: str, arrays: Sequence[Array]) -> None:
         """Views of the tensors that are packed in a flat vector."""

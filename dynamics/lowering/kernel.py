@@ -21,14 +21,21 @@ Vector = NDArray[np.float64]
 
 
 @cache
-def source_of(program: Program, outputs: tuple[str, ...], parallel: bool) -> Source:
+def source_of(
+    program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
+) -> Source:
     """Lower a program: definitions -> statements -> products and loop nests -> storage -> source."""
     nodes = schedule(contract(statements_of(program, outputs), program), program)
     storage = allocate(nodes, program, outputs)
-    return Emitter(program, nodes, storage, outputs, parallel).source()
+    return Emitter(program, nodes, storage, outputs, parallel, dict(constants)).source()
 
 
-def lower(program: Program, outputs: Sequence[str] | None = None, parallel: bool = False) -> Kernel:
+def lower(
+    program: Program,
+    outputs: Sequence[str] | None = None,
+    parallel: bool = False,
+    constants: Mapping[str, int] | None = None,
+) -> Kernel:
     """The kernel that computes some tensors of a program from its states.
 
     Parameters
@@ -37,7 +44,9 @@ def lower(program: Program, outputs: Sequence[str] | None = None, parallel: bool
     outputs : sequence of str, optional
         Names of the tensors to compute; the flow of all states if not given.
     parallel : bool
-        Loops over independent chunks run on all threads. The results do not depend on it.
+        Loops over independent chunks run on all threads. The results do not depend on their number.
+    constants : mapping, optional
+        Sizes that are known now, by name: short inner loops over them are unrolled by the compiler.
 
     Examples
     --------
@@ -49,7 +58,8 @@ def lower(program: Program, outputs: Sequence[str] | None = None, parallel: bool
                 Wdot[i, v] = -eta_W*Wbar_[i, v]
     """
     names = tuple(outputs) if outputs is not None else tuple(program.flow[s] for s in program.state_names)
-    return Kernel(program, names, parallel, source_of(program, names, parallel))
+    fixed = tuple(sorted((constants or {}).items()))
+    return Kernel(program, names, parallel, source_of(program, names, parallel, fixed))
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ class Kernel:
             A tensor or parameter is missing, or two shapes do not agree.
         """
         parameters = parameters or {}
-        sizes: dict[str, int] = {}
+        sizes: dict[str, int] = dict(self.code.constants)
         arrays: dict[str, np.ndarray] = {}
         code = self.code
         for array in code.data:
@@ -100,11 +110,16 @@ class Kernel:
             if sizes.setdefault(f"{index}_total", int(start[-1])) != start[-1]:
                 raise InputError(f"{lengths} adds up to {start[-1]}, but there are {sizes[f'{index}_total']} entries")
             sizes[f"{index}_max"] = int(arrays[lengths].max(initial=0))
+            if arrays[lengths].min(initial=0) < 0:
+                raise InputError(f"{lengths} holds a negative length")
         missing = [p for p in code.parameters if p not in parameters]
         missing += [s for s in code.sizes if s not in sizes and s not in parameters]
         if missing:
             raise InputError(f"{self.program.name}: no value for {', '.join(missing)}")
         sizes |= {s: int(parameters[s]) for s in code.sizes if s not in sizes}
+        for index, size in code.walks:
+            if sizes[f"{index}_max"] > sizes[size]:
+                raise InputError(f"a row of {sizes[f'{index}_max']} entries is longer than {size} = {sizes[size]}")
         scratch = sum(count(a.shape, sizes) for a in code.workspace)
         if workspace is None or workspace.size < scratch:
             workspace = np.empty(scratch)
@@ -113,7 +128,7 @@ class Kernel:
             *arrays.values(),
             *starts,
             *(float(parameters[p]) for p in code.parameters),
-            *(sizes[s] for s in code.sizes),
+            *(sizes[s] for s in code.sizes if s not in code.constants),
         )
         return Bound(self, arguments, sizes, arrays)
 
@@ -143,11 +158,12 @@ class Bound:
 
     def with_parameters(self, **changes: float) -> Bound:
         """The same kernel on the same arrays with other parameters; the workspace is shared."""
-        before = len(self.arguments) - len(self.kernel.code.parameters) - len(self.kernel.code.sizes)
+        code = self.kernel.code
+        before = len(self.arguments) - len(code.parameters) - (len(code.sizes) - len(code.constants))
         arguments = list(self.arguments)
         for name, value in changes.items():
-            if name in self.kernel.code.parameters:
-                arguments[before + self.kernel.code.parameters.index(name)] = float(value)
+            if name in code.parameters:
+                arguments[before + code.parameters.index(name)] = float(value)
         return replace(self, arguments=tuple(arguments))
 
     @property

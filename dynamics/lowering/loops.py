@@ -30,11 +30,13 @@ class Loop:
 class Chunked:
     """A body whose iterations over one index are independent: it may run in chunks of that index, in parallel.
 
-    Inside, loops over the index run over one chunk; they may stand at any depth.
+    Inside, loops over the index run over one chunk; they may stand at any depth. What is in ``shared`` is added up by all
+    chunks: in parallel, each has its own part, and the parts are added in order.
     """
 
     index: Symbol
     body: tuple[Node, ...]
+    shared: tuple[str, ...] = ()
 
 
 Node = Loop | Chunked | Statement | Product
@@ -64,8 +66,13 @@ def aligned(touching: Sequence[Access], index: Symbol) -> bool:
 
 
 def loop_order(s: Statement, program: Program) -> tuple[Symbol, ...]:
-    """The order of a statement's loops that walks memory best: last subscripts innermost, owners before ragged ones."""
+    """The order of a statement's loops that walks memory best: last subscripts innermost, owners before ragged ones.
+
+    Loops over examples stand in the order of the program's extents, so that all of them fuse.
+    """
     rank = list(program.extents)
+    if program.examples in s.space:
+        return tuple(sorted(s.space, key=rank.index))
     touched = [subscript(a) for a in (s.target, *s.read_accesses)]
 
     def legal(order: tuple[Symbol, ...]) -> bool:
@@ -113,8 +120,17 @@ def nest(statements: Sequence[Statement], program: Program, opened: tuple[Symbol
 def schedule(steps: Sequence[Step], program: Program) -> tuple[Node, ...]:
     """The whole kernel: products between runs of statements, each run chunked over the index that carries it furthest.
 
-    A step may move ahead of others that neither feed it nor read what it writes.
+    A step may move ahead of others that neither feed it nor read what it writes. Examples are streamed: each goes through
+    all that can be done with it alone before the next one is looked at.
     """
+    if program.examples is not None:
+        before, stream = split_at_examples(steps, program)
+        return (*runs_of(before, program), *runs_of(stream, program))
+    return runs_of(steps, program)
+
+
+def runs_of(steps: Sequence[Step], program: Program) -> tuple[Node, ...]:
+    """Runs of statements, and the products between them."""
     nodes: list[Node] = []
     left = list(steps)
     while left:
@@ -125,8 +141,11 @@ def schedule(steps: Sequence[Step], program: Program) -> tuple[Node, ...]:
             continue
         runs = [(index, chunkable(left, index)) for index in step.space if plain_extent(index, program)]
         index, run = max(runs, key=lambda found: len(found[1]), default=(None, []))
+        if program.examples in step.space:
+            index, run = program.examples, chunkable(left, program.examples, shared=True)
         if run and index is not None:
-            nodes.append(Chunked(index, nest(run, program)))
+            shared = dict.fromkeys(s.writes for s in run if not aligned([s.target], index))
+            nodes.append(Chunked(index, nest(run, program), tuple(shared)))
         else:
             run = serial(left, program)
             nodes.extend(nest(run, program))
@@ -144,14 +163,40 @@ def conflict(first: Step, second: Step) -> bool:
     return bool({first.writes} & ({second.writes} | second.reads)) or second.writes in first.reads
 
 
-def chunkable(steps: Sequence[Step], index: Symbol) -> list[Statement]:
-    """From the first step on, all statements that can run chunk by chunk of the index, each writing its own slice."""
+def split_at_examples(steps: Sequence[Step], program: Program) -> tuple[list[Step], list[Step]]:
+    """What need not wait for the stream of examples, and the rest: both in order.
+
+    Ahead goes what depends on data alone, and the initial values of what the examples add to.
+    """
+    moving = set(program.state_names)
+    first: list[Step] = []
+    stream: list[Step] = []
+    for step in steps:
+        starts = isinstance(step, Statement) and step.op == "=" and step.expr.is_number
+        waits = bool(step.reads & moving) or step.writes in moving
+        if starts:
+            waits = program.examples in step.space  # type: ignore[union-attr]
+        if waits:
+            moving.add(step.writes)
+        (stream if waits else first).append(step)
+    return first, stream
+
+
+def chunkable(steps: Sequence[Step], index: Symbol, shared: bool = False) -> list[Statement]:
+    """From the first step on, all statements that can run chunk by chunk of the index, each writing its own slice.
+
+    With ``shared``, they may also add to what all chunks share.
+    """
     run: list[Statement] = []
     passed: list[Step] = []
     for step in steps:
         # Sums may be added up in any order, but not by two chunks at one time.
         own = [s.target for s in run if s.writes == step.writes]
-        joins = isinstance(step, Statement) and aligned([*own, step.target], index) and independent(run, step, index)
+        joins = (
+            isinstance(step, Statement)
+            and (aligned([*own, step.target], index) or (shared and step.op == "+=" and index in step.space))
+            and independent(run, step, index)
+        )
         if joins and not any(conflict(earlier, step) for earlier in passed):
             run.append(step)  # type: ignore[arg-type]
         elif not run:

@@ -213,3 +213,14 @@ def gather_dot_product(start, word, left, dense, result, panels, tiles, partials
             for k in range(PANELS):
                 total += partials[k, e]
             result[e] = total
+
+
+@njit(parallel=True, error_model="numpy", fastmath=FAST)
+def add_parts(parts, whole):
+    """whole += the sum of parts over their first index, in order."""
+    pieces = parts.shape[0]
+    flat, result = parts.reshape((pieces, whole.size)), whole.reshape(whole.size)
+    for chunk in prange(PANELS):
+        for k in range(chunk * whole.size // PANELS, (chunk + 1) * whole.size // PANELS):
+            for piece in range(pieces):
+                result[k] += flat[piece, k]

@@ -134,6 +134,10 @@ def allocate(nodes: Sequence[Node], program: Program, outputs: Sequence[str]) ->
             occupants[name] = [name]
             shapes[name] = shape_of(declared[name], program)
 
+    for node in nodes:
+        for name in node.shared if isinstance(node, Chunked) else ():
+            slots.append(Slot(f"{name}_part", subscript(declared[name]), private=True))
+
     for name, life in sorted(lives.items(), key=lambda item: item[1].first.position):
         if name in places:
             continue
