@@ -30,8 +30,8 @@ class Loop:
 class Chunked:
     """A body whose iterations over one index are independent: it may run in chunks of that index, in parallel.
 
-    Inside, loops over the index run over one chunk; they may stand at any depth. What is in ``shared`` is added up by all
-    chunks: in parallel, each has its own part, and the parts are added in order.
+    Inside, loops over the index run over one chunk; they may stand at any depth. What is in ``shared`` is added up by
+    all chunks: in parallel, each has its own part, and the parts are added in order.
     """
 
     index: Symbol
@@ -120,8 +120,8 @@ def nest(statements: Sequence[Statement], program: Program, opened: tuple[Symbol
 def schedule(steps: Sequence[Step], program: Program) -> tuple[Node, ...]:
     """The whole kernel: products between runs of statements, each run chunked over the index that carries it furthest.
 
-    A step may move ahead of others that neither feed it nor read what it writes. Examples are streamed: each goes through
-    all that can be done with it alone before the next one is looked at.
+    A step may move ahead of others that neither feed it nor read what it writes. Examples are streamed: each goes
+    through all that can be done with it alone before the next one is looked at.
     """
     if program.examples is not None:
         before, stream = split_at_examples(steps, program)

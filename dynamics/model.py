@@ -1,0 +1,159 @@
+"""Exact models with their sizes: what a program of :mod:`derivations.models` needs to meet examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from derivations import models
+from derivations.program import Program, name_of, subscript
+from dynamics.errors import InputError
+from dynamics.examples import Examples
+from dynamics.lowering import Kernel, lower
+
+UNROLLED = 16
+"""Sizes up to this are constants of the compiled code."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """An exact model; made by :func:`keyword`, :func:`lexical`, :func:`positional` or :func:`topic`.
+
+    Attributes
+    ----------
+    program : Program
+        Its gradient flow.
+    sizes : mapping of str to int
+        Sizes that the examples do not decide (heads H, dimension D, ...).
+    fixed : mapping of str to ndarray
+        Data of the model that is not trained (the classifier U of FC).
+    """
+
+    program: Program
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    fixed: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    def all_sizes(self, examples: Examples) -> dict[str, int]:
+        """Every size of the program on some examples."""
+        longest, most = examples.positions  # type: ignore[misc]
+        return {"V": examples.inputs, "K": examples.outputs, "L": longest, "T": most, **self.sizes}
+
+    def shapes(self, examples: Examples) -> dict[str, tuple[int, ...]]:
+        """The shape of every state, by name."""
+        sizes = self.all_sizes(examples)
+        return {
+            name_of(state): tuple(sizes[str(self.program.extents[index])] for index in subscript(state))
+            for state in self.program.states
+        }
+
+    def arrays(self, examples: Examples) -> dict[str, Any]:
+        """The data of the program on some examples."""
+        return {
+            "x": examples.x, "length": examples.length, "y": examples.y, "targets": examples.targets, **self.fixed,
+        }  # fmt: skip
+
+    def kernel(self, examples: Examples, outputs: tuple[str, ...] | None = None, parallel: bool = False) -> Kernel:
+        """The compiled flow, or other tensors; small sizes are constants of the code."""
+        sizes = self.all_sizes(examples)
+        used = {str(extent) for extent in self.program.extents.values()}
+        constants = {name: n for name, n in sizes.items() if name in used - {"V", "L", "T"} and n <= UNROLLED}
+        return lower(self.program, outputs, parallel=parallel, constants=constants)
+
+    def check(self, examples: Examples) -> None:
+        """Raise InputError if the model cannot take the examples."""
+        if "targets" not in self.program.declarations and (examples.targets != 1).any():
+            row = int(np.flatnonzero(examples.targets != 1)[0])
+            raise InputError(f"{self.name}: example {row} has {examples.targets[row]} targets; it takes one each")
+
+    def initial(
+        self, examples: Examples, values: Mapping[str, ArrayLike | float] | None = None, seed: int = 0
+    ) -> dict[str, NDArray[np.float64]]:
+        """States to start from: zero, or given arrays, or normal with a given standard deviation.
+
+        Raises
+        ------
+        InputError
+            Unknown state, or an array that is not finite or of another shape.
+        """
+        shapes = self.shapes(examples)
+        random = np.random.default_rng(seed)
+        found = {name: np.zeros(shape) for name, shape in shapes.items()}
+        for name, value in (values or {}).items():
+            if name not in shapes:
+                raise InputError(f"initial {name!r}: the states of {self.name} are {', '.join(shapes)}")
+            array = np.asarray(value, dtype=float)
+            if array.ndim == 0 and shapes[name]:
+                array = float(array) * random.standard_normal(shapes[name])
+            if array.shape != shapes[name] or not np.isfinite(array).all():
+                raise InputError(f"initial {name} must be finite and of shape {shapes[name]}, not {array.shape}")
+            found[name] = array.astype(float)
+        return found
+
+
+def keyword(bias: bool = False) -> Model:
+    """Keyword classifier (model 1a): scores s (V,) and values W (V, K), with a bias b (K,) if wanted."""
+    return Model(models.keyword_classifier(bias))
+
+
+def lexical(heads: int = 1) -> Model:
+    """Translation with lexical attention (1b): values W and logits A, both (V, K); (H, V, K) with several heads."""
+    return Model(models.lexical_attention(_heads(heads) > 1), {"H": heads} if heads > 1 else {})
+
+
+def positional(heads: int = 1) -> Model:
+    """Copying with positional attention (1c): values W (V, K), logits P (targets, positions); H of each with heads."""
+    return Model(models.positional_attention(_heads(heads) > 1), {"H": heads} if heads > 1 else {})
+
+
+def topic(
+    classifier: str = "FC",
+    dimension: int = 10,
+    hidden: int = 10,
+    readout: ArrayLike | None = None,
+    query_dimension: int | None = None,
+) -> Model:
+    """Topic classifier (1e): embeddings v (V, D), scores s (V,), classifier FC, TC or TL.
+
+    Parameters
+    ----------
+    classifier : str
+        ``FC`` (fixed linear), ``TC`` (trained linear, state U of shape (D, K)) or ``TL`` (J rectified units, then
+        linear; states F, f, G, g).
+    dimension, hidden : int
+        D and J.
+    readout : array_like, shape (D, K)
+        The fixed classifier U; needed by FC.
+    query_dimension : int, optional
+        Train keys (V, E) and a query (E,) of this dimension instead of scores.
+    """
+    if classifier not in models.CLASSIFIERS:
+        raise InputError(f"unknown classifier {classifier!r}; use one of {', '.join(models.CLASSIFIERS)}")
+    for name, size in (("dimension", dimension), ("hidden", hidden), ("query_dimension", query_dimension)):
+        if size is not None and size < 1:
+            raise InputError(f"{name} = {size} must be 1 or more")
+    fixed = {}
+    if classifier == "FC":
+        if readout is None:
+            raise InputError("FC has a fixed classifier: give readout, an array of shape (dimension, outputs)")
+        fixed["U"] = np.asarray(readout, dtype=float)
+        dimension = fixed["U"].shape[0]
+    sizes = {"D": dimension}
+    if classifier == "TL":
+        sizes["J"] = hidden
+    if query_dimension is not None:
+        sizes["E"] = query_dimension
+    return Model(models.topic_classifier(classifier, query_dimension is not None), sizes, fixed)
+
+
+def _heads(heads: int) -> int:
+    if heads < 1:
+        raise InputError(f"heads = {heads} must be 1 or more")
+    return heads
