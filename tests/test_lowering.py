@@ -216,6 +216,28 @@ def test_random_programs_compute_what_their_equations_say(which: tuple, shape: t
             assert run.races == 0
 
 
+def test_sums_by_rows_and_by_columns_are_not_chunks_of_one_loop() -> None:
+    """Each is parallel alone; together, one chunk's row crosses the other's column."""
+    program = Program(
+        name="random",
+        title="Rows and columns",
+        source="nowhere",
+        extents={i: V, j: V, o: K, v: K, n: N, l: length[n]},
+        data=(length[n], x[n, l], target[n], w[i, o], r[n, l], B[n, o]),
+        states=(W[i, o], s[i]),
+        definitions=(
+            Definition(T[o, v], B[0, o] * B[1, v]),
+            Definition(T[v, o], B[1, o] * B[2, v], accumulate=True),
+            Definition(T[o, target[n]], B[n, o], accumulate=True),
+        ),
+        parameters=scalars("g"),
+    )
+    data, y = random_data(0, 4, 3, 5)
+    run = Interpreted(lower(program, ["T"], parallel=True), random.Random(0))
+    compared(run(data, y, g=0.7, V=4, K=3), naive(program, data, y, 0.7), program)
+    assert run.races == 0
+
+
 @given(programs, sizes)
 @settings(max_examples=15, deadline=None)
 def test_shared_storage_changes_nothing(which: tuple, shape: tuple) -> None:
@@ -274,8 +296,8 @@ V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
 i, j, o, v, n, l = indices("i j o v n l")
 x, target, length = tensors("x target length", integer=True)
 W, s, B, w, r = tensors("W s B w r")
-T, M, P, Q, D, G, H = tensors("T M P Q D G H")
-(total,) = scalars("total")
+T, M, P, Q, D, G, H, Y = tensors("T M P Q D G H Y")
+total, trace = scalars("total trace")
 
 
 @cache
@@ -299,6 +321,8 @@ def everything() -> Program:
             Definition(G[x[n, l], o], P[n, l] * (T[n, o] - W[x[n, l], target[n]]), accumulate=True),
             Definition(total, SumOver(T[n, target[n]], n)),
             Definition(H[i, o], G[i, o] - total * exp(W[i, o] - Q[o])),
+            Definition(trace, LogSumExp(D[j, j], j)),
+            Definition(Y[j], exp(D[j, j] - trace)),
         ),
         parameters=tuple(scalars("g")),
         flow={"W": "H"},
@@ -308,7 +332,7 @@ def everything() -> Program:
 @pytest.mark.parametrize("parallel", [False, True])
 def test_compiled_code_computes_what_the_equations_say(parallel: bool) -> None:
     program = everything()
-    outputs = ("H", "T", "total", "M")
+    outputs = ("H", "T", "total", "M", "Y")
     kernel = lower(program, outputs, parallel)
     for seed, (inputs, words, examples) in enumerate([(5, 3, 6), (1, 1, 1), (40, 17, 50)]):
         data, y = random_data(seed, inputs, words, examples)
@@ -442,6 +466,29 @@ def test_binding_takes_any_layout_and_leaves_it_as_it_is() -> None:
     for other in (fortran, data):
         for name, values in kernel.bind(other, ONE).evaluate(y).items():
             np.testing.assert_array_equal(values, plain[name])
+
+
+@pytest.mark.parametrize("name", ["joint", "joint-sparse"])
+def test_words_without_weight_do_not_set_the_scale_of_attention(name: str) -> None:
+    """Attention does not feel a constant: not one of -1e3, far below the 1e3 of words that never occur."""
+    data, y = joint_problem(6, 4)
+    R = data["R"] * (np.arange(24).reshape(6, 4) % 3 > 0)
+    R /= R.sum(axis=0)
+    if name == "joint":
+        bound = lower(catalogue.program(name)).bind(data | {"R": R}, ONE)
+        A = bound.states(y)["A"]
+        A[R == 0] = 1e3
+    else:  # zeros may be stored, too
+        columns = {"count": np.full(4, 6), "word": np.tile(np.arange(6), 4), "R": R.T.ravel(), "q": data["q"]}
+        bound = lower(catalogue.program(name)).bind(columns, ONE | {"V": 6})
+        A = bound.states(y)["A"]
+        A[R.T.ravel() == 0] = 1e3
+    plain = bound.evaluate(y)
+    seen = (A < 900).copy()
+    A[seen] -= 1e3
+    for flow, values in bound.evaluate(y).items():
+        assert np.isfinite(values).all()
+        np.testing.assert_allclose(values, plain[flow], rtol=1e-9, atol=1e-11)
 
 
 def test_rates_can_be_changed_without_binding_again() -> None:
