@@ -15,6 +15,12 @@ from dynamics.errors import InputError
 from dynamics.examples import Examples
 from dynamics.lowering import Kernel, lower
 
+DIMENSIONS = {
+    "i": "input", "k": "output", "o": "output", "h": "head", "d": "dimension", "e": "key_dimension", "j": "hidden",
+    "m": "target", "p": "position",
+}  # fmt: skip
+"""Names of the indices of states in labelled results."""
+
 UNROLLED = 16
 """Sizes up to this are constants of the compiled code."""
 
@@ -53,6 +59,11 @@ class Model:
             name_of(state): tuple(sizes[str(self.program.extents[index])] for index in subscript(state))
             for state in self.program.states
         }
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """The names of the dimensions of every state, for labelled results."""
+        return {name_of(s): tuple(DIMENSIONS[str(index)] for index in subscript(s)) for s in self.program.states}
 
     def arrays(self, examples: Examples) -> dict[str, Any]:
         """The data of the program on some examples."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from derivations import closures
 from derivations.program import Program
 from dynamics.cooccurrence import CoOccurrence
 from dynamics.errors import InputError
+from dynamics.exact import solve_exact
 from dynamics.files import did_you_mean
 from dynamics.integrate import Statistics, integrate, times
 from dynamics.lowering import Bound, lower
 from dynamics.memory import require
+from dynamics.model import Model
 from dynamics.threads import WORTH_SHARING, limited
 from dynamics.trajectory import provenance
 
@@ -83,6 +86,7 @@ class Problem:
         return self.flow.arrays["word"][entries], share[entries]
 
 
+@singledispatch
 def solve(
     system: CoOccurrence,
     t: ArrayLike,
@@ -101,7 +105,9 @@ def solve(
     progress: Callable[[float], None] | None = None,
     **options: Any,
 ) -> xr.Dataset:
-    """Predicted trajectories for a co-occurrence matrix.
+    """Predicted trajectories for a co-occurrence matrix; ``solve(model, data, t)`` for an exact model.
+
+    For a model of :mod:`dynamics.model` on examples, see :func:`dynamics.exact.solve_exact`.
 
     Both stages of learning from C alone: words of a sentence are replaced by their distribution R = C/q given the
     target, and the values W and attention logits A flow down the loss
@@ -165,6 +171,8 @@ def solve(
     >>> found.beta.sel(input="Hund", output="dog").values.round(3)
     array([0.5  , 0.896, 0.992])
     """
+    if not isinstance(system, CoOccurrence):
+        raise InputError(f"cannot solve a {type(system).__name__}; give a CoOccurrence, or a model, examples and times")
     wanted = times(t)
     names = _stages(stages, closure)
     rates = _rates(rates, closure)
@@ -196,6 +204,9 @@ def solve(
         **{key: str(value) for key, value in options.items()},
     }
     return _dataset(system, problem, wanted, names, results, attrs, squeeze=isinstance(stages, str) or stages is None)
+
+
+solve.register(Model, solve_exact)
 
 
 def _stages(stages: str | Sequence[str] | None, closure: str) -> tuple[str, ...]:

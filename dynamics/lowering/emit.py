@@ -423,7 +423,8 @@ class Emitter:
         text = (
             f'"""{program.title}.\n\nGenerated from the program {program.name!r}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import njit, prange\n\n"
-            "from dynamics.lowering.runtime import add_parts, exp, gather_dot_product, gather_product, scatter_product\n\n\n"
+            "from dynamics.lowering.runtime import add_parts, exp\n"
+            "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n\n\n"
             f'@njit("void({", ".join(types)})", cache=True, parallel={self.parallel}, error_model="numpy",\n'
             f"      fastmath={FASTMATH})\n"
             f"def kernel({', '.join(names)}):\n{body}\n"
