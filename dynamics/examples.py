@@ -37,7 +37,8 @@ class Examples:
     Raises
     ------
     InputError
-        Lengths that do not add up, examples without a word or a target, or ids out of range; the first is named.
+        Lengths that do not add up, examples without a word or a target, ids that are no whole numbers or out of range
+        (the first is named), or positions below the lengths.
 
     Examples
     --------
@@ -56,7 +57,7 @@ class Examples:
 
     def __post_init__(self) -> None:
         for name in ("x", "length", "y", "targets"):
-            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=np.int64))
+            object.__setattr__(self, name, _whole_numbers(getattr(self, name), name))
         if len(self.length) != len(self.targets):
             raise InputError(f"{len(self.length)} inputs but {len(self.targets)} rows of targets; give one for each")
         if len(self.length) == 0:
@@ -74,14 +75,17 @@ class Examples:
             if bad.size:
                 row = int(np.searchsorted(np.cumsum(counts), bad[0], side="right"))
                 raise InputError(f"example {row}: {what} {ids[bad[0]]} is not between 0 and {size - 1}")
+        most = (int(self.length.max()), int(self.targets.max()))
         if self.positions is None:
-            object.__setattr__(self, "positions", (int(self.length.max()), int(self.targets.max())))
+            object.__setattr__(self, "positions", most)
+        elif self.positions[0] < most[0] or self.positions[1] < most[1]:
+            raise InputError(f"positions are {self.positions}, but there are rows of {most}; give no less")
 
     @classmethod
     def from_rows(cls, x: ArrayLike, y: ArrayLike, inputs: int, outputs: int) -> Examples:
         """From rows of words and rows of targets (or one target each)."""
-        words = [np.atleast_1d(np.asarray(row, dtype=np.int64)) for row in x]  # type: ignore[union-attr]
-        answers = [np.atleast_1d(np.asarray(row, dtype=np.int64)) for row in y]  # type: ignore[union-attr]
+        words = [_whole_numbers(row, f"x, row {n}") for n, row in enumerate(x)]  # type: ignore[arg-type]
+        answers = [_whole_numbers(row, f"y, row {n}") for n, row in enumerate(y)]  # type: ignore[arg-type]
         none = np.empty(0, dtype=np.int64)
         return cls(
             np.concatenate([none, *words]),
@@ -101,8 +105,18 @@ class Examples:
         return len(self.length)
 
     def take(self, rows: ArrayLike) -> Examples:
-        """Some of the examples, in the given order; repeats are allowed."""
-        rows = np.asarray(rows, dtype=np.int64)
+        """Some of the examples, in the given order; repeats are allowed, and negative numbers count from the end.
+
+        Raises
+        ------
+        InputError
+            If there is no such row, or none is taken.
+        """
+        rows = _whole_numbers(rows, "rows")
+        bad = np.flatnonzero((rows < -len(self)) | (rows >= len(self)))
+        if bad.size:
+            raise InputError(f"there is no example {rows[bad[0]]}; give rows below {len(self)}")
+        rows = np.where(rows < 0, rows + len(self), rows)
         return replace(
             self,
             x=self.x[ragged(self.length, rows)],
@@ -116,6 +130,16 @@ class Examples:
         pairs = EncodedPairs(self.x, self.length, self.y, self.targets, np.arange(len(self)))
         labels = (tuple(map(str, range(self.inputs))), tuple(map(str, range(self.outputs))))
         return CoOccurrence.from_encoded(pairs, *labels, gram=gram)
+
+
+def _whole_numbers(values: ArrayLike, where: str) -> Ids:
+    """A list of whole numbers (or one) as an array; floats are not rounded."""
+    array = np.atleast_1d(np.asarray(values))
+    if array.ndim != 1:
+        raise InputError(f"{where} has shape {array.shape}; give a flat list")
+    if array.size and array.dtype.kind not in "iu":
+        raise InputError(f"{where} holds {array.dtype}; give whole numbers")
+    return np.ascontiguousarray(array, dtype=np.int64)
 
 
 def ragged(lengths: Ids, rows: Ids) -> Ids:
