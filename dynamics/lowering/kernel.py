@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -96,7 +97,9 @@ class Kernel:
             if array.name not in data:
                 raise InputError(f"{self.program.name}: the data lacks {array.name}; give it as an array")
             kind = np.int64 if array.name in code.integers else np.float64
-            value = np.require(data[array.name], kind, ["C", "A", "W", "O"])
+            value = data[array.name]
+            if not (isinstance(value, np.ndarray) and value.dtype == kind and value.flags.carray):
+                value = np.require(value, kind, ["C", "A", "W"])
             arrays[array.name] = value
             if value.ndim != len(array.shape):
                 raise InputError(f"{array.name} has {value.ndim} dimensions, {len(array.shape)} expected")
@@ -105,7 +108,8 @@ class Kernel:
                     raise InputError(f"{array.name} has {n} entries where {name} = {sizes[name]} are expected")
         starts = []
         for index, lengths in code.ragged.items():
-            start = np.concatenate([[0], np.cumsum(arrays[lengths])]).astype(np.int64)
+            start = np.zeros(len(arrays[lengths]) + 1, dtype=np.int64)
+            np.cumsum(arrays[lengths], out=start[1:])
             starts.append(start)
             if sizes.setdefault(f"{index}_total", int(start[-1])) != start[-1]:
                 raise InputError(f"{lengths} adds up to {start[-1]}, but there are {sizes[f'{index}_total']} entries")
@@ -135,7 +139,7 @@ class Kernel:
 
 def count(shape: Sequence[str | int], sizes: Mapping[str, int]) -> int:
     """The number of entries of a shape."""
-    return int(np.prod([n if isinstance(n, int) else sizes[n] for n in shape], dtype=np.int64))
+    return math.prod(n if isinstance(n, int) else sizes[n] for n in shape)
 
 
 @dataclass(frozen=True, eq=False)
