@@ -1,0 +1,177 @@
+"""Examples against plain lists of rows."""
+
+import warnings
+from collections import defaultdict
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamics.corpus import ParallelText, encode
+from dynamics.errors import DataWarning, InputError
+from dynamics.examples import Examples, ragged
+
+INPUTS, OUTPUTS = 5, 4
+ROWS = st.lists(
+    st.tuples(
+        st.lists(st.integers(0, INPUTS - 1), min_size=1, max_size=6),
+        st.lists(st.integers(0, OUTPUTS - 1), min_size=1, max_size=3),
+    ),
+    min_size=1,
+    max_size=8,
+)
+Row = tuple[list[int], list[int]]
+
+
+def made(rows: list[Row]) -> Examples:
+    return Examples.from_rows([x for x, _ in rows], [y for _, y in rows], INPUTS, OUTPUTS)
+
+
+def rows_of(examples: Examples) -> list[Row]:
+    words, targets = iter(examples.x.tolist()), iter(examples.y.tolist())
+    found = [
+        ([next(words) for _ in range(l)], [next(targets) for _ in range(t)])
+        for l, t in zip(examples.length.tolist(), examples.targets.tolist(), strict=True)
+    ]
+    assert next(words, None) is next(targets, None) is None
+    return found
+
+
+@given(ROWS)
+def test_rows_come_back(rows):
+    examples = made(rows)
+    assert rows_of(examples) == rows
+    assert len(examples) == len(rows)
+    assert examples.positions == (max(len(x) for x, _ in rows), max(len(y) for _, y in rows))
+    for array in (examples.x, examples.length, examples.y, examples.targets):
+        assert array.dtype == np.int64
+        assert array.flags.c_contiguous
+
+
+@given(ROWS, st.data())
+def test_take_is_a_list_of_rows(rows, data):
+    picked = data.draw(st.lists(st.integers(-len(rows), len(rows) - 1), min_size=1, max_size=12))
+    examples = made(rows)
+    some = examples.take(picked)
+    assert rows_of(some) == [rows[i] for i in picked]
+    assert some.positions == examples.positions
+    assert (some.inputs, some.outputs) == (INPUTS, OUTPUTS)
+    assert rows_of(examples) == rows
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
+def test_ragged_places(lengths, data):
+    rows = data.draw(st.lists(st.integers(0, len(lengths) - 1), max_size=10))
+    starts = [sum(lengths[:row]) for row in rows]
+    places = [start + l for start, row in zip(starts, rows, strict=True) for l in range(lengths[row])]
+    assert ragged(np.array(lengths), np.array(rows, dtype=np.int64)).tolist() == places
+
+
+@given(ROWS)
+def test_cooccurrence_is_counted_target_by_target(rows):
+    C: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
+    G: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
+    targets = sum(len(y) for _, y in rows)
+    for x, y in rows:
+        for o in y:
+            for i in x:
+                C[str(i), str(o)] += Fraction(1, len(x) * targets)
+                for k in x:
+                    G[str(i), str(k)] += Fraction(1, len(x) ** 2 * targets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        co = made(rows).cooccurrence(gram=True)
+        assert made(rows).cooccurrence().gram is None
+    assert co.inputs == tuple(sorted({i for i, _ in C}))
+    assert co.outputs == tuple(sorted({o for _, o in C}))
+    np.testing.assert_allclose(co.C, [[float(C[i, o]) for o in co.outputs] for i in co.inputs], rtol=1e-12)
+    np.testing.assert_allclose(co.gram, [[float(G[i, k]) for k in co.inputs] for i in co.inputs], rtol=1e-12)
+    assert co.length == pytest.approx(sum(len(x) * len(y) for x, y in rows) / targets)
+
+
+def test_words_without_examples_are_left_out_with_a_warning():
+    with pytest.warns(DataWarning, match="left out"):
+        co = Examples.from_rows([[0], [2]], [0, 1], 4, 2).cooccurrence()
+    assert (co.inputs, co.outputs) == (("0", "2"), ("0", "1"))
+
+
+def test_one_target_each_needs_no_lists():
+    examples = Examples.from_rows(np.array([[0, 1], [2, 2]]), np.array([1, 0]), 3, 2)
+    assert rows_of(examples) == [([0, 1], [1]), ([2, 2], [0])]
+    assert rows_of(examples.take(1)) == [([2, 2], [0])]
+    assert rows_of(examples.take(np.array([1, 0], dtype=np.uint8))) == [([2, 2], [0]), ([0, 1], [1])]
+
+
+def test_a_corpus_becomes_examples():
+    text = ParallelText(["a dog", "two", "a a dog"], ["ein hund", "zwei", "hund"])
+    pairs = encode(text, ["a", "dog", "two"], ["ein", "hund", "zwei"])
+    examples = Examples.from_pairs(pairs, 3, 3)
+    assert rows_of(examples) == [([0, 1], [0, 1]), ([2], [2]), ([0, 0, 1], [1])]
+    assert examples.positions == (3, 2)
+
+
+def test_positions_may_be_larger_than_the_rows():
+    assert Examples([0, 1], [2], [0], [1], 2, 1, positions=(5, 3)).take([0, 0]).positions == (5, 3)
+    assert Examples([0, 1], [2], [0], [1], 2, 1, positions=(2, 1)).positions == (2, 1)
+    for positions in ((1, 1), (2, 0)):
+        with pytest.raises(InputError, match=r"rows of \(2, 1\); give no less"):
+            Examples([0, 1], [2], [0], [1], 2, 1, positions=positions)
+
+
+@pytest.mark.parametrize(
+    ("x", "length", "y", "targets", "says"),
+    [
+        ([0], [1], [0, 0], [1, 1], "1 inputs but 2 rows of targets"),
+        ([], [], [], [], "there are no examples"),
+        ([0, 1], [2, 0], [0, 0], [1, 1], "example 1 has no word"),
+        ([0, 1], [1, 1], [0], [1, 0], "example 1 has no target"),
+        ([0], [2, -1], [0, 0], [1, 1], "example 1 has no word"),
+        ([0, 1, 2], [1, 1], [0, 0], [1, 1], "the rows hold 2 words, but there are 3"),
+        ([0, 1], [1, 1], [0], [1, 1], "the rows hold 2 targets, but there are 1"),
+        ([0, 1, 3], [1, 2], [0, 0], [1, 1], "example 1: word 3 is not between 0 and 2"),
+        ([0, 1, -1], [2, 1], [0, 0], [1, 1], "example 1: word -1 is not"),
+        ([0, 1], [1, 1], [2, 0], [1, 1], "example 0: target 2 is not between 0 and 1"),
+        ([0.5], [1], [0], [1], "x holds float64; give whole numbers"),
+        ([0], [1], ["0"], [1], "y holds <U1"),
+        ([True], [1], [0], [1], "x holds bool"),
+        ([[0, 1]], [2], [0], [1], r"x has shape \(1, 2\); give a flat list"),
+    ],
+)
+def test_what_is_wrong_is_named(x, length, y, targets, says):
+    with pytest.raises(InputError, match=says) as error:
+        Examples(x, length, y, targets, inputs=3, outputs=2)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "says"),
+    [
+        ([[0], []], [0, 1], "example 1 has no word"),
+        ([[0], [1]], [[0], []], "example 1 has no target"),
+        ([[0], [1]], [0], "2 inputs but 1 rows of targets"),
+        ([[0], [1.5]], [0, 1], "x, row 1 holds float64"),
+        ([[0], [1]], [0, 0.5], "y, row 1 holds float64"),
+        ([[[0, 1]]], [0], "x, row 0 has shape"),
+    ],
+)
+def test_wrong_rows_are_named(x, y, says):
+    with pytest.raises(InputError, match=says):
+        Examples.from_rows(x, y, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([0, 2], "there is no example 2; give rows below 2"),
+        ([-3], "there is no example -3"),
+        ([], "there are no examples"),
+        ([0.0], "rows holds float64"),
+        ([True, False], "rows holds bool"),
+        ([[0, 1]], "rows has shape"),
+    ],
+)
+def test_take_refuses_other_rows(rows, says):
+    with pytest.raises(InputError, match=says):
+        Examples.from_rows([[0], [1, 2]], [0, 1], 3, 2).take(rows)
