@@ -420,7 +420,7 @@ class Emitter:
                 start = " + ".join(length(b.shape) for b in self.outputs[:k]) or "0"
                 self.line(f"out[{start}] = {safe(a.name)}")
         body = "\n".join(self.lines)
-        # Kernels of one thread may run side by side. Parallel ones must not: numba's own pool takes one caller at a time.
+        # Kernels of one thread may run side by side; parallel ones must not, as the pool of numba takes one caller.
         text = (
             f'"""{program.title}.\n\nGenerated from the program {program.name!r}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import njit, prange\n\n"
