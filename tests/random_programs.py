@@ -237,6 +237,7 @@ class Interpreted:
             "gather_product": gather,
             "scatter_product": scatter,
             "gather_dot_product": gather_dot,
+            "add_parts": add_parts,
         }
         exec(text, space)
         self.kernel, self.function, self.order = kernel, space["kernel"], order
@@ -277,6 +278,10 @@ def gather(start, word, weight, dense, result, *scratch):
 def scatter(start, word, weight, dense, result, *scratch):
     result[...] = 0
     np.add.at(result, word, weight[:, None] * dense[rows_of(start)])
+
+
+def add_parts(parts, whole):
+    whole += parts.sum(axis=0)
 
 
 def gather_dot(start, word, left, dense, result, *scratch):

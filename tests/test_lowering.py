@@ -19,7 +19,7 @@ from derivations import catalogue
 from derivations.plain_python import plain_python
 from derivations.program import Definition, LogSumExp, Program, SumOver, indices, scalars, tensors
 from dynamics.errors import InputError
-from dynamics.lowering import Kernel, lower, storage
+from dynamics.lowering import lower, storage
 from dynamics.lowering.kernel import source_of
 from dynamics.lowering.runtime import (
     PANELS,
@@ -249,7 +249,9 @@ def test_shared_storage_changes_nothing(which: tuple, shape: tuple) -> None:
     shared = lower(program, last)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storage, "apart", lambda *args: False)
-        distinct = Kernel(program, last, False, source_of.__wrapped__(program, last, False))
+        source_of.cache_clear()
+        distinct = lower(program, last)
+    source_of.cache_clear()
     assert len(distinct.code.workspace) >= len(shared.code.workspace)
     given_sizes = {"g": 0.7, "V": inputs, "K": outputs}
     found, wanted = (Interpreted(k)(data, y, **given_sizes) for k in (shared, distinct))
