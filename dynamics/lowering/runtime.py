@@ -203,6 +203,7 @@ def gather_dot_product(start, word, left, dense, result, panels, tiles, partials
         for lo in range(chunk * TILE, dense.shape[1], PANELS * TILE):
             pack(dense, lo, panel)
             width = min(TILE, dense.shape[1] - lo)
+            tile[:] = 0.0  # what lies beyond the last column must not meet the panel's zeros as inf or NaN
             for o in range(left.shape[0]):
                 for t in range(width):
                     tile[t] = left[o, lo + t]
