@@ -550,7 +550,7 @@ def read_checkpoint(
 def _merged(before: NDArray[np.int64], after: NDArray[np.int64], snapshots: Iterable[Snapshot]) -> NDArray[np.int64]:
     """The records of the run that was interrupted as far as any of its seeds came, then those asked for now."""
     reached = max((s.step for s in snapshots), default=-1)
-    return np.concatenate([before[before <= reached], after[after > reached]])
+    return np.union1d(before[before <= reached], after[after >= reached])
 
 
 def _all(
