@@ -33,6 +33,7 @@ class Sentences:
         self.B = np.zeros((len(x), inputs))
         for n, words in enumerate(x):
             np.add.at(self.B[n], words, 1 / len(words))
+        self.bags = scipy.sparse.csr_array(self.B)
         self.Y = np.zeros((len(y), outputs))
         for n, targets in enumerate(y):
             np.add.at(self.Y[n], targets, 1 / self.total)
@@ -42,7 +43,8 @@ class Sentences:
 
     def stage_one(self, W: np.ndarray) -> np.ndarray:
         """dW of the exact model with uniform attention: C - E[B p]."""
-        return self.B.T @ (self.Y - self.Y.sum(axis=1, keepdims=True) * softmax(self.B @ W))
+        error = self.Y - self.Y.sum(axis=1, keepdims=True) * softmax(self.bags @ W)
+        return self.bags.T @ error
 
     def lexical(self, W: np.ndarray, A: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Loss, dW and dA of the exact model with lexical attention, sentence by sentence, word by word."""

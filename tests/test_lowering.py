@@ -193,7 +193,8 @@ def compared(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], prog
         )
 
 
-@pytest.mark.parametrize("seed", range(60))
+# The last ones found mistakes that the others did not: in storage, products, log-sum-exps over diagonals, a race.
+@pytest.mark.parametrize("seed", [*range(60), 78, 108, 192, 887, 639, 291, 467])
 def test_random_programs_compute_what_their_equations_say(seed: int) -> None:
     """In an interpreter that sees races; half of them in parallel, half of those with their examples streamed."""
     program = random_program(seed, streamed=seed % 4 > 1)
