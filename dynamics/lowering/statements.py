@@ -140,10 +140,12 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
             value = Piecewise((value, rhs.weight > 0), (0, True)) if masked else value
             add(largest, "=", -S.Infinity)
             add(largest, "max=", body, rhs.over)
-            add(total, "=", S.Zero)
             if again:
                 add(power, "=", value)
                 shared.append((share, rhs.weight, power * inverse))
+            # The start of the sum keeps its loop apart from that of the exponentials. A loop that stores and sums is
+            # vectorised only if no address of one array is found near another's: its rounding would depend on them.
+            add(total, "=", S.Zero)
             add(total, "+=", rhs.weight * (power if again else value), rhs.over)
             add(inverse, "=", 1 / total)
             add(d.lhs, "=", largest + log(total))
