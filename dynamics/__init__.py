@@ -10,6 +10,7 @@ _HOMES = {
     "CoOccurrence": "dynamics.cooccurrence",
     "InputError": "dynamics.errors",
     "IntegrationError": "dynamics.errors",
+    "simulate": "dynamics.simulation",
     "solve": "dynamics.predict",
     "derive": "dynamics.equations",
     "distance": "dynamics.comparison",
