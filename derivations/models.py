@@ -135,9 +135,9 @@ CLASSIFIERS = ("FC", "TC", "TL")
 def topic_classifier(classifier: str = "FC", keys: bool = False) -> Program:
     """Model 1e: attention over embeddings v, then a classifier of the context r.
 
-    ``FC``: a fixed linear classifier U; ``TC``: a trainable one; ``TL``: a layer of J rectified units, then a linear one.
-    With ``keys``, the score of a word is the product of its key with a query, both trained; without, the scores are free:
-    for a fixed query they move with the rate ||query||^2 of the keys.
+    ``FC``: a fixed linear classifier U; ``TC``: a trainable one; ``TL``: a layer of J rectified units, then a linear
+    one. With ``keys``, the score of a word is the product of its key with a query, both trained; without, the scores
+    are free: for a fixed query they move with the rate ||query||^2 of the keys.
     """
     readout: dict[str, tuple[Definition, ...]] = {
         "FC": (Definition(z[n, k], SumOver(mean[n, d] * U[d, k], d), "logits"),),
@@ -164,7 +164,7 @@ def topic_classifier(classifier: str = "FC", keys: bool = False) -> Program:
                 **({e: E} if keys else {}),
                 d: D,
                 k: K,
-            },  # fmt: skip
+            },
             data=(length[n], x[n, l], y[n], *((U[d, k],) if classifier == "FC" else ())),
             states=(v[i, d], *((key[i, e], query[e]) if keys else (s[i],)), *weights[classifier]),
             definitions=(
