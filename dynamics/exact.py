@@ -13,6 +13,7 @@ from dynamics.examples import Examples
 from dynamics.integrate import integrate, times
 from dynamics.memory import require
 from dynamics.model import Model
+from dynamics.rates import learning_rates
 from dynamics.threads import limited
 from dynamics.trajectory import provenance
 
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
 
 WORTH_SHARING = 5_000_000
 """Products of words and outputs per evaluation from which several threads pay."""
-
-
-def rates_of(model: Model, rates: Mapping[str, float] | None) -> dict[str, float]:
-    """Learning rates of all states, 1 where not given, checked."""
-    names = model.program.state_names
-    found = dict.fromkeys(names, 1.0) | dict(rates or {})
-    for name, rate in found.items():
-        if name not in names:
-            raise InputError(f"rate of {name!r}: the states of {model.name} are {', '.join(names)}")
-        if not (np.isfinite(rate) and rate >= 0):
-            raise InputError(f"rate of {name} = {rate} must be a number from 0 on")
-    return found
 
 
 def work_of(model: Model, examples: Examples) -> int:
@@ -109,7 +98,7 @@ def solve_exact(
     """
     wanted = times(t)
     model.check(data)
-    rates = rates_of(model, rates)
+    rates = learning_rates(model.program.state_names, rates, model.name)
     dims = model.dims
     shapes = model.shapes(data)
     chosen = _chosen(dims, shapes, keep)

@@ -22,6 +22,7 @@ from dynamics.integrate import Statistics, integrate, times
 from dynamics.lowering import Bound, lower
 from dynamics.memory import require
 from dynamics.model import Model
+from dynamics.rates import learning_rates
 from dynamics.threads import WORTH_SHARING, limited
 from dynamics.trajectory import provenance
 
@@ -227,13 +228,7 @@ def _stages(stages: str | Sequence[str] | None, closure: str) -> tuple[str, ...]
 
 def _rates(rates: Mapping[str, float] | None, closure: str) -> dict[str, float]:
     states = ("W", "A") if closure == "conditional" else ("W",)
-    found = dict.fromkeys(states, 1.0) | dict(rates or {})
-    for state, rate in found.items():
-        if state not in states:
-            raise InputError(f"rate of {state!r}: the closure {closure!r} has the states {' and '.join(states)} only")
-        if not (np.isfinite(rate) and rate >= 0):
-            raise InputError(f"rate of {state} = {rate} must be a number from 0 on")
-    return found
+    return learning_rates(states, rates, f"the closure {closure!r}")
 
 
 def _phases(name: str, end: float, switch: float | None, rates: Mapping[str, float]) -> list[Phase]:

@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.errors import InputError, IntegrationError
-from dynamics.exact import rates_of
 from dynamics.examples import Examples
 from dynamics.files import existing, write_aside
 from dynamics.lowering import Bound, Kernel
 from dynamics.memory import require
 from dynamics.model import Model
+from dynamics.rates import learning_rates
 from dynamics.tasks import Task
 from dynamics.threads import limited
 from dynamics.trajectory import provenance
@@ -653,7 +653,9 @@ def _descent(
         )
     for examples in (reference, evaluation):
         model.check(examples)
-    parameters = {f"eta_{name}": rate for name, rate in rates_of(model, rates).items()}
+    parameters = {
+        f"eta_{name}": rate for name, rate in learning_rates(model.program.state_names, rates, model.name).items()
+    }
     return Descent(
         source, model, evaluation, model.kernel(reference), model.kernel(reference, ("loss",)),
         {**model.all_sizes(reference), **parameters}, lr, momentum, steps, record_steps(steps, records),
