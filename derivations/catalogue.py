@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from types import MappingProxyType
 
-from derivations import closures
+from derivations import closures, models
 from derivations.program import Program, ProgramError
 
 __all__ = ["PROGRAMS", "names", "program"]
@@ -19,6 +20,18 @@ PROGRAMS: Mapping[str, Callable[[], Program]] = MappingProxyType(
         "linear-bias": closures.linear_bias,
         "marginal": closures.marginal,
         "gram": closures.gram,
+        "keyword": models.keyword_classifier,
+        "keyword-bias": partial(models.keyword_classifier, bias=True),
+        "lexical": models.lexical_attention,
+        "lexical-heads": partial(models.lexical_attention, heads=True),
+        "positional": models.positional_attention,
+        "positional-heads": partial(models.positional_attention, heads=True),
+        "topic-FC": partial(models.topic_classifier, "FC"),
+        "topic-TC": partial(models.topic_classifier, "TC"),
+        "topic-TL": partial(models.topic_classifier, "TL"),
+        "topic-FC-keys": partial(models.topic_classifier, "FC", keys=True),
+        "topic-TC-keys": partial(models.topic_classifier, "TC", keys=True),
+        "topic-TL-keys": partial(models.topic_classifier, "TL", keys=True),
     }
 )
 """Name -> the function that derives the program. Nothing is derived before it is asked for."""
