@@ -126,6 +126,9 @@ class Loops(PythonCodePrinter):
         elif isinstance(d.rhs, MaxOver):
             lines = ["largest_ = -math.inf", *self.loops(over, [f"largest_ = max(largest_, {body})"])]
             lines += [f"{lhs} {op} largest_"]
+        elif isinstance(d.rhs, SumOver) and d.accumulate:
+            # Term by term: the rows that a ragged index of the target walks may belong to an index that is summed over.
+            over, lines = [], [f"{lhs} += {body}"]
         elif isinstance(d.rhs, SumOver):
             lines = ["total_ = 0.0", *self.loops(over, [f"total_ += {body}"]), f"{lhs} {op} total_"]
         else:
