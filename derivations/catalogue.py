@@ -62,7 +62,7 @@ def program(name: str) -> Program:
     'Both stages from the co-occurrence matrix'
     >>> program("gramm")
     Traceback (most recent call last):
-    derivations.program.ProgramError: nothing is called 'gramm'; did you mean gram? Names: joint, ..., gram
+    derivations.program.ProgramError: nothing is called 'gramm'; did you mean gram? Names: joint, ...
     """
     if name not in PROGRAMS:
         near = get_close_matches(str(name).lower(), PROGRAMS)

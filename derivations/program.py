@@ -229,6 +229,8 @@ class Program:
         The index of independent examples. Lowering streams examples through all definitions one at a time.
     assumptions : tuple of str
         What the equations neglect, in words.
+    model : Program, optional
+        For a derived flow: the program that it was derived from.
     """
 
     name: str
@@ -243,6 +245,7 @@ class Program:
     flow: Mapping[str, str] = field(default_factory=dict)
     examples: Symbol | None = None
     assumptions: tuple[str, ...] = ()
+    model: Program | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "extents", MappingProxyType(dict(self.extents)))

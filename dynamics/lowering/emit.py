@@ -168,18 +168,23 @@ class Emitter:
         return f"{index.name}_max" if index in self.ragged else str(extent)
 
     def packed(self, access: Access) -> Array:
-        """The shape of a whole tensor: a ragged index and its owner are one flat axis."""
+        """The shape of a whole tensor: a ragged index and its owner before it are one flat axis.
+
+        A ragged index elsewhere is padded to its greatest length.
+        """
         subs = subscript(access)
         shape: list[str | int] = []
-        for index in subs:
-            if index in self.ragged:
-                owners = self.ragged[index].free_symbols
-                if not shape or subs[subs.index(index) - 1] not in owners:
-                    raise ValueError(f"{access}: the ragged index {index} must follow the index of its lengths")
+        for k, index in enumerate(subs):
+            if self.joined(subs, k):
                 shape[-1] = f"{index.name}_total"
             else:
-                shape.append(str(self.program.extents[index]))
+                shape.append(self.size(index))
         return Array(name_of(access), tuple(shape))
+
+    def joined(self, subs: tuple[Symbol, ...], k: int) -> bool:
+        """Whether the k-th index is ragged and shares a flat axis with the index of its lengths before it."""
+        extent = self.ragged.get(subs[k])
+        return extent is not None and k > 0 and subs[k - 1] in extent.free_symbols
 
     def slot_array(self, slot: Slot) -> Array:
         if slot.name.endswith("_part"):
@@ -208,7 +213,7 @@ class Emitter:
         parts: list[str] = []
         for k, sub in zip(place.kept, kept, strict=True):
             index = declared[k]
-            if whole and index in self.ragged and parts:
+            if whole and self.joined(declared, k):
                 parts[-1] = f"{self.row(index, parts[-1])} + {self.print(sub)}"
             else:
                 parts.append(self.print(sub))
