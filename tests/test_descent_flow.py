@@ -11,13 +11,12 @@ from derivations.program import Program
 from dynamics.integrate import integrate
 from dynamics.lowering import lower
 
-
 MODELS = [keyword_classifier(), lexical_attention(), topic_classifier("TC")]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_the_modified_flow_is_what_descent_follows(model: Program) -> None:
-    """Full-batch descent is off the gradient flow in first order of the learning rate, off the modified one in second."""
+    """Full-batch descent leaves the gradient flow in first order of the learning rate, the modified one in second."""
     rng = np.random.default_rng(0)
     lengths, answers = rng.integers(1, 4, 9), rng.integers(1, 3, 9)
     several = "targets" in model.declarations
