@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from derivations.gradient_flow import descent_flow
+from derivations.program import Program
 from dynamics.errors import InputError
 from dynamics.examples import Examples
 from dynamics.integrate import integrate, times
@@ -39,6 +43,7 @@ def solve_exact(
     initial: Mapping[str, ArrayLike | float] | None = None,
     rates: Mapping[str, float] | None = None,
     seed: int = 0,
+    lr: float | None = None,
     keep: Mapping[str, ArrayLike] | None = None,
     rtol: float = 1e-6,
     atol: float = 1e-9,
@@ -61,6 +66,9 @@ def solve_exact(
         States at time 0: arrays, or standard deviations of normal ones drawn with ``seed``. Zero if not given.
     rates : mapping, optional
         Learning rates of the states relative to tau; 1 if not given.
+    lr : float, optional
+        Follow full-batch gradient descent at this learning rate to second order in it: the flow of the modified loss
+        (:func:`derivations.gradient_flow.descent_flow`). Without it, the gradient flow, its limit at small rates.
     keep : mapping, optional
         For a dimension (``input``, ``output``, ...), the positions that the result keeps; all if not given.
     rtol, atol, method, **options
@@ -98,6 +106,10 @@ def solve_exact(
     """
     wanted = times(t)
     model.check(data)
+    if lr is not None:
+        if not (np.isfinite(lr) and lr > 0):
+            raise InputError(f"lr = {lr} is not a positive number; leave it out for the gradient flow")
+        model = replace(model, program=_descent(model.program))
     rates = learning_rates(model.program.state_names, rates, model.name)
     dims = model.dims
     shapes = model.shapes(data)
@@ -108,7 +120,7 @@ def solve_exact(
     require(8 * (16 * states + results), "the flow", lambda _: "keep fewer times, or fewer words with keep=")
 
     sizes = model.all_sizes(data)
-    parameters = {**sizes, **{f"eta_{name}": rate for name, rate in rates.items()}}
+    parameters = {**sizes, **{f"eta_{name}": rate for name, rate in rates.items()}, **({"lr": lr} if lr else {})}
     parallel = work_of(model, data) >= WORTH_SHARING
     flow = model.kernel(data, parallel=parallel).bind(model.arrays(data), parameters)
     observe = model.kernel(data, ("loss",), parallel=parallel).bind(model.arrays(data), parameters, flow.workspace)
@@ -153,6 +165,7 @@ def solve_exact(
         "atol": atol,
         "threads": used,
         "seed": seed,
+        **({"lr": lr} if lr else {}),
         **{f"rate_{name}": rate for name, rate in rates.items()},
         **{name: str(value) for name, value in options.items()},
         "evaluations": end.statistics.evaluations,
@@ -161,6 +174,12 @@ def solve_exact(
         **provenance(),
     }
     return dataset
+
+
+@cache
+def _descent(program: Program) -> Program:
+    """The modified flow of a model, derived once."""
+    return descent_flow(program)
 
 
 def _chosen(
