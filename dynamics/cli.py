@@ -116,7 +116,7 @@ def solve(
     tokenizer: Tokenizer = "words",
     lower: Lower = True,
     max_vocab: Annotated[
-        int | None, typer.Option(help="Most frequent words a side [default: 80 for the bundled text, else all].")
+        int | None, typer.Option(help="Most frequent words a side (80 for the bundled text, else all).")
     ] = None,
     min_count: MinCount = 1,
     max_pairs: MaxPairs = None,
@@ -136,7 +136,7 @@ def solve(
 
     With no file it runs on a bundled text, the Universal Declaration of Human Rights.
 
-    Example: dynamics solve --time 3000 --words right,law,education --output results
+    Example: dynamics solve --words human,freedom,rights --output results
     """
     import numpy as np
 
