@@ -53,9 +53,22 @@ def main(output: Path) -> None:
     for column, (name, line, colour) in enumerate((("two-stage", "--", "#d55e00"), ("frozen", "-.", "#0072b2"))):
         ax.semilogx(RATES, np.array(delay)[:, column], line, color=colour, marker="o", markersize=3, label=name)
     ax.axhline(1, color="black", linewidth=0.8)
-    ax.set_xlabel("rate of attention / rate of values, $\\eta_A / \\eta_W$")
+    ax.text(RATES[0], 1.01, "joint flow", fontsize=8)
+    last = int(np.isfinite(np.array(delay)[:, 1]).sum())  # faster attention freezes W before it can learn
+    ax.annotate("frozen: never\nat higher rates", (RATES[last - 1], delay[last - 1][1]), xytext=(8, -14),
+                textcoords="offset points", fontsize=8, color="#0072b2")  # fmt: skip
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_xlabel("rate of attention / rate of values (1)")
     ax.set_ylabel("time to half of the loss,\nrelative to the joint flow")
-    ax.legend(frameon=False)
+    ax.annotate(
+        "two-stage",
+        (RATES[3], delay[3][0]),
+        xytext=(0, -14),
+        textcoords="offset points",
+        fontsize=8,
+        color="#d55e00",
+        ha="center",
+    )
     save(figure, output / "two_stages.svg")
     print(f"written to {output}: two_stages.svg")
 
