@@ -3,7 +3,7 @@
     python -m benchmarks.sparse_closure SOURCE TARGET [tau]
 
 for two line-aligned, pre-tokenised texts; words that occur once are left out. First the time of an evaluation as the
-vocabulary grows, then the solve with all words.
+vocabulary grows, then the solve with all words (none with tau = 0).
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def main(source: str, target: str, tau: float) -> None:
     for limit in (500, 1000, 2000, 4000, None):
         system = CoOccurrence.from_parallel_text(source, target, tokenizer="whitespace", min_count=2, max_vocab=limit)
         evaluation(system)
+    if tau == 0:
+        return
     found = solve(system, tau * np.array([0.01, 0.1, 0.3, 1.0]), top=100)
     print(
         f"solve to tau = {tau:g}: {found.attrs['evaluations']} evaluations, {found.attrs['steps']} steps,"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -141,8 +142,7 @@ def solve_exact(
     def locate(y: NDArray[np.float64]) -> str:
         return next((name for name, view in flow.states(y).items() if not np.isfinite(view).all()), "the state")
 
-    many = (parallel and threads is None) or None
-    with limited(threads, 10**9 if many else 0) as used:
+    with limited(threads, sys.maxsize if parallel else 0) as used:
         end = integrate(
             flow, y0, (0.0, float(wanted[-1])), save=save, at=wanted, rtol=rtol, atol=atol, method=method,
             locate=locate, **options,
