@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import partial
 from types import MappingProxyType
 
-from derivations import closures, models
+from derivations import closures, models, reductions
 from derivations.program import Program, ProgramError
 
 __all__ = ["PROGRAMS", "names", "program"]
@@ -32,6 +32,8 @@ PROGRAMS: Mapping[str, Callable[[], Program]] = MappingProxyType(
         "topic-FC-keys": partial(models.topic_classifier, "FC", keys=True),
         "topic-TC-keys": partial(models.topic_classifier, "TC", keys=True),
         "topic-TL-keys": partial(models.topic_classifier, "TL", keys=True),
+        "copying": reductions.copying,
+        "copying-2-heads": partial(reductions.copying_heads, 2),
     }
 )
 """Name -> the function that derives the program. Nothing is derived before it is asked for."""
