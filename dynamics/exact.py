@@ -82,7 +82,8 @@ def solve_exact(
     Returns
     -------
     xarray.Dataset
-        Every state over (time, ...), and ``loss`` (time), the mean cross-entropy on the examples.
+        Every state over (time, ...), and ``loss`` (time), the mean cross-entropy on the examples. The coordinates of
+        inputs and outputs are the labels of the examples, or else their ids.
 
     Raises
     ------
@@ -150,10 +151,14 @@ def solve_exact(
     import xarray as xr
 
     described = {"long_name": "tau = learning rate x steps", "units": "1"}
+    names = data.coordinates
     dataset = xr.Dataset(
         {name: (("time", *dims[name]), value) for name, value in found.items()}
         | {"loss": (("time",), loss, {"long_name": "mean cross-entropy", "units": "nats"})},
-        {"time": ("time", wanted, described), **dict(chosen)},
+        {
+            "time": ("time", wanted, described),
+            **{dim: names[dim][at] if dim in names else at for dim, at in chosen.items()},
+        },
     )
     dataset.attrs = {
         "equation": model.name,

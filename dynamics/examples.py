@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.cooccurrence import CoOccurrence
-from dynamics.corpus import EncodedPairs
-from dynamics.errors import InputError
+from dynamics.corpus import EncodedPairs, LabelledText, ParallelText, Text, encode
+from dynamics.errors import DataWarning, InputError
 
 Ids = NDArray[np.int64]
 
@@ -17,6 +21,8 @@ Ids = NDArray[np.int64]
 @dataclass(frozen=True, eq=False)
 class Examples:
     """N inputs of any length, each with one target or more, as ids.
+
+    Make them from text with `from_labelled_text` or `from_parallel_text`, from ids with `from_rows`.
 
     Attributes
     ----------
@@ -33,12 +39,14 @@ class Examples:
     positions : (int, int), optional
         Largest length and largest number of targets that examples of this kind may have; theirs if not given. Models
         with positional attention have a logit for each.
+    labels : (tuple of str, tuple of str), optional
+        What the ids of inputs and outputs stand for: the coordinates of results.
 
     Raises
     ------
     InputError
         Lengths that do not add up, examples without a word or a target, ids that are no whole numbers or out of range
-        (the first is named), or positions below the lengths.
+        (the first is named), positions below the lengths, or labels that repeat or are not one for each id.
 
     Examples
     --------
@@ -54,6 +62,7 @@ class Examples:
     inputs: int
     outputs: int
     positions: tuple[int, int] | None = None
+    labels: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("x", "length", "y", "targets"):
@@ -80,6 +89,10 @@ class Examples:
             object.__setattr__(self, "positions", most)
         elif self.positions[0] < most[0] or self.positions[1] < most[1]:
             raise InputError(f"positions are {self.positions}, but there are rows of {most}; give no less")
+        if self.labels is not None:
+            inputs, outputs = self.labels
+            checked = _labels(inputs, self.inputs, "input"), _labels(outputs, self.outputs, "output")
+            object.__setattr__(self, "labels", checked)
 
     @classmethod
     def from_rows(cls, x: ArrayLike, y: ArrayLike, inputs: int, outputs: int) -> Examples:
@@ -97,9 +110,142 @@ class Examples:
         )
 
     @classmethod
-    def from_pairs(cls, pairs: EncodedPairs, inputs: int, outputs: int) -> Examples:
-        """From an encoded corpus."""
-        return cls(pairs.x, pairs.x_lengths, pairs.y, pairs.y_lengths, inputs, outputs)
+    def from_encoded(cls, pairs: EncodedPairs, inputs: Sequence[str], outputs: Sequence[str]) -> Examples:
+        """From text that is already word ids, see `dynamics.corpus.encode`.
+
+        Parameters
+        ----------
+        pairs : EncodedPairs
+        inputs, outputs : sequence of str
+            What the ids stand for.
+
+        Raises
+        ------
+        InputError
+            If labels repeat, or are fewer than the ids need.
+
+        Examples
+        --------
+        >>> seen = Examples.from_labelled_text(["a fine film", "a dull film"], [1, 0])
+        >>> unseen = encode(LabelledText(["fine", "a dull day"], [1, 0]), *seen.labels)  # with the same ids
+        >>> Examples.from_encoded(unseen, *seen.labels).length
+        array([1, 2])
+        """
+        labels = (tuple(inputs), tuple(outputs))
+        sizes = (len(inputs), len(outputs))
+        return cls(pairs.x, pairs.x_lengths, pairs.y, pairs.y_lengths, *sizes, labels=labels)
+
+    @classmethod
+    def from_labelled_text(
+        cls,
+        texts: Text,
+        labels: str | os.PathLike[str] | Iterable[str | int] | None = None,
+        *,
+        tokenizer: str = "words",
+        lower: bool = True,
+        max_vocab: int | None = None,
+        min_count: int = 1,
+        max_pairs: int | None = None,
+        header: bool = False,
+    ) -> Examples:
+        """Sentences with their labels, as the keyword and topic classifiers take them.
+
+        Words and labels have the ids that they have in `CoOccurrence.from_labelled_text`, so that an exact flow and a
+        prediction from the counts stand side by side.
+
+        Parameters
+        ----------
+        texts, labels, tokenizer, lower, max_vocab, min_count, max_pairs, header
+            As for `CoOccurrence.from_labelled_text`.
+
+        Returns
+        -------
+        Examples
+            With `labels`. Words outside the vocabulary are dropped, and sentences that this leaves empty.
+
+        Raises
+        ------
+        InputError
+            As `CoOccurrence.from_labelled_text`.
+
+        Warns
+        -----
+        DataWarning
+            If sentences were left out because none of their words was kept, and if this leaves labels without any.
+
+        Examples
+        --------
+        >>> examples = Examples.from_labelled_text(["a fine film", "a dull film"], [1, 0])
+        >>> examples.labels
+        (('a', 'film', 'dull', 'fine'), ('0', '1'))
+        >>> from dynamics import solve
+        >>> from dynamics.model import keyword
+        >>> found = solve(keyword(), examples, [0, 100])
+        >>> found.W.sel(time=100, input="fine").idxmax("output").item()
+        '1'
+        """
+        text = LabelledText(texts, labels, tokenizer, lower, max_pairs, header)
+        counted = CoOccurrence.from_labelled_text(
+            text.texts, text.labels, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count,
+            max_pairs=max_pairs, header=header,
+        )  # fmt: skip
+        return cls._of(text, counted)
+
+    @classmethod
+    def from_parallel_text(
+        cls,
+        source: Text,
+        target: Text,
+        *,
+        tokenizer: str = "words",
+        lower: bool = True,
+        max_vocab: int | None = None,
+        min_count: int = 1,
+        max_pairs: int | None = None,
+    ) -> Examples:
+        """Sentences with their translations, as the models with lexical and positional attention take them.
+
+        Words have the ids that they have in `CoOccurrence.from_parallel_text`.
+
+        Parameters
+        ----------
+        source, target, tokenizer, lower, max_vocab, min_count, max_pairs
+            As for `CoOccurrence.from_parallel_text`.
+
+        Returns
+        -------
+        Examples
+            With `labels`. Words outside the vocabularies are dropped, and pairs that this leaves one-sided.
+
+        Raises
+        ------
+        InputError
+            As `CoOccurrence.from_parallel_text`.
+
+        Warns
+        -----
+        DataWarning
+            If pairs were left out because no word of one side was kept, and if this leaves words without any pair.
+
+        Examples
+        --------
+        >>> examples = Examples.from_parallel_text(["a dog", "a cat"], ["ein hund", "eine katze"])
+        >>> examples.labels[0], examples.x, examples.y
+        (('a', 'cat', 'dog'), array([0, 2, 0, 1]), array([0, 2, 1, 3]))
+        """
+        text = ParallelText(source, target, tokenizer, lower, max_pairs)
+        counted = CoOccurrence.from_parallel_text(
+            text.source, text.target, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count,
+            max_pairs=max_pairs,
+        )  # fmt: skip
+        return cls._of(text, counted)
+
+    @classmethod
+    def _of(cls, text: LabelledText | ParallelText, counted: CoOccurrence) -> Examples:
+        with warnings.catch_warnings():
+            # The words that were counted are those of the pairs that were kept: the warning would be the same again.
+            warnings.simplefilter("ignore", DataWarning)
+            return cls.from_encoded(encode(text, counted.inputs, counted.outputs), counted.inputs, counted.outputs)
 
     def __len__(self) -> int:
         return len(self.length)
@@ -125,11 +271,28 @@ class Examples:
             targets=self.targets[rows],
         )
 
+    @property
+    def coordinates(self) -> dict[str, NDArray]:
+        """What results call the inputs and the outputs: their labels, or else their ids."""
+        if self.labels is None:
+            return {"input": np.arange(self.inputs), "output": np.arange(self.outputs)}
+        return dict(zip(("input", "output"), map(np.array, self.labels), strict=True))
+
     def cooccurrence(self, gram: bool = False) -> CoOccurrence:
-        """Their co-occurrence matrix; labels are the ids."""
+        """Their co-occurrence matrix, with their labels, or else the ids."""
         pairs = EncodedPairs(self.x, self.length, self.y, self.targets, np.arange(len(self)))
-        labels = (tuple(map(str, range(self.inputs))), tuple(map(str, range(self.outputs))))
-        return CoOccurrence.from_encoded(pairs, *labels, gram=gram)
+        inputs, outputs = self.labels or (tuple(map(str, range(n))) for n in (self.inputs, self.outputs))
+        return CoOccurrence.from_encoded(pairs, inputs, outputs, gram=gram)
+
+
+def _labels(labels: Iterable[str], size: int, what: str) -> tuple[str, ...]:
+    found = tuple(labels)
+    if len(found) != size:
+        raise InputError(f"{len(found)} {what} labels for {size} {what}s; give one for each")
+    repeated = [label for label, times in Counter(found).items() if times > 1]
+    if repeated:
+        raise InputError(f"the {what} label {repeated[0]!r} is given twice; make the labels unique")
+    return found
 
 
 def _whole_numbers(values: ArrayLike, where: str) -> Ids:

@@ -121,7 +121,8 @@ def simulate(
     -------
     xarray.Dataset
         Every state over (seed, time, ...), and ``loss`` (seed, time), the mean cross-entropy on the evaluation
-        examples; coordinates ``time`` = lr * ``step``. ``attrs`` hold every parameter.
+        examples; coordinates ``time`` = lr * ``step``, and labels or ids as in :func:`dynamics.exact.solve_exact`.
+        ``attrs`` hold every parameter.
 
     Raises
     ------
@@ -622,6 +623,7 @@ def _dataset(descent: Descent, found: Sequence[Snapshot], attrs: Mapping[str, An
             states[name][k, : len(part)] = part.reshape(-1, *shape)
             before += size
     extents = {dim: n for name, shape in shapes.items() for dim, n in zip(dims[name], shape, strict=True)}
+    names = descent.source.reference.coordinates
     return xr.Dataset(
         {name: (("seed", "time", *dims[name]), value) for name, value in states.items()}
         | {"loss": (("seed", "time"), loss, {"long_name": "mean cross-entropy", "units": "nats"})},
@@ -629,7 +631,7 @@ def _dataset(descent: Descent, found: Sequence[Snapshot], attrs: Mapping[str, An
             "seed": [run.seed for run in found],
             "time": ("time", descent.lr * records, {"long_name": "tau = learning rate x steps", "units": "1"}),
             "step": ("time", records),
-            **{dim: np.arange(n) for dim, n in extents.items()},
+            **{dim: names.get(dim, np.arange(n)) for dim, n in extents.items()},
         },
         attrs,
     )

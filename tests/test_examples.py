@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamics.corpus import ParallelText, encode
+from dynamics import simulate, solve
+from dynamics.cooccurrence import CoOccurrence
+from dynamics.corpus import LabelledText, ParallelText, encode
 from dynamics.errors import DataWarning, InputError
 from dynamics.examples import Examples, ragged
+from dynamics.model import keyword, lexical
 
 INPUTS, OUTPUTS = 5, 4
 ROWS = st.lists(
@@ -107,9 +110,136 @@ def test_one_target_each_needs_no_lists():
 def test_a_corpus_becomes_examples():
     text = ParallelText(["a dog", "two", "a a dog"], ["ein hund", "zwei", "hund"])
     pairs = encode(text, ["a", "dog", "two"], ["ein", "hund", "zwei"])
-    examples = Examples.from_pairs(pairs, 3, 3)
+    examples = Examples.from_encoded(pairs, ["a", "dog", "two"], ["ein", "hund", "zwei"])
     assert rows_of(examples) == [([0, 1], [0, 1]), ([2], [2]), ([0, 0, 1], [1])]
     assert examples.positions == (3, 2)
+    assert examples.labels == (("a", "dog", "two"), ("ein", "hund", "zwei"))
+
+
+SENTENCES = st.lists(st.text("abcd ", max_size=8), min_size=1, max_size=6)
+
+
+@given(st.data(), SENTENCES, st.sampled_from([{}, {"max_vocab": 2}, {"min_count": 2}, {"max_pairs": 2}]))
+def test_text_becomes_what_was_counted(data, source, limits):
+    """The same words under the same ids as in the counts, the same counts, the same warnings and the same errors."""
+    target = data.draw(st.lists(st.text("xy ", max_size=6), min_size=len(source), max_size=len(source)))
+    labels = data.draw(st.lists(st.sampled_from(["10", "9", "b"]), min_size=len(source), max_size=len(source)))
+    for kind, texts in (("from_parallel_text", (source, target)), ("from_labelled_text", (source, labels))):
+        outcomes = []
+        for make in (getattr(CoOccurrence, kind), getattr(Examples, kind)):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    found = make(*texts, **limits)
+                except InputError as error:
+                    found = str(error)
+            outcomes.append((found, [str(warning.message) for warning in caught]))
+        (counted, counting), (examples, encoding) = outcomes
+        assert encoding == counting
+        if isinstance(counted, str):
+            assert examples == counted
+            continue
+        assert examples.labels == (counted.inputs, counted.outputs)
+        assert (examples.inputs, examples.outputs) == counted.shape
+        again = examples.cooccurrence()
+        assert (again.inputs, again.outputs) == (counted.inputs, counted.outputs)
+        np.testing.assert_allclose(again.dense().C, counted.dense().C, rtol=1e-14)
+        assert again.length == pytest.approx(counted.length, rel=1e-14)
+
+
+def test_sentences_without_a_known_word_are_left_out_and_counted():
+    with pytest.warns(DataWarning) as caught:
+        examples = Examples.from_labelled_text(
+            ["a fine film", "", "a a", "dull", "fine a"], [1, 0, 0, 1, 1], max_vocab=2
+        )
+    says = "2 of 5 pairs have no kept word on one side and are left out (the first is pair 2)"
+    assert [str(warning.message) for warning in caught] == [says]
+    assert examples.labels == (("a", "fine"), ("0", "1"))
+    assert rows_of(examples) == [([0, 1], [1]), ([0, 0], [0]), ([1, 0], [1])]
+
+
+def test_files_are_read_as_by_the_counts(tmp_path):
+    (tmp_path / "train").write_text("1 a fine film\n\n0 Dull , dull\n")
+    examples = Examples.from_labelled_text(tmp_path / "train", tokenizer="whitespace", lower=False)
+    assert examples.labels == ((",", "Dull", "a", "dull", "film", "fine"), ("0", "1"))
+    assert rows_of(examples) == [([2, 5, 4], [1]), ([1, 0, 3], [0])]
+    (tmp_path / "train.tsv").write_text("label\ttext\n1\ta film\n0\tdull\n")
+    examples = Examples.from_labelled_text(tmp_path / "train.tsv", header=True)
+    assert rows_of(examples) == [([0, 2], [1]), ([1], [0])]
+    (tmp_path / "a.en").write_text("a dog\na cat\n")
+    (tmp_path / "a.de").write_text("ein hund\neine katze\n")
+    examples = Examples.from_parallel_text(tmp_path / "a.en", tmp_path / "a.de", max_pairs=1)
+    assert (examples.labels, rows_of(examples)) == ((("a", "dog"), ("ein", "hund")), [([0, 1], [0, 1])])
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "long").write_text("a\nb\n")
+    (tmp_path / "short").write_text("a\n")
+    (tmp_path / "bare.tsv").write_text("1\tfine\ndull\n")
+    for make, texts, says in (
+        (Examples.from_labelled_text, ["empty"], "empty"),
+        (Examples.from_labelled_text, ["bare.tsv"], "bare.tsv.*line 2"),
+        (Examples.from_labelled_text, ["no-such-file"], "'.*no-such-file' does not exist"),
+        (Examples.from_parallel_text, ["long", "empty"], "empty"),
+        (Examples.from_parallel_text, ["long", "short"], "2 lines.*1|1 line.*2"),
+    ):
+        with pytest.raises(InputError, match=says) as error:
+            make(*(tmp_path / text for text in texts))
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "says"),
+    [
+        ([], [], "empty"),
+        (["fine"], None, "the sentences have no labels"),
+        (["fine"], [""], "empty label"),
+        (["fine"], [0.5], r"labels\[0\] is float"),
+        (["fine", "dull"], [1], "2 lines.*1|1 line.*2"),
+        (["", " "], [0, 1], "no words in the text"),
+    ],
+)
+def test_wrong_labelled_text_is_refused(texts, labels, says):
+    with pytest.raises(InputError, match=says):
+        Examples.from_labelled_text(texts, labels)
+
+
+def test_unseen_text_has_the_ids_of_the_training_text():
+    seen = Examples.from_labelled_text(["a fine film", "a dull film"], ["good", "poor"])
+    text = LabelledText(["dull", "no", "fine film"], ["poor", "poor", "good"])
+    with pytest.warns(DataWarning, match="1 of 3 pairs"):
+        unseen = Examples.from_encoded(encode(text, *seen.labels), *seen.labels)
+    assert unseen.labels == seen.labels
+    assert rows_of(unseen) == [([2], [1]), ([3, 1], [0])]
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ((("a", "b"), ("x",)), "2 input labels for 3 inputs; give one for each"),
+        ((("a", "b", "c"), ()), "0 output labels for 1 outputs"),
+        ((("a", "b", "a"), ("x",)), "the input label 'a' is given twice"),
+    ],
+)
+def test_labels_are_one_for_each_id(labels, says):
+    with pytest.raises(InputError, match=says):
+        Examples([0, 2], [2], [0], [1], 3, 1, labels=labels)
+
+
+def test_labels_are_the_coordinates_of_results():
+    examples = Examples.from_parallel_text(["a dog", "a cat a"], ["ein hund", "eine katze"])
+    words, targets = ["a", "cat", "dog"], ["ein", "eine", "hund", "katze"]
+    for labelled in (examples, examples.take([1, 0])):
+        found = solve(lexical(heads=2), labelled, [1.0], keep={"input": [2, 0]})
+        assert found.input.values.tolist() == ["dog", "a"]
+        assert found.output.values.tolist() == targets
+        assert found.W.sel(input="a", output="ein").dims == ("time", "head")
+        run = simulate(labelled, lexical(), lr=0.1, steps=2)
+        assert (run.input.values.tolist(), run.output.values.tolist()) == (words, targets)
+    bare = Examples.from_rows([[0, 1]], [1], 2, 2)
+    assert solve(keyword(), bare, [1.0]).input.values.tolist() == [0, 1]
+    assert simulate(bare, keyword(), lr=0.1, steps=2).output.values.tolist() == [0, 1]
 
 
 def test_positions_may_be_larger_than_the_rows():
