@@ -13,6 +13,7 @@ _HOMES = {
     "simulate": "dynamics.simulation",
     "solve": "dynamics.predict",
     "derive": "dynamics.equations",
+    "compare": "dynamics.comparison",
     "distance": "dynamics.comparison",
 }
 

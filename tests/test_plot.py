@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from dynamics import CoOccurrence, InputError, comparison, plot, solve
+from dynamics.plot import frame
 
 STAGES = ("joint", "two-stage", "frozen")
 TIMES = np.concatenate([[0.0], np.geomspace(0.5, 500, 31)])
@@ -344,7 +345,7 @@ def test_time_axis(times, scale):
 @settings(max_examples=50, deadline=None)
 def test_time_ticks_are_within_and_round(exponent, decades):
     low, high = 10.0**exponent, 10.0 ** (exponent + decades)
-    major, minor = plot._time_ticks(low, high)
+    major, minor = frame.time_ticks(low, high)
     for ticks in (major, minor):
         assert ((ticks >= low * (1 - 1e-6)) & (ticks <= high * (1 + 1e-6))).all()
     assert 1 <= major.size <= 8
@@ -353,7 +354,7 @@ def test_time_ticks_are_within_and_round(exponent, decades):
 @given(st.lists(st.tuples(st.floats(-0.5, 1.5), st.floats(0.001, 0.4)), min_size=1, max_size=12))
 def test_intervals_come_apart(intervals):
     middles, sizes = np.array(intervals).T
-    found = plot._apart(middles, sizes)
+    found = frame.apart(middles, sizes)
     sizes = sizes / max(1, sizes.sum())
     order = np.argsort(middles, kind="stable")
     gaps = np.diff(found[order]) - (sizes[order][1:] + sizes[order][:-1]) / 2
@@ -363,8 +364,8 @@ def test_intervals_come_apart(intervals):
 
 
 def test_intervals_that_are_apart_stay():
-    np.testing.assert_allclose(plot._apart([0.8, 0.2], [0.1, 0.3]), [0.8, 0.2])
-    assert plot._apart([], []).size == 0
+    np.testing.assert_allclose(frame.apart([0.8, 0.2], [0.1, 0.3]), [0.8, 0.2])
+    assert frame.apart([], []).size == 0
 
 
 # --- degenerate predictions

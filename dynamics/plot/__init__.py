@@ -1,0 +1,11 @@
+"""Every figure: drawn for print, for grey print and for readers who see colours differently.
+
+A figure is a matplotlib ``Figure`` with no state behind it: it needs no display and nothing has to be closed. It is as
+wide as a column (3.4 inches) or a page (7 inches). Colours are those of Okabe and Ito, and line styles differ too.
+"""
+
+from dynamics.plot.comparisons import comparison, study
+from dynamics.plot.frame import save
+from dynamics.plot.predictions import distance, ktiw, learnt, loss, words
+
+__all__ = ["comparison", "distance", "ktiw", "learnt", "loss", "save", "study", "words"]
