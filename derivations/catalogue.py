@@ -33,7 +33,8 @@ PROGRAMS: Mapping[str, Callable[[], Program]] = MappingProxyType(
         "topic-TC-keys": partial(models.topic_classifier, "TC", keys=True),
         "topic-TL-keys": partial(models.topic_classifier, "TL", keys=True),
         "copying": reductions.copying,
-        "copying-2-heads": partial(reductions.copying_heads, 2),
+        "copying-heads-2": partial(reductions.copying_heads, 2),
+        "copying-repeats-3": partial(reductions.copying_repeats, 3),
     }
 )
 """Name -> the function that derives the program. Nothing is derived before it is asked for."""

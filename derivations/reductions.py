@@ -9,11 +9,30 @@ index is a sum over orbits, each as often as it has members.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 
-from sympy import Add, Eq, Expr, Integer, KroneckerDelta, Max, Piecewise, S, Symbol, exp, factor, log
+from sympy import (
+    Add,
+    Eq,
+    Expr,
+    Integer,
+    KroneckerDelta,
+    Max,
+    Mul,
+    Piecewise,
+    S,
+    Symbol,
+    binomial,
+    cancel,
+    exp,
+    factor,
+    factorial,
+    log,
+)
+from sympy.utilities.iterables import partitions
 
 from derivations import models
 from derivations.gradient_flow import gradient_flow
@@ -21,6 +40,7 @@ from derivations.program import (
     Definition,
     LogSumExp,
     Program,
+    ProgramError,
     Reduction,
     SumOver,
     accesses,
@@ -30,8 +50,9 @@ from derivations.program import (
     tensors,
 )
 
-__all__ = ["copying", "copying_heads", "squared_length", "unrolled"]
+__all__ = ["copying", "copying_heads", "copying_repeats", "squared_length", "unrolled"]
 
+n, t, h, l, o = models.n, models.t, models.h, models.l, models.o
 V, L, eta_W, eta_A = scalars("V L eta_W eta_A", positive=True)
 N = Symbol("N", positive=True)
 others, absent = Symbol("others", positive=True), Symbol("absent", nonnegative=True)
@@ -45,7 +66,7 @@ Point = tuple[Expr, ...]
 State = Callable[..., Expr]
 """A state on the symmetric manifold: its value at a point."""
 
-(prediction,) = tensors("prediction")
+prediction, mean_prediction = tensors("prediction mean_prediction")
 ROLES = {
     "M": ("M", "normalisation of attention"),
     "alpha": ("alpha", "attention to the right position"),
@@ -56,6 +77,7 @@ ROLES = {
     "prediction": ("p_t", "prediction of the target"),
     "prediction, other": ("p_in", "prediction of each other word of the input"),
     "loss": ("loss", "mean cross-entropy"),
+    "mean_prediction": ("p_t", "mean prediction of the target"),
 }
 """The names of the values of a tensor: at its only orbit or that of the target, and at the other one."""
 
@@ -72,29 +94,111 @@ class DistinctWords:
 
     heads: int = 1
 
+    length = L
+    sizes = (V, L)
+    assumption = "the L words of an input are distinct, drawn from V, and are copied"
+    observables = (("mean_prediction",), ("prediction", S.Zero, S.Zero, S.One))
+
     def orbits(self, index: Symbol, extent: Expr, at: Mapping[Symbol, Expr]) -> list[tuple[Expr, Expr]]:
         """(name, members) of each orbit of an index when others are fixed: what is fixed, the rest, absent words."""
-        if index == models.n:
+        if index == n:
             return [(S.Zero, N)]
-        if index == models.h:
+        if index == h:
             return [(Integer(k), S.One) for k in range(self.heads)]
-        fixed = sorted({at[other] for other in at if other not in (models.n, models.h)} - {ABSENT})
+        fixed = sorted({at[other] for other in at if other not in (n, h)} - {ABSENT})
         found = [*((k, S.One) for k in fixed), (Integer(len(fixed)), L - len(fixed))]
         return [*found, (ABSENT, V - L)] if extent == models.K else found
+
+    def representative(self, subs: Point, at: Point) -> Point:
+        """The first point of the orbit of a point: only which positions are equal matters."""
+        seen: dict[Expr, Expr] = {ABSENT: ABSENT}
+        return tuple(
+            k if index in (n, h) else seen.setdefault(k, Integer(len(seen) - 1))
+            for index, k in zip(subs, at, strict=True)
+        )
 
     def table(self, name: str, at: Point) -> Expr:
         """The data of the model at a point."""
         return L if name == "targets" else at[-1]
 
+    def label(self, name: str, at: Mapping[Symbol, Expr]) -> str:
+        """What tells the values of one kind apart: the number of the head."""
+        return str(at[h] + 1) if h in at else ""
+
+
+@dataclass(frozen=True)
+class RepeatedWords:
+    """The orbits of indices over inputs of ``words`` words, each drawn from all V, that are copied.
+
+    An example is seen from one of its positions, which is called 0. Up to a permutation of words and of the other
+    positions it is a list of how often words stand in it: first the word of position 0, then the others.
+    """
+
+    words: int
+
+    heads = 1
+    sizes = (V,)
+    assumption = "the words of an input are drawn from V, each for itself, and are copied"
+    observables = (("mean_prediction",),)
+
+    @property
+    def length(self) -> Expr:
+        return Integer(self.words)
+
+    @cached_property
+    def patterns(self) -> list[tuple[int, ...]]:
+        """How often each word stands in an example."""
+        return [
+            (own, *sorted(Counter(parts).elements()))
+            for own in range(1, self.words + 1)
+            for parts in partitions(self.words - own)
+        ]
+
+    def share(self, pattern: tuple[int, ...]) -> Expr:
+        """The probability of a pattern."""
+        own, *rest = pattern
+        ways = binomial(self.words - 1, own - 1) * factorial(sum(rest))
+        for k, times in Counter(rest).items():
+            ways /= factorial(k) ** times * factorial(times)
+        return ways * Mul(*(V - 1 - k for k in range(len(rest)))) / V ** (self.words - 1)
+
+    def orbits(self, index: Symbol, extent: Expr, at: Mapping[Symbol, Expr]) -> list[tuple[Expr, Expr]]:
+        """(name, members) of each orbit of an index; a word is called by its place in the pattern."""
+        if index == n:
+            return [(Integer(k), N * self.share(pattern)) for k, pattern in enumerate(self.patterns)]
+        if extent != models.K:
+            positions = range(self.words if index == l else 1)
+            return [(Integer(k), self.length / len(positions)) for k in positions]
+        pattern = self.patterns[at[n]]
+        found = [(Integer(k), S.One) for k in range(len(pattern))]
+        return [*found, (ABSENT, Max(V - len(pattern), 0))]
+
+    def representative(self, subs: Point, at: Point) -> Point:
+        """The first point of the orbit of a point: each its own."""
+        return at
+
+    def table(self, name: str, at: Point) -> Expr:
+        """The data of the model at a point."""
+        if name == "targets":
+            return self.length
+        pattern = self.patterns[at[0]]
+        return Integer([word for word, times in enumerate(pattern) for _ in range(times)][at[1]])
+
+    def label(self, name: str, at: Mapping[Symbol, Expr]) -> str:
+        """What tells the values of one kind apart: how often the word stands there, or the pattern."""
+        if name == "z":
+            return str(self.patterns[at[n]][at[o]])
+        return str(at[n] + 1) if name in ("Q", "prediction") else ""
+
 
 class Substitution:
     """The definitions of a model on its symmetric manifold, as scalar definitions, each found when it is needed."""
 
-    def __init__(self, model: Program, states: Mapping[str, State], orbits: DistinctWords) -> None:
+    def __init__(self, model: Program, states: Mapping[str, State], orbits: DistinctWords | RepeatedWords) -> None:
         self.model, self.states, self.orbits = model, states, orbits
         self.rules = {d.name: d for d in model.definitions}
         self.values: dict[tuple[str, Point], Expr] = {}
-        self.definitions: list[Definition] = []
+        self.definitions: dict[str, Definition] = {}
         self.extents: dict[Symbol, Expr] = {}
 
     def value(self, name: str, *at: Expr) -> Expr:
@@ -103,27 +207,24 @@ class Substitution:
             return self.states[name](*at)
         if name not in self.rules:
             return self.orbits.table(name, at)
-        key = name, self.representative(name, at)
+        key = name, self.orbits.representative(subscript(self.rules[name].lhs), at)
         if key not in self.values:
             self.values[key] = self.defined(self.rules[name], key[1])
         return self.values[key]
 
-    def representative(self, name: str, at: Point) -> Point:
-        """The first point of the orbit of a point: only which positions are equal matters."""
-        seen: dict[Expr, Expr] = {ABSENT: ABSENT}
-        subs = subscript(self.rules[name].lhs)
-        return tuple(
-            k if index in (models.n, models.h) else seen.setdefault(k, Integer(len(seen) - 1))
-            for index, k in zip(subs, at, strict=True)
-        )
-
     def defined(self, d: Definition, point: Point) -> Expr:
         """The value of a definition at a point, after a definition of its own unless it is constant."""
-        value = self.reduced(d, dict(zip(subscript(d.lhs), point, strict=True)))
-        if value.is_Symbol or value.free_symbols <= {V, L, N}:
+        at = dict(zip(subscript(d.lhs), point, strict=True))
+        value = self.reduced(d, at)
+        if value.free_symbols <= {V, L, N}:
+            return cancel(value)
+        if value.is_Symbol:
             return value
-        lhs, note = self.named(d, point)
-        self.definitions.append(Definition(lhs, value, note))
+        positions = {k for index, k in at.items() if index not in (n, h)}
+        name, note = ROLES[d.name + ", other" * (len(positions) > 1)]
+        lhs = Symbol(name + self.orbits.label(d.name, at), real=True)
+        if lhs.name not in self.definitions:
+            self.definitions[lhs.name] = Definition(lhs, value, note)
         return lhs
 
     def reduced(self, d: Definition, at: dict[Symbol, Expr]) -> Expr:
@@ -162,13 +263,6 @@ class Substitution:
         """A subscript at a point: an index, or a gather."""
         return at[sub] if sub in at else self.substituted(sub, at)
 
-    def named(self, d: Definition, point: Point) -> tuple[Symbol, str]:
-        """The name of a tensor at a point, with the number of the head, and what it is."""
-        at = dict(zip(subscript(d.lhs), point, strict=True))
-        positions = {k for index, k in at.items() if index not in (models.n, models.h)}
-        name, note = ROLES[d.name + ", other" * (len(positions) > 1)]
-        return Symbol(f"{name}{at[models.h] + 1}" if models.h in at else name, real=True), note
-
 
 def by_case(c: Symbol, values: Iterable[Expr]) -> Expr:
     """The values of a class index, one after the other."""
@@ -188,6 +282,11 @@ def squared_length(size: Expr) -> Expr:
     """
     same, different = (S(equal) - 1 / size for equal in (1, 0))
     return factor(size * same**2 + size * (size - 1) * different**2)
+
+
+def where_present(weight: Expr, value: Expr, otherwise: Expr) -> Expr:
+    """A value where a class has members, and another where it may have none and has none."""
+    return value if weight.subs(SIZES).is_positive else Piecewise((value, weight > 0), (otherwise, True))
 
 
 def unrolled(program: Program) -> Program:
@@ -218,13 +317,12 @@ def unrolled(program: Program) -> Program:
             top, total = (Symbol(f"{d.name}_{part}", real=True) for part in ("max", "sum"))
             largest = logits[0]
             for k, (x, w) in enumerate(zip(logits[1:], weights[1:], strict=True), 2):
-                larger = Max(largest, x)
-                present = larger if w.subs(SIZES).is_positive else Piecewise((larger, w > 0), (largest, True))
+                larger = where_present(w, Max(largest, x), largest)
                 largest = top if k == len(logits) else Symbol(f"{d.name}_max{k}", real=True)
-                define(largest, present, f"largest of {k} terms of {d.name}")
+                define(largest, larger, f"largest of {k} terms of {d.name}")
             terms = [exp(x - top) for x in logits]
-            of_each = (w * term for w, term in zip(weights, terms, strict=True))
-            define(total, Add(*of_each), f"sum of the terms of {d.name}")
+            present = (where_present(w, w * term, S.Zero) for w, term in zip(weights, terms, strict=True))
+            define(total, Add(*present), f"sum of the terms of {d.name}")
             held |= {exp(x - d.lhs): term / total for x, term in zip(logits, terms, strict=True)}
             rhs = top + log(total)
         define(d.lhs, rhs, d.note)
@@ -233,18 +331,43 @@ def unrolled(program: Program) -> Program:
     return replace(program, extents={}, definitions=tuple(found.values()))
 
 
+def closed_form(program: Program, name: str) -> Expr:
+    """A scalar of a program as one expression in its states and parameters.
+
+    Examples
+    --------
+    >>> flow = symmetric("copying", "", DistinctWords())
+    >>> closed_form(flow, "alpha")
+    exp(a)/(L + exp(a) - 1)
+    """
+    values: dict[Expr, Expr] = {}
+    for d in program.definitions:
+        value = d.body
+        if isinstance(d.rhs, Reduction):
+            (c,) = d.over
+            weighted = value if isinstance(d.rhs, SumOver) else d.rhs.weight * exp(value)
+            value = Add(*(weighted.subs(c, k) for k in range(int(program.extents[c]))))
+        value = value.xreplace(values)
+        value = log(value) if isinstance(d.rhs, LogSumExp) else value
+        values[d.lhs] = values[d.lhs] + value if d.accumulate else value
+        if d.name == name:
+            found = values[d.lhs]
+    return found
+
+
 @cache
 def copying() -> Program:
     """Copying with positional attention (model 1c) on its symmetric manifold: two equations.
 
-    L distinct words out of V. u is the mean diagonal of W less its mean off-diagonal, a that of P.
+    L distinct words out of V. u is the mean diagonal of W less its mean off-diagonal, a that of P. ``p_t``, ``p_in``,
+    ``alpha``, ``epsilon`` and ``loss`` can be asked for by name.
 
     Examples
     --------
     >>> copying().state_names, [p.name for p in copying().parameters]
     (('u', 'a'), ['V', 'L', 'eta_W', 'eta_A'])
     """
-    return symmetric("copying", "Copying on the symmetric manifold: two equations", 1)
+    return unrolled(symmetric("copying", "Copying on the symmetric manifold: two equations", DistinctWords()))
 
 
 @cache
@@ -256,30 +379,54 @@ def copying_heads(heads: int) -> Program:
     >>> copying_heads(2).state_names
     ('u1', 'u2', 'a1', 'a2')
     """
-    return symmetric(f"copying-{heads}-heads", f"Copying with {heads} heads on the symmetric manifold", heads)
+    if heads < 1:
+        raise ProgramError(f"copying with {heads} heads: there must be 1 or more")
+    title = f"Copying with heads on the symmetric manifold: two equations for each of {heads}"
+    return unrolled(symmetric(f"copying-heads-{heads}", title, DistinctWords(heads)))
+
+
+@cache
+def copying_repeats(words: int) -> Program:
+    """Copying of inputs whose words are drawn with replacement: two equations, averaged over the patterns of repeats.
+
+    How the words of an input repeat is a partition of its length, so the number of terms grows with the length fast:
+    45 at 8 words, 684 at 16.
+
+    Examples
+    --------
+    >>> copying_repeats(3).state_names, [p.name for p in copying_repeats(3).parameters]
+    (('u', 'a'), ['V', 'eta_W', 'eta_A'])
+    """
+    if words < 2:
+        raise ProgramError(f"copying of {words} words: there must be 2 or more")
+    title = f"Copying of {words} words that may repeat, on the symmetric manifold"
+    return unrolled(symmetric(f"copying-repeats-{words}", title, RepeatedWords(words)))
 
 
 def exact(heads: int) -> Program:
     """Model 1c, or 1d, with its prediction."""
     flow = models.positional_attention(heads > 1)
     model = flow.model or flow
-    logit = next(a for d in model.definitions if d.name == "Q" for a in accesses(d.rhs))
-    normalisation = next(d.lhs for d in model.definitions if d.name == "Q")
-    return model.extended([Definition(prediction[subscript(logit)], exp(logit - normalisation), "prediction")])
+    logit, normalisation = models.z[n, t, o], models.Q[n, t]
+    return model.extended(
+        [
+            Definition(prediction[n, t, o], exp(logit - normalisation), "prediction"),
+            Definition(mean_prediction, SumOver(prediction[n, t, models.y[n, t]] / models.count, n, t)),
+        ]
+    )
 
 
-def symmetric(name: str, title: str, heads: int) -> Program:
-    """The flow of model 1c, or 1d, on the symmetric manifold of copying."""
-    model = exact(heads)
+def symmetric(name: str, title: str, orbits: DistinctWords | RepeatedWords) -> Program:
+    """The flow of model 1c, or 1d, on the symmetric manifold of copying; sums over classes are still reductions."""
+    heads = orbits.heads
     u, a = (scalars(" ".join(f"{x}{k + 1}" for k in range(heads)) if heads > 1 else x) for x in "ua")
 
     def diagonal(states: tuple[Symbol, ...]) -> State:
         return lambda *at: states[at[0] if len(at) == 3 else 0] * KroneckerDelta(*at[-2:])
 
-    found = Substitution(model, {"W": diagonal(u), "P": diagonal(a)}, DistinctWords(heads))
-    target, other = Integer(0), Integer(1)
-    found.value("prediction", S.Zero, target, target)
-    found.value("prediction", S.Zero, target, other)
+    found = Substitution(exact(heads), {"W": diagonal(u), "P": diagonal(a)}, orbits)
+    for observable in orbits.observables:
+        found.value(*observable)
     loss = found.value("loss")
     flow = gradient_flow(
         Program(
@@ -289,16 +436,14 @@ def symmetric(name: str, title: str, heads: int) -> Program:
             extents=found.extents,
             data=(),
             states=(*u, *a),
-            definitions=tuple(found.definitions),
-            parameters=(V, L, eta_W, eta_A),
+            definitions=tuple(found.definitions.values()),
+            parameters=orbits.sizes,
             loss=loss,
-            assumptions=(
-                "the L words of an input are distinct, drawn from V, and are copied",
-                "W and P are symmetric, which the flow keeps",
-            ),
+            assumptions=(orbits.assumption, "W and P are symmetric, which the flow keeps"),
         )
     )
-    rates = {f"eta_{x}": eta_W / squared_length(V) for x in u} | {f"eta_{x}": eta_A / squared_length(L) for x in a}
+    rates = {f"eta_{x}": eta_W / squared_length(V) for x in u}
+    rates |= {f"eta_{x}": eta_A / squared_length(orbits.length) for x in a}
     metric = {p: rates[p.name] for p in flow.parameters if p.name in rates}
     definitions = tuple(replace(d, rhs=d.rhs.xreplace(metric)) for d in flow.definitions)
-    return unrolled(replace(flow, definitions=definitions, parameters=(V, L, eta_W, eta_A)))
+    return replace(flow, definitions=definitions, parameters=(*orbits.sizes, eta_W, eta_A))
