@@ -238,6 +238,7 @@ class Interpreted:
             "scatter_product": scatter,
             "gather_dot_product": gather_dot,
             "add_parts": add_parts,
+            **ROWS,
         }
         exec(text, space)
         self.kernel, self.function, self.order = kernel, space["kernel"], order
@@ -264,6 +265,37 @@ class Interpreted:
         with np.errstate(all="ignore"):
             self.function(y, out, workspace, *bound.arguments[1:])
         return bound.results(out)
+
+
+def set_row(array: np.ndarray, at: int, values: np.ndarray) -> None:
+    assert array.ndim < 2 or at % array.shape[-1] == 0
+    array.reshape(-1)[at : at + array.shape[-1]] = values
+
+
+def add_row(array: np.ndarray, at: int, values: np.ndarray) -> None:
+    set_row(array, at, row(array, at, array.shape[-1]) + values)
+
+
+def row(array: np.ndarray, at: int, size: int) -> np.ndarray:
+    assert array.shape[-1] == size
+    return array.reshape(-1)[at : at + size].copy()
+
+
+def with_lane(values: np.ndarray, k: int, value: float) -> np.ndarray:
+    return np.where(np.arange(values.size) == k, value, values)
+
+
+ROWS = {
+    "set_row": set_row,
+    "add_row": add_row,
+    "row": row,
+    "full": lambda value, size: np.full(size, float(value)),
+    "vector": lambda values: np.array(values, dtype=float),
+    "lane": lambda values, k: values[k],
+    "with_lane": with_lane,
+    "total": np.sum,
+}
+"""What :mod:`dynamics.lowering.vectors` is to compiled code."""
 
 
 def rows_of(start: np.ndarray) -> np.ndarray:

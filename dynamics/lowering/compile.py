@@ -42,8 +42,8 @@ def called_code() -> str:
     """A hash of what generated code depends on beside itself."""
     import numba
 
-    runtime = Path(__file__).with_name("runtime.py").read_bytes()
-    return hashlib.sha256(runtime + numba.__version__.encode() + sys.version.encode()).hexdigest()
+    called = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("runtime", "vectors"))
+    return hashlib.sha256(called + numba.__version__.encode() + sys.version.encode()).hexdigest()
 
 
 def module_name(source: str) -> str:

@@ -11,15 +11,16 @@ import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sympy import Expr, Indexed, IndexedBase, Piecewise, Symbol
+from sympy import Expr, Indexed, IndexedBase, Integer, Piecewise, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
 from derivations.program import Access, Program, extent_symbols, gathers, name_of, subscript
 from dynamics.lowering.contractions import Product
-from dynamics.lowering.loops import Chunked, Loop, Node
+from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.runtime import PANELS, TILE
 from dynamics.lowering.statements import Statement
 from dynamics.lowering.storage import Slot, Storage, declarations, walk
+from dynamics.lowering.unroll import across, points, short_sizes
 
 CHUNKS = 16
 """Chunks of a parallel loop. Fixed, so that results do not depend on the number of threads."""
@@ -109,6 +110,9 @@ class ExpressionPrinter(PythonCodePrinter):
         return text
 
 
+ROWS = ("add_row", "full", "lane", "row", "set_row", "total", "vector", "with_lane")
+"""What generated code calls for short rows."""
+
 RESERVED = frozenset(
     [
         "y",
@@ -126,6 +130,7 @@ RESERVED = frozenset(
         "candidate",
         "chunk",
         "add_parts",
+        *ROWS,
     ]
 )
 
@@ -160,6 +165,9 @@ class Emitter:
         self.parts: tuple[str, ...] = ()
         self.opened: set[Symbol] = set()
         self.registers: dict[Access, str] = {}
+        self.short = short_sizes(program, constants)
+        self.rows = self.row_slots()
+        self.across: Symbol | None = None
 
     # -- shapes ---------------------------------------------------------------------------------------------------
 
@@ -202,11 +210,21 @@ class Emitter:
             return self.registers[access]
         name = name_of(access)
         place = self.storage.places.get(name)
-        subs = subscript(access)
-        if name in self.parts and not subs:
+        if name in self.parts and not subscript(access):
             return f"{name}_part"
         if place is None or place.slot is None:
             return safe(name)
+        array, parts = self.array_at(access)
+        if place.slot in self.rows:
+            return array if parts[-1] == str(self.across) else f"lane({array}, {parts[-1]})"
+        if self.across is not None and parts[-1] == str(self.across):
+            return f"row({array}, {self.flat(access)}, {self.short[self.across]})"
+        return f"{array}[{', '.join(parts)}]"
+
+    def array_at(self, access: Access) -> tuple[str, list[str]]:
+        """The array that holds a tensor, and the subscripts that it takes."""
+        name, subs = name_of(access), subscript(access)
+        place = self.storage.places[name]
         whole = len(place.kept) == len(subs)
         kept = [subs[k] for k in place.kept]
         declared = subscript(self.declared[name])
@@ -217,8 +235,34 @@ class Emitter:
                 parts[-1] = f"{self.row(index, parts[-1])} + {self.print(sub)}"
             else:
                 parts.append(self.print(sub))
-        array = f"{name}_part" if name in self.parts else safe(place.slot)
-        return f"{array}[{', '.join(parts)}]"
+        return f"{name}_part" if name in self.parts else safe(str(place.slot)), parts
+
+    def flat(self, access: Access) -> str:
+        """Where the row of an access begins in the numbers of its array."""
+        place = self.storage.places[name_of(access)]
+        _, parts = self.array_at(access)
+        declared = subscript(self.declared[name_of(access)])
+        kept = IndexedBase("kept")[tuple(declared[k] for k in place.kept)]
+        position = ""
+        for part, size in zip(parts[:-1], self.packed(kept).shape[1:], strict=True):
+            position = f"({position} + {part})*{size}" if position else f"({part})*{size}"
+        return position or "0"
+
+    def row_slots(self) -> dict[str, int]:
+        """The temporaries that are short rows everywhere, with their sizes: values, not arrays."""
+        arrays = {
+            self.storage.places[name_of(a)].slot
+            for _, loops, step in walk(self.nodes)
+            for a in (step.target, *step.read_accesses)
+            if name_of(a) in self.storage.places
+            and any(isinstance(loop, Loop) and loop.index in self.short for loop in loops)
+        }
+        return {
+            slot.name: self.short[slot.dims[0]]
+            for slot in self.storage.slots
+            if slot.name.endswith("_local") and len(slot.dims) == 1 and slot.dims[0] in self.short
+            if slot.name not in arrays
+        }
 
     def row(self, ragged: Symbol, owner: str) -> str:
         """Where a row of a ragged index begins."""
@@ -237,19 +281,66 @@ class Emitter:
                 self.loop(node)
             elif isinstance(node, Chunked):
                 self.chunk(node)
+            elif isinstance(node, Short):
+                self.written_out(node)
             elif isinstance(node, Statement):
-                self.statement(node)
+                self.statement(node.target, node.op, self.value(node.expr))
             else:
                 self.product(node)
 
-    def statement(self, s: Statement) -> None:
-        target = self.access(s.target)
-        value = f"{float(s.expr)}" if s.expr.is_Integer else self.print(s.expr)
-        if s.op == "max=":
+    def value(self, expr: Expr) -> str:
+        return f"{float(expr)}" if expr.is_Integer else self.print(expr)
+
+    def statement(self, access: Access, op: str, value: str) -> None:
+        target = self.access(access)
+        if op == "max=":
             self.line(f"candidate = {value}")
-            self.line(f"{target} = candidate if candidate > {target} else {target}")
+            op, value = "=", f"candidate if candidate > {target} else {target}"
+        if target.startswith("lane("):
+            value = value if op == "=" else f"{target} + {value}"
+            array, (place,) = self.array_at(access)
+            self.line(f"{array} = with_lane({array}, {place}, {value})")
         else:
-            self.line(f"{target} {s.op} {value}")
+            self.line(f"{target} {op} {value}")
+
+    def written_out(self, node: Short) -> None:
+        """A statement at every point of short loops, by whole rows where it is arithmetic on rows."""
+        s, row = node.statement, across(node)
+        held = self.storage.places[s.writes].slot in self.rows
+        last = subscript(s.target)[-1] if subscript(s.target) else None
+        if held and last in node.space and last != row:
+            # The target is a row of which every number has a formula, or a sum of rows, of its own.
+            for point in points([(index, size) for index, size in node.sizes if index not in (row, last)]):
+                numbers = (self.row_value(s, row, {**point, last: Integer(k)}) for k in range(self.short[last]))
+                self.whole_row(s.target.xreplace(point), s.op, f"vector(({', '.join(numbers)},))", last)
+            return
+        for point in points([(index, size) for index, size in node.sizes if index != row]):
+            value = self.row_value(s, row, point)
+            target = s.target.xreplace(point)
+            if row is not None and row in s.target.free_symbols:
+                self.whole_row(target, s.op, value, row)
+            else:
+                self.statement(target, s.op, value)
+
+    def row_value(self, s: Statement, row: Symbol | None, point: Mapping[Symbol, Integer]) -> str:
+        """The value of a statement at a point: a number, or a row if its target has the index of the row."""
+        expr = s.expr.xreplace(dict(point))
+        self.across = row
+        text = self.value(expr)
+        self.across = None
+        if row is None:
+            return text
+        if row not in s.target.free_symbols:
+            return f"total({text})"
+        return text if row in expr.free_symbols else f"full({text}, {self.short[row]})"
+
+    def whole_row(self, target: Access, op: str, value: str, index: Symbol) -> None:
+        """Assign a row to a target, or add it."""
+        array, _ = self.array_at(target)
+        if self.storage.places[name_of(target)].slot in self.rows:
+            self.line(f"{array} = {value}" if op == "=" else f"{array} = {array} + {value}")
+        else:
+            self.line(f"{'set_row' if op == '=' else 'add_row'}({array}, {self.flat(target)}, {value})")
 
     def loop(self, loop: Loop) -> None:
         held = self.accumulators(loop)
@@ -300,6 +391,7 @@ class Emitter:
         """Accumulations whose target stays put in this loop: summed in a register, 8 times faster than a store each."""
         steps = [step for _, _, step in walk([loop])]
         inner = {x.index for _, loops, _ in walk([loop]) for x in loops}
+        inner |= {index for s in steps for index in s.space if index in self.short and index not in self.opened}
         found: dict[Access, str] = {}
         for s in steps:
             if s.op == "=" or s.target in self.registers or s.target.free_symbols & inner:
@@ -328,7 +420,7 @@ class Emitter:
             if name_of(a) in self.storage.places
         }
         for slot in self.storage.slots:
-            if slot.private and slot.name in used and not slot.name.endswith("_part"):
+            if slot.private and slot.name in used and slot.name not in self.rows and not slot.name.endswith("_part"):
                 self.line(f"{slot.name} = {slot.name}s[chunk]")
         tensors = [name for name in node.shared if subscript(self.declared[name])]
         scalars = [name for name in node.shared if name not in tensors]
@@ -398,6 +490,7 @@ class Emitter:
         ragged = {index.name: name_of(extent) for index, extent in self.ragged.items()}
         parameters = tuple(p.name for p in program.parameters if p.name in used)
         slots = [s for s in self.storage.slots if self.parallel or not s.name.endswith("_part")]
+        slots = [s for s in slots if s.name not in self.rows]
         workspace = [*(self.slot_array(s) for s in slots), *self.scratch()]
         sizes = [s.name for s in extent_symbols(program)]
         for index in self.ragged:
@@ -430,7 +523,8 @@ class Emitter:
             f'"""{program.title}.\n\nGenerated from the program {program.name!r}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import njit, prange\n\n"
             "from dynamics.lowering.runtime import add_parts, exp\n"
-            "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n\n\n"
+            "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n"
+            f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n\n\n"
             f'@njit("void({", ".join(types)})", cache=True, parallel={self.parallel}, nogil={not self.parallel},\n'
             f'      error_model="numpy", fastmath={FASTMATH})\n'
             f"def kernel({', '.join(names)}):\n{body}\n"

@@ -17,6 +17,7 @@ from dynamics.lowering.emit import Array, Emitter, Source
 from dynamics.lowering.loops import schedule
 from dynamics.lowering.statements import statements_of
 from dynamics.lowering.storage import allocate
+from dynamics.lowering.unroll import short_sizes, unroll
 
 Vector = NDArray[np.float64]
 
@@ -25,8 +26,9 @@ Vector = NDArray[np.float64]
 def source_of(
     program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
 ) -> Source:
-    """Lower a program: definitions -> statements -> products and loop nests -> storage -> source."""
+    """Lower a program: definitions -> statements -> products, loop nests (short ones dissolved) -> storage -> source."""
     nodes = schedule(contract(statements_of(program, outputs), program), program)
+    nodes = unroll(nodes, short_sizes(program, dict(constants)))
     storage = allocate(nodes, program, outputs)
     return Emitter(program, nodes, storage, outputs, parallel, dict(constants)).source()
 

@@ -39,7 +39,19 @@ class Chunked:
     shared: tuple[str, ...] = ()
 
 
-Node = Loop | Chunked | Statement | Product
+@dataclass(frozen=True)
+class Short:
+    """A statement at every point of some short loops (index, size), which it does not share with others."""
+
+    statement: Statement
+    sizes: tuple[tuple[Symbol, int], ...]
+
+    @property
+    def space(self) -> tuple[Symbol, ...]:
+        return tuple(index for index, _ in self.sizes)
+
+
+Node = Loop | Chunked | Short | Statement | Product
 
 
 def independent(first: Sequence[Statement], second: Statement, index: Symbol) -> bool:

@@ -15,7 +15,7 @@ from sympy import Indexed, Symbol
 
 from derivations.program import Access, Program, is_plain, name_of, subscript
 from dynamics.lowering.contractions import Product
-from dynamics.lowering.loops import Chunked, Loop, Node
+from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.statements import Statement
 
 
@@ -83,7 +83,7 @@ def walk(nodes: Sequence[Node], path: tuple[int, ...] = (), loops: tuple[Node, .
         if isinstance(node, Loop | Chunked):
             yield from walk(node.body, (*path, k), (*loops, node))
         else:
-            yield (*path, k), loops, node
+            yield (*path, k), loops, node.statement if isinstance(node, Short) else node
 
 
 def lives_of(nodes: Sequence[Node], program: Program, declared: dict[str, Access]) -> dict[str, Life]:

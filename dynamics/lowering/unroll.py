@@ -1,0 +1,92 @@
+"""Third pass, continued: short loops of known size are dissolved into the statements within them.
+
+A nest of such loops becomes its statements one by one, each with the points that it has to visit: in that order they
+stood in the program, so nothing changes. The emitter writes them out, or as operations on whole rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from math import prod
+
+from sympy import Add, Expr, Indexed, Integer, Mul, Symbol
+
+from derivations.program import Access, Program, subscript
+from dynamics.lowering.loops import Chunked, Loop, Node, Short
+from dynamics.lowering.statements import Statement
+from dynamics.lowering.vectors import LONGEST
+
+MOST = 256
+"""Points of a nest that may be written out."""
+
+
+def short_sizes(program: Program, constants: Mapping[str, int]) -> dict[Symbol, int]:
+    """The indices whose loops are short, with their sizes."""
+    known = {index: constants.get(str(extent)) for index, extent in program.extents.items()}
+    return {index: size for index, size in known.items() if size is not None and size <= LONGEST}
+
+
+def unroll(nodes: Sequence[Node], sizes: Mapping[Symbol, int]) -> tuple[Node, ...]:
+    """The nodes with their short loops dissolved; loops over chunks stay."""
+    found: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Chunked):
+            kept = {index: size for index, size in sizes.items() if index != node.index}
+            found.append(replace(node, body=unroll(node.body, kept)))
+        elif isinstance(node, Loop):
+            flat = flattened(node, sizes)
+            found.extend(flat if flat is not None else [replace(node, body=unroll(node.body, sizes))])
+        else:
+            found.append(node)
+    return tuple(found)
+
+
+def flattened(
+    node: Node, sizes: Mapping[Symbol, int], around: tuple[tuple[Symbol, int], ...] = ()
+) -> list[Short] | None:
+    """The statements of a nest of short loops, if it is nothing else and has few points."""
+    if isinstance(node, Statement):
+        return [Short(node, around)]
+    if not isinstance(node, Loop) or node.index not in sizes:
+        return None
+    inside = (*around, (node.index, sizes[node.index]))
+    parts = [flattened(inner, sizes, inside) for inner in node.body]
+    if any(part is None for part in parts) or prod(size for _, size in inside) > MOST:
+        return None
+    return [short for part in parts if part is not None for short in part]
+
+
+def points(sizes: Sequence[tuple[Symbol, int]]) -> Iterator[dict[Symbol, Integer]]:
+    """The points of a space, the last index fastest."""
+    for numbers in product(*(range(size) for _, size in sizes)):
+        yield {index: Integer(k) for (index, _), k in zip(sizes, numbers, strict=True)}
+
+
+def across(short: Short) -> Symbol | None:
+    """The index whose points are taken as one row, if there is one: the target's last, or else one that is summed."""
+    s = short.statement
+    last = subscript(s.target)[-1:]
+    for index in sorted(short.space, key=lambda index: (index,) != last):
+        inside = index in s.target.free_symbols
+        if s.op == "max=" or not (inside or s.op == "+="):
+            continue
+        if in_rows(s.expr, index) and (in_rows(s.target, index) if inside else index in s.expr.free_symbols):
+            return index
+    return None
+
+
+def in_rows(expr: Expr, index: Symbol) -> bool:
+    """Whether an expression over all values of an index is arithmetic on rows."""
+    if index not in expr.free_symbols:
+        return True
+    if isinstance(expr, Indexed):
+        return is_row(expr, index)
+    return isinstance(expr, Add | Mul) and all(in_rows(part, index) for part in expr.args)
+
+
+def is_row(access: Access, index: Symbol) -> bool:
+    """Whether the index is the last subscript of an access, and in no other."""
+    *others, last = subscript(access)
+    return last == index and not any(index in sub.free_symbols for sub in others)

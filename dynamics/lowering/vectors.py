@@ -1,0 +1,183 @@
+"""What generated code calls for short rows: a few numbers held in vector registers.
+
+Loops of 4 or 10 turns are too short for the compiler's vectoriser, and numba leaves straight-line code scalar. So a
+row of a known, small size is a value of its own here, a vector of LLVM: loaded and stored whole, added and multiplied
+by operators, its lanes read one by one.
+"""
+
+from __future__ import annotations
+
+import operator
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, overload, register_model
+
+LONGEST = 16
+"""Rows up to this are vectors: two registers of eight numbers."""
+
+FLAGS = ("reassoc", "contract", "nsz", "arcp")
+DOUBLE, INDEX = ir.DoubleType(), ir.IntType(32)
+
+
+class Vector(types.Type):
+    """The type of a short row of float64."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(name=f"Vector({size})")
+
+
+@register_model(Vector)
+class VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind: Vector) -> None:
+        super().__init__(manager, kind, ir.VectorType(DOUBLE, kind.size))
+
+
+def filled(builder, value, size: int):
+    """LLVM's vector of equal numbers."""
+    undefined = ir.Constant(ir.VectorType(DOUBLE, size), ir.Undefined)
+    first = builder.insert_element(undefined, value, INDEX(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INDEX, size), [0] * size))
+
+
+def data(context, builder, kind, array, at, size: int):
+    """A pointer to the numbers of an array from a flat position on."""
+    start = builder.gep(context.make_array(kind)(context, builder, array).data, [at])
+    return builder.bitcast(start, ir.VectorType(DOUBLE, size).as_pointer())
+
+
+def arithmetic(operation, instruction: str) -> None:
+    """Define an operator on vectors, and on vectors and numbers."""
+
+    @intrinsic
+    def apply(typingctx, left, right):
+        kind = left if isinstance(left, Vector) else right
+
+        def codegen(context, builder, signature, args):
+            both = [
+                value
+                if isinstance(given, Vector)
+                else filled(builder, context.cast(builder, value, given, types.float64), kind.size)
+                for value, given in zip(args, signature.args, strict=True)
+            ]
+            return getattr(builder, instruction)(*both, flags=FLAGS)
+
+        return kind(left, right), codegen
+
+    @overload(operation)
+    def choose(left, right):
+        kinds = [kind for kind in (left, right) if isinstance(kind, Vector)]
+        numbers = [kind for kind in (left, right) if isinstance(kind, types.Number)]
+        if kinds and len(kinds) + len(numbers) == 2:
+            return lambda left, right: apply(left, right)
+
+
+for operation, instruction in {
+    operator.add: "fadd",
+    operator.sub: "fsub",
+    operator.mul: "fmul",
+    operator.truediv: "fdiv",
+}.items():
+    arithmetic(operation, instruction)
+
+
+@overload(operator.neg)
+def negative(vector):
+    if isinstance(vector, Vector):
+        return lambda vector: -1.0 * vector
+
+
+@intrinsic(prefer_literal=True)
+def full(typingctx, value, size):
+    """A row of equal numbers."""
+    kind = Vector(size.literal_value)
+
+    def codegen(context, builder, signature, args):
+        return filled(builder, context.cast(builder, args[0], signature.args[0], types.float64), kind.size)
+
+    return kind(value, size), codegen
+
+
+@intrinsic
+def vector(typingctx, values):
+    """A row of the numbers of a tuple."""
+    kind = Vector(len(values))
+
+    def codegen(context, builder, signature, args):
+        row = ir.Constant(ir.VectorType(DOUBLE, kind.size), ir.Undefined)
+        for k, value in enumerate(cgutils.unpack_tuple(builder, args[0])):
+            row = builder.insert_element(row, context.cast(builder, value, values[k], types.float64), INDEX(k))
+        return row
+
+    return kind(values), codegen
+
+
+@intrinsic(prefer_literal=True)
+def row(typingctx, array, at, size):
+    """``size`` numbers of an array, from a flat position on."""
+    kind = Vector(size.literal_value)
+
+    def codegen(context, builder, signature, args):
+        return builder.load(data(context, builder, signature.args[0], args[0], args[1], kind.size), align=8)
+
+    return kind(array, types.int64, size), codegen
+
+
+@intrinsic
+def set_row(typingctx, array, at, vector):
+    """Store a row in an array, from a flat position on."""
+
+    def codegen(context, builder, signature, args):
+        builder.store(args[2], data(context, builder, signature.args[0], args[0], args[1], vector.size), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, vector), codegen
+
+
+@intrinsic
+def add_row(typingctx, array, at, vector):
+    """Add a row to what stands in an array, from a flat position on."""
+
+    def codegen(context, builder, signature, args):
+        place = data(context, builder, signature.args[0], args[0], args[1], vector.size)
+        builder.store(builder.fadd(builder.load(place, align=8), args[2], flags=FLAGS), place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, vector), codegen
+
+
+@intrinsic
+def lane(typingctx, vector, k):
+    """The k-th number of a row."""
+
+    def codegen(context, builder, signature, args):
+        return builder.extract_element(*args)
+
+    return types.float64(vector, types.int64), codegen
+
+
+@intrinsic
+def with_lane(typingctx, vector, k, value):
+    """The row with another k-th number."""
+
+    def codegen(context, builder, signature, args):
+        return builder.insert_element(args[0], args[2], args[1])
+
+    return vector(vector, types.int64, types.float64), codegen
+
+
+@intrinsic
+def total(typingctx, vector):
+    """The sum of a row."""
+
+    def codegen(context, builder, signature, args):
+        add = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(DOUBLE, [DOUBLE, ir.VectorType(DOUBLE, vector.size)]),
+            f"llvm.vector.reduce.fadd.v{vector.size}f64",
+        )
+        return builder.call(add, [ir.Constant(DOUBLE, -0.0), args[0]], fastmath=FLAGS)
+
+    return types.float64(vector), codegen
