@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dynamics.errors import DataWarning, InputError
+from dynamics.reduced import excess
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -119,6 +120,26 @@ def compare(
     return xr.Dataset(found).assign_attrs(band=band, seeds=run.sizes["seed"], **kept)
 
 
+def bands(run: xr.Dataset, band: float = BAND) -> xr.Dataset:
+    """Loss and order parameters of a run with their mean and band over seeds, as :func:`compare` has them.
+
+    Examples
+    --------
+    >>> from dynamics import simulate
+    >>> from dynamics.model import positional
+    >>> from dynamics.tasks import Copying
+    >>> run = simulate(Copying(6, 3), positional(), lr=1.0, batch=8, steps=9, seeds=3, records=2)
+    >>> [name for name in bands(run) if name.endswith("_low")]
+    ['loss_low', 'u_low', 'a_low']
+    """
+    import xarray as xr
+
+    found: dict[str, xr.DataArray] = {}
+    for name, value in scalars(run).items():
+        found |= _beside(name, None, value, band)
+    return xr.Dataset(found).assign_attrs(band=band)
+
+
 def scalars(trajectory: xr.Dataset) -> dict[str, xr.DataArray]:
     """The loss and the order parameters of a trajectory: what it has over time, heads and seeds alone, or implies.
 
@@ -153,11 +174,8 @@ def order_parameter(tensor: xr.DataArray, row: str, column: str) -> xr.DataArray
     >>> order_parameter(xr.DataArray([[3.0, 1.0], [0.0, 5.0]], dims=("input", "output")), "input", "output").item()
     3.5
     """
-    n = tensor.sizes[row]
-    matrix = tensor.transpose(..., row, column)
-    diagonal = np.trace(matrix.values, axis1=-2, axis2=-1)
-    value = diagonal / n - (matrix.values.sum((-2, -1)) - diagonal) / (n * (n - 1))
-    return matrix.isel({row: 0, column: 0}, drop=True).copy(data=value)
+    square = tensor.transpose(..., row, column)
+    return square.isel({row: 0, column: 0}, drop=True).copy(data=excess(square.values))
 
 
 def _is_square(tensor: xr.DataArray, row: str, column: str) -> bool:

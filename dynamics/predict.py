@@ -23,6 +23,7 @@ from dynamics.lowering import Bound, lower
 from dynamics.memory import require
 from dynamics.model import Model
 from dynamics.rates import learning_rates
+from dynamics.reduced import Reduced, solve_reduced
 from dynamics.threads import WORTH_SHARING, limited
 from dynamics.trajectory import provenance
 
@@ -208,6 +209,7 @@ def solve(
 
 
 solve.register(Model, solve_exact)
+solve.register(Reduced, solve_reduced)
 
 
 def _stages(stages: str | Sequence[str] | None, closure: str) -> tuple[str, ...]:

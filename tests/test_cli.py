@@ -251,4 +251,10 @@ def test_interrupted_leaves_nothing(tmp_path):
 
 
 def test_every_command_is_tested():
-    assert {command.callback.__name__ for command in app.registered_commands} == {"solve", "cooccurrence", "derive"}
+    assert {command.callback.__name__ for command in app.registered_commands} == {
+        "solve",
+        "simulate",
+        "compare",
+        "cooccurrence",
+        "derive",
+    }

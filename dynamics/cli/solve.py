@@ -1,105 +1,45 @@
-"""The command ``dynamics``."""
+"""``dynamics solve``: predicted trajectories."""
 
 from __future__ import annotations
 
-import signal
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynamics.errors import DataWarning, InputError, IntegrationError
+from dynamics.cli.common import (
+    RESULTS,
+    Figures,
+    Lower,
+    MaxPairs,
+    MinCount,
+    Output,
+    Source,
+    Target,
+    Threads,
+    Tokenizer,
+    check_output,
+    numbers,
+    progress,
+    write,
+)
+from dynamics.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 
     from dynamics.cooccurrence import CoOccurrence
 
 BUNDLED_VOCABULARY = 80
 SHOWN = 12
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="How attention learns: equations, trajectories, figures.",
-)
 
-Tokenizer = Annotated[
-    str, typer.Option(help="'words' (Unicode words) or 'whitespace' (text that is tokenised already).")
-]
-Lower = Annotated[bool, typer.Option(help="Lower-case the text.")]
-MaxVocab = Annotated[int | None, typer.Option(help="Keep this many of the most frequent words a side.")]
-MinCount = Annotated[int, typer.Option(help="Keep words that occur at least this often.")]
-MaxPairs = Annotated[int | None, typer.Option(help="Read this many sentence pairs at most.")]
-
-
-def main() -> None:
-    """Entry point: errors in one line, exit status 0 (done), 1 (failed) or 2 (wrong input)."""
-    sys.exit(run(sys.argv[1:]))
-
-
-def run(arguments: Sequence[str]) -> int:
-    """Run a command line; the exit status."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DataWarning)
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-        try:
-            status = app(list(arguments), standalone_mode=False, prog_name="dynamics")
-            if status == 128 + signal.SIGINT:  # what some versions of the command-line parser make of Ctrl-C
-                raise KeyboardInterrupt
-            return status if isinstance(status, int) else 0
-        except InputError as error:
-            return report(str(error), 2)
-        except (IntegrationError, MemoryError) as error:
-            return report(str(error) or "out of memory; try a smaller max_vocab", 1)
-        except (KeyboardInterrupt, typer.Abort):
-            return report("interrupted; nothing was left half-written", 1)
-        except BrokenPipeError:
-            return 0
-        except Exception as error:
-            if hasattr(error, "format_message"):  # what the command-line parser raises
-                return report(error.format_message() or "say what to do; dynamics --help lists the commands", 2)
-            raise
-
-
-def report(message: str, status: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return status
-
-
-@contextmanager
-def progress(description: str) -> Iterator[Callable[[float], None] | None]:
-    """A progress bar on a terminal, None in a pipe."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
-
-
-@app.callback(invoke_without_command=True)
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
-    if show:
-        from importlib.metadata import version as installed
-
-        print(f"attention-dynamics {installed('attention-dynamics')}")
-        raise typer.Exit
-
-
-@app.command()
 def solve(
-    source: Annotated[Path | None, typer.Argument(help="Input text, a sentence a line; plain or .gz.")] = None,
-    target: Annotated[Path | None, typer.Argument(help="Output text, line by line its translation.")] = None,
+    source: Source = None,
+    target: Target = None,
     cooccurrence: Annotated[
         Path | None, typer.Option(help="Counts instead of text: .npz, .npy, .mtx, .csv or .tsv.")
     ] = None,
@@ -126,11 +66,9 @@ def solve(
     method: Annotated[
         str, typer.Option(help="RK45, RK23, DOP853, LSODA, BDF, Radau or RKC (stiff, many words).")
     ] = "RK45",
-    threads: Annotated[int | None, typer.Option(help="Threads of loops and of BLAS.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for trajectory.nc and figures.")] = Path(
-        "results"
-    ),
-    figures: Annotated[str, typer.Option(help="Format of the figures: png, svg, pdf or none.")] = "png",
+    threads: Threads = None,
+    output: Output = RESULTS,
+    figures: Figures = "png",
 ) -> None:
     """Predict how words and attention are learnt, from a co-occurrence matrix.
 
@@ -145,8 +83,6 @@ def solve(
 
     system, chosen = _system(source, target, cooccurrence, text, tokenizer, lower, max_vocab, min_count, max_pairs), []
     names = [name.strip() for name in stages.split(",") if name.strip()]
-    if figures not in ("png", "svg", "pdf", "none"):
-        raise InputError(f"unknown figure format {figures!r}; use png, svg, pdf or none")
     if words is not None:
         chosen = _known([word.strip() for word in words.split(",") if word.strip()], system)
     if at is None:
@@ -158,14 +94,14 @@ def solve(
         wanted = np.concatenate([[0.0], np.geomspace(1e-4 * time, time, times - 1)])
         wanted[-1] = time
     else:
-        wanted = checked(_numbers(at))
+        wanted = checked(numbers(at, "--at"))
     initial = None
     if init < 0 or not np.isfinite(init):
         raise InputError(f"--init {init} must be a number from 0 on")
     if init > 0:
         random = np.random.default_rng(seed)
         initial = {name: init * random.standard_normal(system.shape) for name in ("W", "A")}
-    _directory(output)
+    check_output(output, figures)
 
     def predicted(keep: Sequence[str], show: Callable[[float], None] | None) -> xr.Dataset:
         return predict.solve(
@@ -222,18 +158,6 @@ def _known(words: Sequence[str], system: CoOccurrence) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def _numbers(listed: str) -> list[float]:
-    try:
-        return [float(number) for number in listed.split(",")]
-    except ValueError:
-        raise InputError(f"--at {listed!r} is not a list of numbers such as 0,10,100") from None
-
-
-def _directory(output: Path) -> None:
-    if output.exists() and not output.is_dir():
-        raise InputError(f"--output {output} is a file; name a directory")
-
-
 def pairs_of(found: xr.Dataset, words: Sequence[str]) -> list[tuple[str, str]]:
     """(input word, learnt translation) for the given words, or for the best learnt ones."""
     from dynamics.plot import learnt
@@ -288,97 +212,19 @@ def _present(found: xr.Dataset, system: CoOccurrence, words: Sequence[str], outp
                 f"{name}: relative distance from {gaps.reference} at most {largest}; at the end {last}",
                 highlight=False, soft_wrap=True,
             )  # fmt: skip
-    trajectory.save(found, output / "trajectory.nc")
-    written = ["trajectory.nc"]
-    if figures != "none":
+
+    def draw() -> dict[str, Figure]:
         from dynamics import plot
 
-        drawn: dict[str, Any] = {
+        drawn = {
             "loss": plot.loss(found),
             "words": plot.words(first, pairs[:6] if words else None),
             "ktiw": plot.ktiw(first),
         }
-        if gaps is not None:
-            drawn["distance"] = plot.distance(gaps)
-        for name, figure in drawn.items():
-            plot.save(figure, output / f"{name}.{figures}")
-            written.append(f"{name}.{figures}")
-    console.print(f"written to {output}: {', '.join(written)}", highlight=False, soft_wrap=True)
+        return drawn if gaps is None else {**drawn, "distance": plot.distance(gaps)}
+
+    write(output, figures, {"trajectory": found}, draw)
 
 
 def _time(tau: float) -> str:
     return "-" if tau != tau else f"{tau:.4g}"
-
-
-@app.command()
-def cooccurrence(
-    source: Annotated[Path | None, typer.Argument(help="Input text, a sentence a line; plain or .gz.")] = None,
-    target: Annotated[Path | None, typer.Argument(help="Output text, line by line its translation.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .npz file to write.")] = Path("cooccurrence.npz"),
-    labelled: Annotated[
-        Path | None, typer.Option(help="Instead of two texts: label and sentence on every line.")
-    ] = None,
-    tokenizer: Tokenizer = "words",
-    lower: Lower = True,
-    max_vocab: MaxVocab = None,
-    min_count: MinCount = 1,
-    max_pairs: MaxPairs = None,
-    gram: Annotated[bool, typer.Option(help="Count the Gram matrix, too; the Gram closure needs it.")] = False,
-) -> None:
-    """Count the co-occurrence of input words with outputs in real text.
-
-    Example: dynamics cooccurrence train.en train.de --min-count 2 -o en-de.npz
-    """
-    from dynamics.cooccurrence import CoOccurrence
-
-    if labelled is not None and source is None:
-        found = CoOccurrence.from_labelled_text(
-            labelled, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count, max_pairs=max_pairs,
-            gram=gram,
-        )  # fmt: skip
-    elif source is not None and target is not None and labelled is None:
-        found = CoOccurrence.from_parallel_text(
-            source, target, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count,
-            max_pairs=max_pairs, gram=gram,
-        )  # fmt: skip
-    else:
-        raise InputError("give SOURCE and TARGET, or --labelled FILE")
-    found.save(output)
-    print(f"{found!r}\nwritten to {output}")
-
-
-@app.command()
-def derive(
-    name: Annotated[str | None, typer.Argument(help="A derivation; all are listed if none is named.")] = None,
-    format: Annotated[str, typer.Option(help="text, latex, markdown or python.")] = "text",
-    source: Annotated[
-        bool, typer.Option("--source", help="Print the generated numba code of the flow instead.")
-    ] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Directory to write to instead.")] = None,
-) -> None:
-    """Show the equations behind a prediction, derived by sympy.
-
-    Example: dynamics derive joint --format markdown
-    """
-    from dynamics import equations
-    from dynamics.files import write_aside
-
-    suffixes = {"text": "txt", "latex": "tex", "markdown": "md", "python": "py"}
-    if name is None:
-        print(equations.listing())
-        return
-    if format not in suffixes:
-        raise InputError(f"unknown format {format!r}; use one of {', '.join(suffixes)}")
-    shown = equations.source(name) if source else getattr(equations.derive(name), format)()
-    if output is None:
-        print(shown, end="" if shown.endswith("\n") else "\n")
-        return
-    _directory(output)
-    path = output / f"{name}.{'py' if source else suffixes[format]}"
-    with write_aside(path) as aside:
-        Path(aside).write_text(shown, encoding="utf-8")
-    print(f"written to {path}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,67 @@
+"""The command ``dynamics``: a file for each of its commands."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from dynamics.cli.common import report
+from dynamics.cli.compare import compare
+from dynamics.cli.cooccurrence import cooccurrence
+from dynamics.cli.derive import derive
+from dynamics.cli.simulate import simulate
+from dynamics.cli.solve import solve
+from dynamics.errors import DataWarning, InputError, IntegrationError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="How attention learns: equations, trajectories, figures.",
+)
+for command in (solve, simulate, compare, cooccurrence, derive):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if show:
+        from importlib.metadata import version as installed
+
+        print(f"attention-dynamics {installed('attention-dynamics')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: errors in one line, exit status 0 (done), 1 (failed) or 2 (wrong input)."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; the exit status."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        try:
+            status = app(list(arguments), standalone_mode=False, prog_name="dynamics")
+            if status == 128 + signal.SIGINT:  # what some versions of the command-line parser make of Ctrl-C
+                raise KeyboardInterrupt
+            return status if isinstance(status, int) else 0
+        except InputError as error:
+            return report(str(error), 2)
+        except (IntegrationError, MemoryError) as error:
+            return report(str(error) or "out of memory; try a smaller max_vocab", 1)
+        except (KeyboardInterrupt, typer.Abort) as stopped:
+            return report(str(stopped) or "interrupted; nothing was left half-written", 1)
+        except BrokenPipeError:
+            return 0
+        except Exception as error:
+            if hasattr(error, "format_message"):  # what the command-line parser raises
+                return report(error.format_message() or "say what to do; dynamics --help lists the commands", 2)
+            raise
