@@ -15,6 +15,7 @@ from derivations.gradient_flow import descent_flow
 from derivations.program import Program
 from dynamics.errors import InputError
 from dynamics.examples import Examples
+from dynamics.files import did_you_mean
 from dynamics.integrate import integrate, times
 from dynamics.memory import require
 from dynamics.model import Model
@@ -71,7 +72,8 @@ def solve_exact(
         Follow full-batch gradient descent at this learning rate to second order in it: the flow of the modified loss
         (:func:`derivations.gradient_flow.descent_flow`). Without it, the gradient flow, its limit at small rates.
     keep : mapping, optional
-        For a dimension (``input``, ``output``, ...), the positions that the result keeps; all if not given.
+        For a dimension (``input``, ``output``, ...), the positions or the labels that the result keeps; all if not
+        given.
     rtol, atol, method, **options
         As for :func:`dynamics.integrate.integrate`.
     threads : int, optional
@@ -115,7 +117,8 @@ def solve_exact(
     rates = learning_rates(model.program.state_names, rates, model.name)
     dims = model.dims
     shapes = model.shapes(data)
-    chosen = _chosen(dims, shapes, keep)
+    names = data.coordinates
+    chosen = _chosen(dims, shapes, keep, names)
     kept = {name: tuple(len(chosen[dim]) for dim in dims[name]) for name in shapes}
     states = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
     results = len(wanted) * sum(int(np.prod(shape, dtype=np.int64)) for shape in kept.values())
@@ -151,7 +154,6 @@ def solve_exact(
     import xarray as xr
 
     described = {"long_name": "tau = learning rate x steps", "units": "1"}
-    names = data.coordinates
     dataset = xr.Dataset(
         {name: (("time", *dims[name]), value) for name, value in found.items()}
         | {"loss": (("time",), loss, {"long_name": "mean cross-entropy", "units": "nats"})},
@@ -188,15 +190,25 @@ def _descent(program: Program) -> Program:
 
 
 def _chosen(
-    dims: Mapping[str, tuple[str, ...]], shapes: Mapping[str, tuple[int, ...]], keep: Mapping[str, ArrayLike] | None
+    dims: Mapping[str, tuple[str, ...]],
+    shapes: Mapping[str, tuple[int, ...]],
+    keep: Mapping[str, ArrayLike] | None,
+    names: Mapping[str, NDArray],
 ) -> dict[str, NDArray[np.int64]]:
     """The positions of each dimension that the result keeps."""
     extents = {dim: n for name, shape in shapes.items() for dim, n in zip(dims[name], shape, strict=True)}
     found = {dim: np.arange(n) for dim, n in extents.items()}
-    for dim, positions in (keep or {}).items():
+    for dim, wanted in (keep or {}).items():
         if dim not in extents:
             raise InputError(f"keep: there is no dimension {dim!r}; there are {', '.join(extents)}")
-        found[dim] = np.atleast_1d(np.asarray(positions, dtype=np.int64))
+        positions = np.atleast_1d(np.asarray(wanted))
+        if positions.dtype.kind == "U":
+            places = {str(name): k for k, name in enumerate(names.get(dim, found[dim]))}
+            for name in positions:
+                if name not in places:
+                    raise InputError(f"keep: there is no {dim} {str(name)!r}{did_you_mean(name, places)}")
+            positions = np.array([places[name] for name in positions])
+        found[dim] = positions.astype(np.int64)
         if found[dim].size == 0 or found[dim].min() < 0 or found[dim].max() >= extents[dim]:
             raise InputError(f"keep: positions of {dim} must be between 0 and {extents[dim] - 1}")
     return found

@@ -231,13 +231,21 @@ def test_labels_are_the_coordinates_of_results():
     examples = Examples.from_parallel_text(["a dog", "a cat a"], ["ein hund", "eine katze"])
     words, targets = ["a", "cat", "dog"], ["ein", "eine", "hund", "katze"]
     for labelled in (examples, examples.take([1, 0])):
-        found = solve(lexical(heads=2), labelled, [1.0], keep={"input": [2, 0]})
-        assert found.input.values.tolist() == ["dog", "a"]
+        whole = solve(lexical(heads=2), labelled, [1.0], initial={"A": 0.1})
+        for keep in ([2, 0], ["dog", "a"]):
+            found = solve(lexical(heads=2), labelled, [1.0], initial={"A": 0.1}, keep={"input": keep})
+            assert found.input.values.tolist() == ["dog", "a"]
+            assert found.equals(whole.sel(input=["dog", "a"]))
+        assert solve(lexical(), labelled, [1.0], keep={"output": "hund"}).A.shape == (1, 3, 1)
         assert found.output.values.tolist() == targets
         assert found.W.sel(input="a", output="ein").dims == ("time", "head")
         run = simulate(labelled, lexical(), lr=0.1, steps=2)
         assert (run.input.values.tolist(), run.output.values.tolist()) == (words, targets)
+    with pytest.raises(InputError, match="keep: there is no input 'dgo'; did you mean 'dog'"):
+        solve(lexical(), examples, [1.0], keep={"input": ["a", "dgo"]})
     bare = Examples.from_rows([[0, 1]], [1], 2, 2)
+    with pytest.raises(InputError, match=r"keep: there is no input 'dog'$"):
+        solve(keyword(), bare, [1.0], keep={"input": ["dog"]})
     assert solve(keyword(), bare, [1.0]).input.values.tolist() == [0, 1]
     assert simulate(bare, keyword(), lr=0.1, steps=2).output.values.tolist() == [0, 1]
 
