@@ -285,7 +285,12 @@ def with_lane(values: np.ndarray, k: int, value: float) -> np.ndarray:
     return np.where(np.arange(values.size) == k, value, values)
 
 
+def add_lane(values: np.ndarray, k: int, value: float) -> np.ndarray:
+    return with_lane(values, k, values[k] + value)
+
+
 ROWS = {
+    "add_lane": add_lane,
     "set_row": set_row,
     "add_row": add_row,
     "row": row,

@@ -10,11 +10,12 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from sympy import Expr, Indexed, IndexedBase, Integer, Piecewise, Symbol
+from sympy import Expr, Indexed, IndexedBase, Integer, Piecewise, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
-from derivations.program import Access, Program, extent_symbols, gathers, name_of, subscript
+from derivations.program import Access, Program, extent_symbols, gathers, index_symbols, name_of, subscript
 from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.runtime import PANELS, TILE
@@ -110,7 +111,7 @@ class ExpressionPrinter(PythonCodePrinter):
         return text
 
 
-ROWS = ("add_row", "full", "lane", "row", "set_row", "total", "vector", "with_lane")
+ROWS = ("add_lane", "add_row", "full", "lane", "row", "set_row", "total", "vector", "with_lane")
 """What generated code calls for short rows."""
 
 RESERVED = frozenset(
@@ -168,6 +169,7 @@ class Emitter:
         self.short = short_sizes(program, constants)
         self.rows = self.row_slots()
         self.across: Symbol | None = None
+        self.holds: Expr = S.true
 
     # -- shapes ---------------------------------------------------------------------------------------------------
 
@@ -276,17 +278,33 @@ class Emitter:
         self.lines.append("    " * self.depth + text)
 
     def emit(self, nodes: Sequence[Node]) -> None:
-        for node in nodes:
-            if isinstance(node, Loop):
-                self.loop(node)
-            elif isinstance(node, Chunked):
-                self.chunk(node)
-            elif isinstance(node, Short):
-                self.written_out(node)
-            elif isinstance(node, Statement):
-                self.statement(node.target, node.op, self.value(node.expr))
-            else:
-                self.product(node)
+        for condition, group in groupby(nodes, self.condition):
+            outside, self.holds = self.holds, condition
+            if condition != outside:
+                self.line(f"if {self.print(condition)}:")
+                self.depth += 1
+            for node in group:
+                self.node(node)
+            self.holds = outside
+            self.depth -= condition != outside
+
+    def node(self, node: Node) -> None:
+        if isinstance(node, Loop):
+            self.loop(node)
+        elif isinstance(node, Chunked):
+            self.chunk(node)
+        elif isinstance(node, Short):
+            self.written_out(node)
+        elif isinstance(node, Statement):
+            self.statement(node.target, node.op, self.value(node.expr))
+        else:
+            self.product(node)
+
+    def condition(self, node: Node) -> Expr:
+        """What all statements of a node are subject to, and what can be told before it begins."""
+        found = {step.condition for _, _, step in walk([node]) if isinstance(step, Statement)} or {S.true}
+        known = len(found) == 1 and index_symbols(next(iter(found)), self.program.extents) <= self.opened
+        return found.pop() if known else self.holds
 
     def value(self, expr: Expr) -> str:
         return f"{float(expr)}" if expr.is_Integer else self.print(expr)
@@ -297,9 +315,8 @@ class Emitter:
             self.line(f"candidate = {value}")
             op, value = "=", f"candidate if candidate > {target} else {target}"
         if target.startswith("lane("):
-            value = value if op == "=" else f"{target} + {value}"
             array, (place,) = self.array_at(access)
-            self.line(f"{array} = with_lane({array}, {place}, {value})")
+            self.line(f"{array} = {'with_lane' if op == '=' else 'add_lane'}({array}, {place}, {value})")
         else:
             self.line(f"{target} {op} {value}")
 

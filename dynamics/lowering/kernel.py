@@ -26,7 +26,7 @@ Vector = NDArray[np.float64]
 def source_of(
     program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
 ) -> Source:
-    """Lower a program: definitions -> statements -> products, loop nests (short ones dissolved) -> storage -> source."""
+    """Lower a program: definitions -> statements -> products, loops (short ones dissolved) -> storage -> source."""
     nodes = schedule(contract(statements_of(program, outputs), program), program)
     nodes = unroll(nodes, short_sizes(program, dict(constants)))
     storage = allocate(nodes, program, outputs)

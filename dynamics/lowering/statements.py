@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sympy import Expr, Indexed, IndexedBase, Mul, Piecewise, S, Symbol, exp, log
+from sympy import Expr, Indexed, IndexedBase, Mul, Or, Piecewise, S, Symbol, exp, log
 
 from derivations.program import (
     Access,
@@ -26,14 +26,26 @@ from derivations.program import (
 )
 
 
+LOW = 1e-15
+"""A sum of exponentials below this is taken again with a maximum of its own.
+
+Relative to the greatest of all scores, exponentials are exact to a few units in the last place down to here; far below
+they would vanish. Nor may the attention of a single word be a last place off 1: its gradient is exactly 0.
+"""
+
+
 @dataclass(frozen=True)
 class Statement:
-    """``target op expr`` at every point of an iteration space; op is ``=``, ``+=`` or ``max=``."""
+    """``target op expr`` at every point of an iteration space; op is ``=``, ``+=`` or ``max=``.
+
+    With a condition, only at the points where it holds.
+    """
 
     target: Access
     op: str
     expr: Expr
     space: tuple[Symbol, ...]
+    condition: Expr = S.true
 
     @property
     def writes(self) -> str:
@@ -42,14 +54,15 @@ class Statement:
     @property
     def read_accesses(self) -> list[Access]:
         own = [] if self.op == "=" else [self.target]
-        return [*accesses(self.expr), *gathers(self.expr), *gathers(self.target), *own]
+        return [*accesses(self.expr), *gathers(self.expr), *gathers(self.target), *accesses(self.condition), *own]
 
     @property
     def reads(self) -> set[str]:
         return {name_of(a) for a in self.read_accesses}
 
     def __str__(self) -> str:
-        return f"{self.target} {self.op} {self.expr}"
+        condition = "" if self.condition == S.true else f" if {self.condition}"
+        return f"{self.target} {self.op} {self.expr}{condition}"
 
 
 def needed(definitions: Sequence[Definition], outputs: Iterable[str]) -> list[Definition]:
@@ -79,6 +92,16 @@ def part(access: Access, suffix: str, indices: tuple[Expr, ...] | None = None) -
     indices = subscript(access) if indices is None else indices
     name = f"{name_of(access)}_{suffix}"
     return IndexedBase(name, real=True)[indices] if indices else Symbol(name, real=True)
+
+
+def scores_of_words(reduction: LogSumExp, program: Program) -> Access | None:
+    """The scores ``s[i]`` behind a log-sum-exp of ``s[x[n, l]]`` over the words of an example, if it is one."""
+    body = reduction.body
+    if program.examples is None or reduction.weight != 1 or not isinstance(body, Indexed):
+        return None
+    if len(subscript(body)) != 1 or not isinstance(subscript(body)[0], Indexed):
+        return None
+    return program.declarations[name_of(body)]
 
 
 def layout_of(body: Expr, indices: tuple[Symbol, ...], table: Mapping[Symbol, Expr]) -> tuple[Symbol, ...]:
@@ -119,9 +142,9 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
     found: list[Statement] = []
     shared: list[tuple[Expr, Expr, Expr]] = []
 
-    def add(target: Access, op: str, expr: Expr, over: tuple[Symbol, ...] = ()) -> None:
+    def add(target: Access, op: str, expr: Expr, over: tuple[Symbol, ...] = (), condition: Expr = S.true) -> None:
         space = index_symbols(target, table) | index_symbols(expr, table) | set(over)
-        found.append(Statement(target, op, expr, tuple(sorted(space, key=order.index))))
+        found.append(Statement(target, op, expr, tuple(sorted(space, key=order.index)), condition))
 
     definitions = needed(program.definitions, outputs)
     for k, d in enumerate(definitions):
@@ -138,15 +161,29 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
             body = Piecewise((rhs.body, rhs.weight > 0), (-S.Infinity, True)) if masked else rhs.body
             value = exp(rhs.body - largest)
             value = Piecewise((value, rhs.weight > 0), (0, True)) if masked else value
-            add(largest, "=", -S.Infinity)
-            add(largest, "max=", body, rhs.over)
+            condition, words = S.true, scores_of_words(rhs, program)
+            if again and words is not None:
+                # One exponential for each word, not for each time that it occurs.
+                top, known, low = part(d.lhs, "top", ()), part(d.lhs, "word", subscript(words)), part(d.lhs, "low")
+                (word,) = subscript(rhs.body)
+                add(top, "=", -S.Infinity)
+                add(top, "max=", words, subscript(words))
+                add(known, "=", exp(words - top))
+                add(largest, "=", top)
+                add(power, "=", known.base[word])
+                add(total, "=", S.Zero)
+                add(total, "+=", power, rhs.over)
+                add(low, "=", total)
+                condition = Or(low < LOW, *(table[index] < 2 for index in rhs.over))
+            add(largest, "=", -S.Infinity, (), condition)
+            add(largest, "max=", body, rhs.over, condition)
             if again:
-                add(power, "=", value)
+                add(power, "=", value, (), condition)
                 shared.append((share, rhs.weight, power * inverse))
             # The start of the sum keeps its loop apart from that of the exponentials. A loop that stores and sums is
             # vectorised only if no address of one array is found near another's: its rounding would depend on them.
-            add(total, "=", S.Zero)
-            add(total, "+=", rhs.weight * (power if again else value), rhs.over)
+            add(total, "=", S.Zero, (), condition)
+            add(total, "+=", rhs.weight * (power if again else value), rhs.over, condition)
             add(inverse, "=", 1 / total)
             add(d.lhs, "=", largest + log(total))
         elif d.over:

@@ -71,7 +71,7 @@ def arithmetic(operation, instruction: str) -> None:
         kinds = [kind for kind in (left, right) if isinstance(kind, Vector)]
         numbers = [kind for kind in (left, right) if isinstance(kind, types.Number)]
         if kinds and len(kinds) + len(numbers) == 2:
-            return lambda left, right: apply(left, right)
+            return lambda left, right: apply(left, right)  # type: ignore[call-arg]
 
 
 for operation, instruction in {
@@ -158,12 +158,33 @@ def lane(typingctx, vector, k):
     return types.float64(vector, types.int64), codegen
 
 
+def chosen(builder, size: int, k):
+    """Which lane is the k-th, as a mask: what is written by a mask need not go through memory."""
+    wide = ir.VectorType(ir.IntType(64), size)
+    first = builder.insert_element(ir.Constant(wide, ir.Undefined), k, INDEX(0))
+    same = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INDEX, size), [0] * size))
+    return builder.icmp_signed("==", same, ir.Constant(wide, list(range(size))))
+
+
 @intrinsic
 def with_lane(typingctx, vector, k, value):
     """The row with another k-th number."""
 
     def codegen(context, builder, signature, args):
-        return builder.insert_element(args[0], args[2], args[1])
+        row, place, number = args
+        return builder.select(chosen(builder, vector.size, place), filled(builder, number, vector.size), row)
+
+    return vector(vector, types.int64, types.float64), codegen
+
+
+@intrinsic
+def add_lane(typingctx, vector, k, value):
+    """The row with something added to its k-th number."""
+
+    def codegen(context, builder, signature, args):
+        row, place, number = args
+        more = builder.fadd(row, filled(builder, number, vector.size), flags=FLAGS)
+        return builder.select(chosen(builder, vector.size, place), more, row)
 
     return vector(vector, types.int64, types.float64), codegen
 
