@@ -1,0 +1,519 @@
+"""What follows from the two equations of copying: where they start, which way they go, how long it takes, how often.
+
+Each theorem is derived by sympy from the symmetric reduction (:mod:`derivations.reductions`), step by step, and says
+where it stops being exact. The functions at the end evaluate them on numbers or arrays; they are made from the same
+expressions.
+
+The origin of time is a saddle, or close to one: with u = 0 nothing is known and attention does not move, and where
+attention to the right position is 1/V, chance, nothing is learnt either. What lies on one side of its stable manifold
+learns to attend to the right position (the good branch); what lies on the other side learns to attend everywhere else
+(the mirror branch), which is slower.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from sympy import Expr, Matrix, S, Symbol, cosh, erfc, exp, eye, factor, lambdify, log, simplify, sinh, sqrt, zeros
+
+from derivations.models import SNELL
+from derivations.program import scalars
+from derivations.reductions import DistinctWords, L, V, closed_form, eta_A, eta_W, squared_length, symmetric
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "THEOREMS",
+    "Step",
+    "Theorem",
+    "branch_odds",
+    "early_time",
+    "escape_time",
+    "growth_rate",
+    "log_escape_constant",
+    "unstable_coordinate",
+]
+
+u, a, u0, a0 = scalars("u a u_0 a_0")
+alpha, tau, k_W, k_A, g, d, signal, sigma_W, sigma_P, H = scalars(
+    "alpha tau k_W k_A g d signal sigma_W sigma_P H", positive=True
+)
+"""alpha: attention to the right position where the flow is linearised."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One equation of a proof."""
+
+    note: str
+    left: Expr
+    right: Expr
+
+    def holds(self) -> bool:
+        """Whether sympy finds both sides equal."""
+        difference = Matrix([self.left - self.right])
+        return all(simplify(entry) == 0 for entry in difference)
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """A statement, its proof by sympy, and its limits.
+
+    Attributes
+    ----------
+    name, title : str
+    hypotheses : tuple of str
+        What must hold.
+    statement : str
+        In words.
+    results : mapping of str to Expr
+        The formulas, by name.
+    steps : tuple of Step
+        Equations that sympy verifies.
+    limits : str
+        Where it stops being exact.
+    """
+
+    name: str
+    title: str
+    hypotheses: tuple[str, ...]
+    statement: str
+    results: Mapping[str, Expr]
+    steps: tuple[Step, ...]
+    limits: str
+    source: str = SNELL
+
+    def holds(self) -> bool:
+        """Whether sympy verifies every step."""
+        return all(step.holds() for step in self.steps)
+
+
+@cache
+def drift() -> Matrix:
+    """The flow of (u, a)."""
+    program = symmetric("copying", "", DistinctWords())
+    return Matrix([closed_form(program, name) for name in program.flow.values()])
+
+
+RATES = {k_W: eta_W / squared_length(V), k_A: eta_A / squared_length(L)}
+"""The rates of u and a."""
+LOGIT = log(alpha * (L - 1) / (1 - alpha))
+"""The a that gives attention alpha to the right position."""
+CHANCE = log((L - 1) / (V - 1))
+"""The a that gives it attention 1/V: the saddle."""
+JACOBIAN = Matrix([[-k_W * d, k_W * g], [k_A * g, 0]])
+RATE = -k_W * d / 2 + sqrt((k_W * d / 2) ** 2 + k_W * k_A * g**2)
+DECAY = -k_W * d - RATE
+GROWING = Matrix([RATE / (k_A * g), 1])
+LAMBDA = g * sqrt(k_W * k_A)
+"""The linear flow in symbols: its matrix, both eigenvalues, the growing direction, the rate without damping."""
+
+
+def at(attention: Expr) -> dict[Symbol, Expr]:
+    """The symbols of the linear flow where the right position has some attention."""
+    found = linearisation().results
+    return {g: factor(found["g"].subs(alpha, attention)), d: factor(found["d"].subs(alpha, attention)), **RATES}
+
+
+@cache
+def linearisation() -> Theorem:
+    """The flow near u = 0."""
+    at_rest = drift().subs(u, 0)
+    slope = drift().jacobian([u, a]).subs(u, 0)
+    coupling = factor(simplify(slope[1, 0].subs(a, LOGIT)) / RATES[k_A])
+    damping = factor(simplify(-slope[0, 0].subs(a, LOGIT)) / RATES[k_W])
+    concrete = {g: coupling, d: damping, **RATES}
+    return Theorem(
+        name="copying-linear",
+        title="Copying near u = 0",
+        hypotheses=("the symmetric reduction of copying", "u is small"),
+        statement=(
+            "Where u = 0, a rests, whatever it is, and u moves at the rate k_W (alpha - 1/V): attention above chance "
+            "drives it up. So u = 0, alpha = 1/V is a fixed point, and it is a saddle. For permutations (V = L) it is "
+            "the origin; with more words than positions the origin lies on its good side."
+        ),
+        results={
+            "g": coupling,
+            "d": damping,
+            "growth_rate": RATE.subs(concrete),
+            "saddle": CHANCE,
+        },
+        steps=(
+            Step("what drives u", at_rest[0].subs(a, LOGIT), RATES[k_W] * (alpha - 1 / V)),
+            Step("a rests", at_rest[1], S.Zero),
+            Step("the Jacobian", slope.subs(a, LOGIT), JACOBIAN.subs(concrete)),
+            Step("the signal at the origin", at_rest[0].subs(a, 0), RATES[k_W] * (1 / L - 1 / V)),
+            Step("coupling at the origin", coupling.subs(alpha, 1 / L), (1 - 1 / L) / L),
+            Step("damping at the origin: none for permutations", damping.subs(alpha, 1 / L), (V - L) / (L * V**2)),
+            Step("the fixed point", drift().subs({u: 0, a: CHANCE}), zeros(2, 1)),
+            Step("the growing direction", JACOBIAN * GROWING, RATE * GROWING),
+            Step("both eigenvalues: a saddle", RATE * DECAY, JACOBIAN.det()),
+        ),
+        limits="first order in u, and in the distance of a from where it is linearised",
+    )
+
+
+@cache
+def early_solution() -> Theorem:
+    """The linear flow, solved."""
+    half = k_W * d / 2
+    omega = sqrt(half**2 + k_W * k_A * g**2)
+    rest = Matrix([0, -signal / g])
+    propagator = exp(-half * tau) * (
+        cosh(omega * tau) * eye(2) + sinh(omega * tau) / omega * (JACOBIAN + half * eye(2))
+    )
+    path = rest + propagator * (Matrix([u0, a0]) - rest)
+    drive = Matrix([k_W * signal, 0])
+    concrete = at(1 / L) | {signal: 1 / L - 1 / V}
+    return Theorem(
+        name="copying-early",
+        title="Copying at early times",
+        hypotheses=("the linear flow at the origin",),
+        statement=(
+            "u and a are sums of cosh and sinh; for permutations a = a_0 cosh + (k_A g/lambda) u_0 sinh. "
+            "With more words than positions the signal 1/L - 1/V acts as if a had started higher by signal/g."
+        ),
+        results={"u": path[0].subs(concrete), "a": path[1].subs(concrete)},
+        steps=(
+            Step("it starts where it should", path.subs(tau, 0), Matrix([u0, a0])),
+            Step("it solves the linear flow", path.diff(tau), drive + JACOBIAN * path),
+            Step(
+                "permutations",
+                path[1].subs({d: 0, signal: 0}),
+                a0 * cosh(LAMBDA * tau) + k_A * g / LAMBDA * u0 * sinh(LAMBDA * tau),
+            ),
+        ),
+        limits="while u and a are well below 1; the signal moves a off the point of linearisation by itself",
+    )
+
+
+@cache
+def branch() -> Theorem:
+    """Which way it goes."""
+    weights = Matrix([[RATE / (k_W * g), 1]])
+    coordinate = (weights * Matrix([u, a - CHANCE]))[0]
+    linear = RATE / (k_W * g) * u + a + signal / g
+    concrete = at(1 / V)
+    excess = Symbol("excess", positive=True)
+    return Theorem(
+        name="copying-branch",
+        title="Two branches of copying",
+        hypotheses=("the symmetric reduction of copying", "u and a are small"),
+        statement=(
+            "The unstable coordinate c = a - log((L-1)/(V-1)) + w u grows at the rate lambda of the saddle. If it is "
+            "positive, the right position is attended to; if negative, all others (the mirror branch). "
+            "For permutations c = a + sqrt(k_A/k_W) u."
+        ),
+        results={
+            "unstable_coordinate": coordinate.subs(concrete),
+            "weight": weights[0].subs(concrete),
+            "growth_rate": RATE.subs(concrete),
+        },
+        steps=(
+            Step("a left eigenvector", weights * JACOBIAN, RATE * weights),
+            Step("so it grows by itself", (weights * JACOBIAN * Matrix([u, a - CHANCE]))[0], RATE * coordinate),
+            Step("without damping", RATE.subs(d, 0) / (k_W * g), sqrt(k_A / k_W)),
+            Step("no damping for permutations", at(1 / V)[d].subs(V, L), S.Zero),
+            Step(
+                "the saddle is at -signal/g to first order in it",
+                (-CHANCE).subs(V, L + excess).series(excess, 0, 2).removeO(),
+                ((1 / L - 1 / (L + excess)) / at(1 / L)[g]).series(excess, 0, 2).removeO(),
+            ),
+            Step("so the origin gives nearly the same", linear.subs({u: 0, a: -signal / g}), S.Zero),
+        ),
+        limits="the border between the branches is the stable manifold of the saddle, of which this is the tangent",
+    )
+
+
+@cache
+def odds() -> Theorem:
+    """How often, when the first weights are random."""
+    weight = branch().results["weight"]
+    variance = sigma_P**2 / squared_length(L) + weight**2 * sigma_W**2 / squared_length(V)
+    one = erfc(CHANCE / sqrt(2 * variance)) / 2
+    pairs = {n: 1 / n + 1 / (n * (n - 1)) for n in (V, L)}
+    return Theorem(
+        name="copying-odds",
+        title="Odds of the good branch",
+        hypotheses=(
+            "W and P are independent and normal, of standard deviations sigma_W and sigma_P",
+            *branch().hypotheses,
+        ),
+        statement=(
+            "a_0 and u_0 are normal, so is the unstable coordinate, and its tail is the probability p of the good "
+            "branch. H heads are at the saddle together and leave it each by itself, so that at least one of them is "
+            "good with probability 1 - (1 - p)^H."
+        ),
+        results={"variance": variance, "one": one, "odds": 1 - (1 - one) ** H},
+        steps=(
+            Step("variance of a mean diagonal less a mean off-diagonal: words", 1 / squared_length(V), pairs[V]),
+            Step("and positions", 1 / squared_length(L), pairs[L]),
+            Step("permutations: even odds", one.subs(V, L), S.Half),
+            Step("heads: the flow of u_1 does not feel the other heads at first order, but for the damping", *alone()),
+        ),
+        limits=(
+            "first order in the weights: what else is in W and P enters at second order; heads feel each other through "
+            "the damping if V > L, and once they are grown"
+        ),
+    )
+
+
+def alone() -> tuple[Expr, Expr]:
+    """The slope of head 1 by the states of head 2 at the saddle, and what it should be."""
+    program = symmetric("", "", DistinctWords(2))
+    states = list(program.states)
+    rest = {x: CHANCE if x.name.startswith("a") else 0 for x in states}
+    mine = Matrix([closed_form(program, f"{x}dot") for x in states if x.name.endswith("1")])
+    slope = mine.jacobian([x for x in states if x.name.endswith("2")]).subs(rest)
+    return slope, Matrix([[-(k_W * d).subs(at(1 / V)) / 4, 0], [0, 0]])
+
+
+@cache
+def escape() -> Theorem:
+    """How long it takes."""
+    weights = Matrix([[RATE / (k_W * g), 1]])
+    c, rho, rate, log_K = scalars("c rho lambda log_K")
+    return Theorem(
+        name="copying-escape",
+        title="Escape time of copying",
+        hypotheses=branch().hypotheses,
+        statement=(
+            "The time to a given p_t is (log K - log |c|)/lambda, with the unstable coordinate c, the rate lambda of "
+            "the saddle, and a constant K for each branch: the limit of c exp(lambda tau) as the flow starts closer "
+            "and closer to the saddle on its unstable manifold. K is a quadrature along that manifold, done once for "
+            "given V, L, rates and p_t; the rest is closed form."
+        ),
+        results={
+            "escape_time": (log_K - log(abs(c))) / rate,
+            "growth_rate": branch().results["growth_rate"],
+            "direction": GROWING[0].subs(at(1 / V)),
+            "unit": (weights * GROWING)[0].subs(at(1 / V)),
+        },
+        steps=(
+            Step(
+                "the start on the manifold, as far as c",
+                (weights * (rho * GROWING))[0],
+                rho * (1 + (RATE / LAMBDA) ** 2),
+            ),
+            Step("without damping", (weights * GROWING)[0].subs(d, 0), S(2)),
+        ),
+        limits=(
+            "c small: the relative error of exp(lambda tau) is of the order of the larger of u_0 and a_0, so that of "
+            "tau is smaller by its logarithm"
+        ),
+    )
+
+
+THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
+    {
+        "copying-linear": linearisation,
+        "copying-early": early_solution,
+        "copying-branch": branch,
+        "copying-odds": odds,
+        "copying-escape": escape,
+    }
+)
+"""Name -> the function that derives the theorem."""
+
+
+# -- on numbers -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def numeric(theorem: str, result: str) -> tuple[tuple[str, ...], Callable[..., Any]]:
+    """The names of what a result of a theorem depends on, and the result as a function of their values."""
+    expression = THEOREMS[theorem]().results[result]
+    symbols = sorted(expression.free_symbols, key=lambda s: s.name)
+    return tuple(s.name for s in symbols), lambdify(symbols, expression, ["numpy", "scipy"])
+
+
+def evaluated(theorem: str, result: str, **values: ArrayLike) -> NDArray[np.float64]:
+    """A result of a theorem at values of the symbols that it depends on."""
+    import numpy as np
+
+    names, function = numeric(theorem, result)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = function(*(np.asarray(values[name], dtype=float) for name in names))
+    return np.asarray(found, dtype=float)
+
+
+def growth_rate(V: ArrayLike, L: ArrayLike, eta_W: ArrayLike = 1.0, eta_A: ArrayLike = 1.0) -> NDArray[np.float64]:
+    """The rate at which the unstable coordinate grows, per unit of tau.
+
+    Parameters
+    ----------
+    V, L : array_like
+        Words and positions, 1 < L <= V; all arguments are broadcast.
+    eta_W, eta_A : array_like
+        Learning rates of W and P relative to tau.
+
+    Examples
+    --------
+    >>> float(growth_rate(40, 40).round(6))
+    0.000625
+    """
+    return evaluated("copying-branch", "growth_rate", V=V, L=L, eta_W=eta_W, eta_A=eta_A)
+
+
+def unstable_coordinate(
+    u: ArrayLike, a: ArrayLike, V: ArrayLike, L: ArrayLike, eta_W: ArrayLike = 1.0, eta_A: ArrayLike = 1.0
+) -> NDArray[np.float64]:
+    """What decides between the branches: positive for the good one, negative for the mirror branch.
+
+    Parameters
+    ----------
+    u, a : array_like
+        Mean diagonal less mean off-diagonal of W, and of P; all arguments are broadcast.
+    V, L, eta_W, eta_A : array_like
+        As for :func:`growth_rate`.
+
+    Examples
+    --------
+    >>> float(unstable_coordinate(0.01, -0.02, 8, 8).round(4)), float(unstable_coordinate(0.01, -0.02, 9, 8).round(4))
+    (-0.01, 0.1241)
+    """
+    return evaluated("copying-branch", "unstable_coordinate", u=u, a=a, V=V, L=L, eta_W=eta_W, eta_A=eta_A)
+
+
+def early_time(
+    tau: ArrayLike,
+    u0: ArrayLike,
+    a0: ArrayLike,
+    V: ArrayLike,
+    L: ArrayLike,
+    eta_W: ArrayLike = 1.0,
+    eta_A: ArrayLike = 1.0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """u and a at early times tau, from u0 and a0; all arguments are broadcast.
+
+    Examples
+    --------
+    >>> u, a = early_time([0, 100], 0.01, -0.01, 9, 8)
+    >>> u.round(4), a.round(4)
+    (array([0.01  , 0.2435]), array([-0.01  ,  0.1595]))
+    """
+    values = {"tau": tau, "u_0": u0, "a_0": a0, "V": V, "L": L, "eta_W": eta_W, "eta_A": eta_A}
+    return evaluated("copying-early", "u", **values), evaluated("copying-early", "a", **values)
+
+
+def branch_odds(
+    V: ArrayLike,
+    L: ArrayLike,
+    sigma_W: ArrayLike,
+    sigma_P: ArrayLike,
+    eta_W: ArrayLike = 1.0,
+    eta_A: ArrayLike = 1.0,
+    H: ArrayLike = 1,
+) -> NDArray[np.float64]:
+    """The probability that one head at least takes the good branch; all arguments are broadcast.
+
+    Parameters
+    ----------
+    V, L, eta_W, eta_A : array_like
+        As for :func:`growth_rate`.
+    sigma_W, sigma_P : array_like
+        Standard deviations of the normal weights that training starts from.
+    H : array_like
+        Heads.
+
+    Examples
+    --------
+    >>> branch_odds([8, 9], 8, 0.3, 0.3).round(3), branch_odds(8, 8, 0.3, 0.3, H=[1, 2, 4]).tolist()
+    (array([0.5  , 0.798]), [0.5, 0.75, 0.9375])
+    """
+    return evaluated("copying-odds", "odds", V=V, L=L, sigma_W=sigma_W, sigma_P=sigma_P, eta_W=eta_W, eta_A=eta_A, H=H)
+
+
+@lru_cache(maxsize=100_000)
+def log_escape_constant(
+    V: float, L: float, good: bool = True, p: float = 0.5, eta_W: float = 1.0, eta_A: float = 1.0
+) -> float:
+    """log K of the escape-time law for p_t = p: infinite where the branch does not reach it.
+
+    The flow is integrated from very close to the saddle, on its unstable manifold, to p_t = p. On the mirror branch
+    u < 0, so that the target is not above a word that is not in the input, and p_t is at most 1/(1 + V - L).
+
+    Raises
+    ------
+    ValueError
+        p is not above chance, 1/V, or not below 1.
+
+    Examples
+    --------
+    >>> round(log_escape_constant(40, 40), 4), log_escape_constant(42, 40, good=False)
+    (0.4651, inf)
+    """
+    from scipy.integrate import solve_ivp
+
+    if not 1 / V < p < 1:
+        raise ValueError(f"p = {p} must be between chance, 1/V = {1 / V:.4g}, and 1")
+    if not good and p >= 1 / (1 + V - L):
+        return math.inf
+    sizes = {"V": V, "L": L, "eta_W": eta_W, "eta_A": eta_A}
+    rate, direction, unit, rest = (
+        float(evaluated(theorem, result, **sizes))
+        for theorem, result in (
+            ("copying-escape", "growth_rate"),
+            ("copying-escape", "direction"),
+            ("copying-escape", "unit"),
+            ("copying-linear", "saddle"),
+        )
+    )
+    flow, prediction = on_manifold()
+    at = (V, L, eta_W, eta_A)
+
+    def reached(t: float, y: NDArray[np.float64]) -> float:
+        return prediction(*y, *at) - p
+
+    reached.terminal = True  # type: ignore[attr-defined]
+    start = NEAR if good else -NEAR
+    found = solve_ivp(
+        lambda t, y: flow(*y, *at), (0, FAR / rate), [start * direction, rest + start],
+        method="LSODA", rtol=1e-10, atol=1e-16, events=reached,
+    )  # fmt: skip
+    return math.log(NEAR * unit) + rate * float(found.t_events[0][0]) if found.t_events[0].size else math.inf
+
+
+NEAR = 1e-6
+"""The distance from the saddle where its unstable manifold is begun; the relative error of K is of its order."""
+FAR = 1e6
+"""How long the slow end of a branch is followed, in units of the growth time."""
+
+
+@cache
+def on_manifold() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The flow of (u, a) and p_t on numbers."""
+    symbols = (u, a, V, L, eta_W, eta_A)
+    p_t = closed_form(symmetric("copying", "", DistinctWords()), "p_t")
+    return lambdify(symbols, list(drift()), "math", cse=True), lambdify(symbols, p_t, "math", cse=True)
+
+
+def escape_time(
+    u0: ArrayLike,
+    a0: ArrayLike,
+    V: ArrayLike,
+    L: ArrayLike,
+    eta_W: ArrayLike = 1.0,
+    eta_A: ArrayLike = 1.0,
+    p: ArrayLike = 0.5,
+) -> NDArray[np.float64]:
+    """The time tau to p_t = p from small u0 and a0; infinite where it is never reached. All arguments are broadcast.
+
+    Examples
+    --------
+    >>> escape_time([0.01, -0.01], [0.01, -0.01], 8, 8).round()
+    array([ 307., 1310.])
+    """
+    import numpy as np
+
+    c = unstable_coordinate(u0, a0, V, L, eta_W, eta_A)
+    log_K = np.vectorize(log_escape_constant, otypes=[float])(V, L, c > 0, p, eta_W, eta_A)
+    rate = growth_rate(V, L, eta_W, eta_A)
+    return evaluated("copying-escape", "escape_time", c=c, log_K=log_K, **{"lambda": rate})
