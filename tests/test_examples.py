@@ -116,11 +116,12 @@ def test_a_corpus_becomes_examples():
     assert examples.labels == (("a", "dog", "two"), ("ein", "hund", "zwei"))
 
 
-SENTENCES = st.lists(st.text("abcd ", max_size=8), min_size=1, max_size=6)
+SENTENCES = st.lists(st.text("abcB- ", max_size=8), min_size=1, max_size=6)
+OPTIONS = [{}, {"max_vocab": 2}, {"min_count": 2}, {"max_pairs": 2}, {"tokenizer": "whitespace"}, {"lower": False}]
 
 
-@given(st.data(), SENTENCES, st.sampled_from([{}, {"max_vocab": 2}, {"min_count": 2}, {"max_pairs": 2}]))
-def test_text_becomes_what_was_counted(data, source, limits):
+@given(st.data(), SENTENCES, st.sampled_from(OPTIONS))
+def test_text_becomes_what_was_counted(data, source, options):
     """The same words under the same ids as in the counts, the same counts, the same warnings and the same errors."""
     target = data.draw(st.lists(st.text("xy ", max_size=6), min_size=len(source), max_size=len(source)))
     labels = data.draw(st.lists(st.sampled_from(["10", "9", "b"]), min_size=len(source), max_size=len(source)))
@@ -130,7 +131,7 @@ def test_text_becomes_what_was_counted(data, source, limits):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
-                    found = make(*texts, **limits)
+                    found = make(*texts, **options)
                 except InputError as error:
                     found = str(error)
             outcomes.append((found, [str(warning.message) for warning in caught]))
