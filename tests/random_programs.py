@@ -294,6 +294,7 @@ ROWS = {
     "set_row": set_row,
     "add_row": add_row,
     "row": row,
+    "exp_row": np.exp,
     "full": lambda value, size: np.full(size, float(value)),
     "vector": lambda values: np.array(values, dtype=float),
     "lane": lambda values, k: values[k],

@@ -88,7 +88,8 @@ class ExpressionPrinter(PythonCodePrinter):
         return self.emitter.access(expr) if not expr.is_integer else expr.name
 
     def _print_exp(self, expr: Expr) -> str:
-        return f"exp({self._print(expr.args[0])})"
+        row = self.emitter.across is not None and self.emitter.across in expr.free_symbols
+        return f"{'exp_row' if row else 'exp'}({self._print(expr.args[0])})"
 
     def _print_Max(self, expr: Expr) -> str:
         one, other = map(self._print, expr.args)
@@ -111,7 +112,7 @@ class ExpressionPrinter(PythonCodePrinter):
         return text
 
 
-ROWS = ("add_lane", "add_row", "full", "lane", "row", "set_row", "total", "vector", "with_lane")
+ROWS = ("add_lane", "add_row", "exp_row", "full", "lane", "row", "set_row", "total", "vector", "with_lane")
 """What generated code calls for short rows."""
 
 RESERVED = frozenset(

@@ -49,6 +49,12 @@ ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer, which 
 TINY, HUGE = -708.39, 709.782712893384  # the logarithm of the largest number
 
 
+@njit(error_model="numpy", forceinline=True)
+def select(condition, one, other):
+    """One number or the other: a conditional expression that rows of numbers can have too."""
+    return one if condition else other
+
+
 # Re-association would undo the rounding trick, hence contract only, whatever the caller allows.
 @njit(fastmath={"contract"}, inline="never", error_model="numpy")
 def exp(x):
@@ -72,9 +78,9 @@ def exp(x):
     # Adding n to the exponent's bits multiplies by 2^n without forming 2^1024, which does not exist.
     k = float_to_bits(shifted) << 52  # type: ignore[call-arg]
     scaled = bits_to_float(float_to_bits(value) + k)
-    scaled = 0.0 if x < TINY else scaled
-    scaled = np.inf if x > HUGE else scaled
-    return scaled if x == x else x
+    scaled = select(x < TINY, 0.0, scaled)
+    scaled = select(x > HUGE, np.inf, scaled)
+    return select(x == x, scaled, x)
 
 
 VECTOR = ir.VectorType(ir.DoubleType(), TILE)

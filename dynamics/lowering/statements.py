@@ -25,7 +25,6 @@ from derivations.program import (
     subscript,
 )
 
-
 LOW = 1e-15
 """A sum of exponentials below this is taken again with a maximum of its own.
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import product
 from math import prod
 
-from sympy import Add, Expr, Indexed, Integer, Mul, Symbol
+from sympy import Add, Expr, Indexed, Integer, Mul, Symbol, exp
 
 from derivations.program import Access, Program, subscript
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
@@ -83,7 +83,7 @@ def in_rows(expr: Expr, index: Symbol) -> bool:
         return True
     if isinstance(expr, Indexed):
         return is_row(expr, index)
-    return isinstance(expr, Add | Mul) and all(in_rows(part, index) for part in expr.args)
+    return isinstance(expr, Add | Mul | exp) and all(in_rows(part, index) for part in expr.args)
 
 
 def is_row(access: Access, index: Symbol) -> bool:

@@ -8,11 +8,14 @@ by operators, its lanes read one by one.
 from __future__ import annotations
 
 import operator
+from types import FunctionType
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
+
+from dynamics.lowering import runtime
 
 LONGEST = 16
 """Rows up to this are vectors: two registers of eight numbers."""
@@ -187,6 +190,80 @@ def add_lane(typingctx, vector, k, value):
         return builder.select(chosen(builder, vector.size, place), more, row)
 
     return vector(vector, types.int64, types.float64), codegen
+
+
+class Traced:
+    """LLVM's vector of float64 or int64 that notes the arithmetic done with it, for what is written for numbers."""
+
+    def __init__(self, builder, value) -> None:
+        self.builder, self.value = builder, value
+        self.size = value.type.count
+
+    def binary(self, other, instruction: str, turned: bool = False, **options):
+        if not isinstance(other, Traced):
+            integer = self.value.type.element == ir.IntType(64)
+            number = ir.Constant(self.value.type, [int(other) if integer else float(other)] * self.size)
+            other = Traced(self.builder, number)
+        pair = (other.value, self.value) if turned else (self.value, other.value)
+        return Traced(self.builder, getattr(self.builder, instruction)(*pair, **options))
+
+    def __add__(self, other):
+        if self.value.type.element == ir.IntType(64):
+            return self.binary(other, "add")
+        return self.binary(other, "fadd", flags=("contract",))
+
+    __radd__ = __add__
+
+    def __mul__(self, other):
+        return self.binary(other, "fmul", flags=("contract",))
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other):
+        return self.binary(other, "fsub", flags=("contract",))
+
+    def __lshift__(self, other):
+        return self.binary(other, "shl")
+
+    def compared(self, other, sign: str):
+        value = other.value if isinstance(other, Traced) else ir.Constant(self.value.type, [float(other)] * self.size)
+        return self.builder.fcmp_ordered(sign, self.value, value)
+
+    def __lt__(self, other):
+        return self.compared(other, "<")
+
+    def __gt__(self, other):
+        return self.compared(other, ">")
+
+    def __eq__(self, other):
+        return self.compared(other, "==")
+
+    def select(self, condition, one, other):
+        kind = ir.VectorType(DOUBLE, self.size)
+        pair = (x.value if isinstance(x, Traced) else ir.Constant(kind, [float(x)] * self.size) for x in (one, other))
+        return Traced(self.builder, self.builder.select(condition, *pair))
+
+    def seen_as(self, element):
+        return Traced(self.builder, self.builder.bitcast(self.value, ir.VectorType(element, self.size)))
+
+
+@intrinsic
+def exp_row(typingctx, vector):
+    """The exponential of each number of a row, by the arithmetic of :func:`dynamics.lowering.runtime.exp`."""
+
+    def codegen(context, builder, signature, args):
+        x = Traced(builder, args[0])
+        names = {
+            **runtime.exp.py_func.__globals__,
+            "select": x.select,
+            "max": lambda one, other: x.select(one > other, one, other),
+            "min": lambda one, other: x.select(one < other, one, other),
+            "float_to_bits": lambda value: value.seen_as(ir.IntType(64)),
+            "bits_to_float": lambda value: value.seen_as(DOUBLE),
+        }
+        return FunctionType(runtime.exp.py_func.__code__, names)(x).value
+
+    return vector(vector), codegen
 
 
 @intrinsic
