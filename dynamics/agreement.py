@@ -48,7 +48,7 @@ def agreement(alpha: ArrayLike, beta: ArrayLike, share: float = SHARE) -> float:
     Raises
     ------
     InputError
-        Shapes differ, an input has no position, or the share is not above 0 and at most 1.
+        Shapes differ, an input has no position, beta is not finite at one, or the share is not above 0 and at most 1.
 
     References
     ----------
@@ -63,12 +63,11 @@ def agreement(alpha: ArrayLike, beta: ArrayLike, share: float = SHARE) -> float:
     if not 0 < share <= 1:
         raise InputError(f"share = {share} must be above 0 and at most 1")
     there = np.isfinite(attention)
-    other = np.where(there, other, np.nan)
     top = np.ceil(share * there.sum(1) - 1e-9)
     most = attention == np.nanmax(attention, axis=1, keepdims=True)
-    filled = np.where(there, other, -np.inf)
-    above = (filled[:, None, :] > filled[:, :, None]).sum(2)  # positions with more, by position
-    hits = (most & (above < top[:, None])).sum(1) / most.sum(1)
+    falling = -np.sort(-other, axis=1)
+    least = np.take_along_axis(falling, top.astype(int)[:, None] - 1, axis=1)
+    hits = (most & (other >= least)).sum(1) / most.sum(1)
     level = np.nanmin(other, axis=1) == np.nanmax(other, axis=1)
     return float(np.where(level, top / there.sum(1), hits).mean())
 
@@ -145,10 +144,7 @@ class Reader:
     @cached_property
     def words(self) -> NDArray[np.int64]:
         """The word at each position of each target's input, shape (targets, positions); 0 beyond its end."""
-        there = np.arange(self.examples.length.max()) < self.examples.length[:, None]
-        padded = np.zeros(there.shape, dtype=np.int64)
-        padded[there] = self.examples.x
-        return np.repeat(padded, self.examples.targets, axis=0)
+        return np.repeat(_padded(self.examples.x, self.examples.length, 0), self.examples.targets, axis=0)
 
     def evaluate(self, states: Mapping[str, ArrayLike], *names: str, on: Examples | None = None) -> dict[str, Rows]:
         """Tensors of the model's program by name, for one set of states."""
@@ -160,7 +156,12 @@ class Reader:
         return kernel.bind(self.model.arrays(examples), {**self.model.all_sizes(examples), **unit}).evaluate(y)
 
     def by_position(self, tensor: Rows) -> Rows:
-        """A tensor over (targets, [heads,] positions) as a mean over heads, NaN beyond the end of an input."""
+        """A tensor over (targets, [heads,] positions) as a mean over heads, NaN beyond the end of an input.
+
+        With one target for each example, the rows lie end to end.
+        """
+        if tensor.ndim == 1:
+            return _padded(tensor, self.lengths, np.nan)
         mean = tensor.mean(axis=1) if tensor.ndim == 3 else tensor
         return np.where(np.arange(mean.shape[1]) < self.lengths[:, None], mean, np.nan)
 
@@ -338,7 +339,7 @@ def stage_one(model: Model, examples: Examples, tau: float) -> dict[str, object]
     -------
     dict
         ``uniform``, the states after the exact flow with attention held uniform; ``proxy``, KTIW of stage one solved
-        from the co-occurrence matrix alone.
+        from the co-occurrence matrix alone, 0 for words that the examples do not have.
 
     References
     ----------
@@ -363,7 +364,8 @@ def stage_one(model: Model, examples: Examples, tau: float) -> dict[str, object]
     uniform = {name: flow[name].values[-1] for name in names}
     counts = examples.cooccurrence()
     closed = solve(counts, [0.0, tau], closure="marginal").isel(time=-1)
-    return {"uniform": uniform, "proxy": closed.beta.sel(input=list(counts.inputs), output=list(counts.outputs)).values}
+    everything = {dim: [str(label) for label in labels] for dim, labels in examples.coordinates.items()}
+    return {"uniform": uniform, "proxy": closed.beta.reindex(everything, fill_value=0.0).values}
 
 
 def _signs(rows: Rows) -> Rows:
@@ -371,10 +373,22 @@ def _signs(rows: Rows) -> Rows:
     return np.sign(rows[:, :, None] - rows[:, None, :])
 
 
-def _rows(*given: ArrayLike) -> list[Rows]:
-    found = [np.asarray(rows, dtype=float) for rows in given]
-    if any(rows.ndim != 2 or rows.shape != found[0].shape for rows in found):
-        raise InputError(f"rows of shapes {', '.join(str(rows.shape) for rows in found)}: give two that are alike")
-    if not np.isfinite(found[0]).any(axis=1).all():
+def _padded(flat: NDArray, lengths: NDArray[np.int64], fill: float) -> NDArray:
+    """Rows of these lengths out of a flat array, filled up beyond their ends."""
+    there = np.arange(lengths.max()) < lengths[:, None]
+    rows = np.full(there.shape, fill, dtype=flat.dtype)
+    rows[there] = flat
+    return rows
+
+
+def _rows(alpha: ArrayLike, beta: ArrayLike) -> tuple[Rows, Rows]:
+    """Both as arrays, NaN beyond the ends of the rows of the first."""
+    attention, other = np.asarray(alpha, dtype=float), np.asarray(beta, dtype=float)
+    if attention.ndim != 2 or attention.shape != other.shape or not attention.size:
+        raise InputError(f"rows of shapes {attention.shape} and {other.shape}: give two that are alike")
+    there = np.isfinite(attention)
+    if not there.any(axis=1).all():
         raise InputError("an input has no position; leave its targets out")
-    return found
+    if not np.isfinite(other[there]).all():
+        raise InputError("what attention is held against is not finite everywhere; give a number at every position")
+    return attention, np.where(there, other, np.nan)
