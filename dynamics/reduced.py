@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -105,8 +106,8 @@ def copying(vocab: int, length: int, heads: int = 1, replacement: bool = False) 
     array([0.13, 0.13, 0.92])
     """
     for name, size, least in (("vocab", vocab, 2), ("length", length, 2), ("heads", heads, 1)):
-        if int(size) != size or size < least:
-            raise InputError(f"{name} = {size} must be a whole number from {least}")
+        if not isinstance(size, numbers.Integral) or size < least:
+            raise InputError(f"{name} = {size!r} must be a whole number from {least}")
     if length > vocab and not replacement:
         raise InputError(
             f"length = {length} distinct words cannot be drawn from vocab = {vocab}; give a smaller length"
