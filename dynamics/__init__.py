@@ -15,6 +15,7 @@ _HOMES = {
     "derive": "dynamics.equations",
     "compare": "dynamics.comparison",
     "distance": "dynamics.comparison",
+    "phase_diagram": "dynamics.phase",
 }
 
 __all__ = sorted(_HOMES)

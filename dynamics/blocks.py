@@ -1,0 +1,202 @@
+"""Work in blocks: here or on a cluster, each kept as soon as it is finished, so that nothing is done twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynamics.errors import InputError
+from dynamics.files import write_aside
+
+Arrays = dict[str, NDArray[Any]]
+
+SETTINGS = "settings.json"
+RETRIES = 3
+"""How often a block may be lost with its worker before the work is given up."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A directory of finished blocks, and the settings that they belong to.
+
+    Attributes
+    ----------
+    path : Path
+    digest : str
+        Of the settings: it is part of the name of every block.
+    """
+
+    path: Path
+    digest: str
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], settings: Mapping[str, Any], resume: bool = False, force: bool = False
+    ) -> Store:
+        """A new store, or with ``resume`` the one that is there.
+
+        Raises
+        ------
+        InputError
+            There are blocks already, and neither ``resume`` nor ``force`` (which deletes them) is said; or those to
+            resume are of other settings: the message says which.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     store = Store.open(directory, {"t_end": 10})
+        ...     store.write("0", {"value": np.arange(2)})
+        ...     Store.open(directory, {"t_end": 10}, resume=True).read("0")["value"]
+        array([0, 1])
+        """
+        where = Path(path)
+        text = json.dumps(settings, sort_keys=True)
+        found = where / SETTINGS
+        if found.exists() and not force:
+            before = _read_settings(found)
+            now = json.loads(text)
+            differ = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+            if not resume:
+                raise InputError(f"{where} holds another sweep; go on with it by --resume, or start anew with --force")
+            if differ:
+                name = differ[0]
+                raise InputError(
+                    f"--resume: {where} holds another sweep: {name} was {_short(before.get(name))} and is"
+                    f" {_short(now.get(name))} now; give the same, or start anew with --force"
+                )
+        if force and found.exists():
+            shutil.rmtree(where)
+        with write_aside(found) as aside:
+            Path(aside).write_text(text, encoding="utf-8")
+        return cls(where, hashlib.sha256(text.encode()).hexdigest()[:16])
+
+    def file(self, key: str) -> Path:
+        return self.path / f"{self.digest}-{key}.npz"
+
+    def read(self, key: str) -> Arrays | None:
+        """A finished block, or None."""
+        try:
+            with np.load(self.file(key), allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError):
+            return None
+
+    def write(self, key: str, arrays: Arrays) -> None:
+        with write_aside(self.file(key)) as aside, open(aside, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def finished(
+    work: Callable[[Any], Arrays],
+    blocks: Mapping[str, Any],
+    store: Store | None = None,
+    scheduler: str | None = None,
+) -> Iterator[tuple[str, Arrays]]:
+    """The result of every block, as each is finished; those that the store has come first and are not done again.
+
+    Parameters
+    ----------
+    work : callable
+        A function of a block alone: the same wherever and however often it is called.
+    blocks : mapping
+        By their names.
+    store : Store, optional
+        Where finished blocks are kept.
+    scheduler : str, optional
+        The address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``. A block that is lost with its worker is done
+        again by another one.
+
+    Yields
+    ------
+    (str, dict of str to ndarray)
+        Each block once.
+
+    Raises
+    ------
+    InputError
+        There is no scheduler at the address, or Dask is not installed.
+    """
+    left = dict(blocks)
+    if store is not None:
+        for key in blocks:
+            kept = store.read(key)
+            if kept is not None:
+                del left[key]
+                yield key, kept
+    done = _here(work, left) if scheduler is None else _on_cluster(work, left, scheduler)
+    for key, arrays in done:
+        if store is not None:
+            store.write(key, arrays)
+        yield key, arrays
+
+
+def _here(work: Callable[[Any], Arrays], blocks: Mapping[str, Any]) -> Iterator[tuple[str, Arrays]]:
+    for key, block in blocks.items():
+        yield key, work(block)
+
+
+def _on_cluster(
+    work: Callable[[Any], Arrays], blocks: Mapping[str, Any], scheduler: str
+) -> Iterator[tuple[str, Arrays]]:
+    if not blocks:
+        return
+    with _client(scheduler) as client:
+        from distributed import as_completed
+
+        futures = {client.submit(work, block, retries=RETRIES, pure=False): key for key, block in blocks.items()}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            client.cancel(list(futures))
+
+
+@contextmanager
+def _client(scheduler: str) -> Iterator[Any]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError(
+            "--scheduler needs Dask; install it with: pip install 'attention-dynamics[distributed]'"
+        ) from None
+    try:
+        client = Client(scheduler, timeout=10)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({type(error).__name__})") from None
+    with client:
+        yield client
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        raise InputError(f"{path} is damaged; start anew with --force") from None
+
+
+def _short(value: Any, limit: int = 60) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def in_blocks(number: int, size: int) -> Iterable[range]:
+    """Ranges of at most so many, together all.
+
+    Examples
+    --------
+    >>> list(in_blocks(5, 2))
+    [range(0, 2), range(2, 4), range(4, 5)]
+    """
+    return (range(k, min(k + size, number)) for k in range(0, number, size))

@@ -1,0 +1,144 @@
+"""Phase diagrams drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from dynamics.errors import InputError
+from dynamics.plot.frame import COLUMN, Vector, house_style, number
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+_NEVER = "0.82"
+_COLOURS = "cividis_r"
+"""Even in lightness, also for readers who do not see red and green."""
+_LEVELS = {"learnt": [0.5, 0.9]}
+
+
+def phase(diagram: xr.Dataset) -> Figure:
+    """A phase diagram: the quantity in colour, with contours of the solution and of the closed form.
+
+    Parameters
+    ----------
+    diagram : xarray.Dataset
+        From :func:`dynamics.phase.phase_diagram`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One column wide. Cells where it never happens are grey, those that make no sense are blank. Solid contours are
+        those of the map (of times the decades, of probabilities 0.5 and 0.9), dashed ones those of the closed form.
+
+    Raises
+    ------
+    InputError
+        If the dataset is no phase diagram.
+
+    Examples
+    --------
+    >>> from dynamics import phase_diagram
+    >>> figure = phase(phase_diagram("copying", {"L": [4, 6, 8], "V": [8, 10, 12]}, t_end=1000))
+    >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+    ('vocabulary size V', 'input length L')
+    """
+    if "value" not in diagram or len(diagram["value"].dims) != 2:
+        raise InputError("nothing to draw: give what phase_diagram() returns")
+    value = diagram["value"]
+    kind = str(diagram.attrs.get("quantity", "value"))
+    rows, columns = (str(dim) for dim in value.dims)
+    x, y = diagram[columns].values.astype(float), diagram[rows].values.astype(float)
+    finite = value.values[np.isfinite(value.values)]
+    norm = _norm(kind, finite)
+    with house_style():
+        figure = Figure((COLUMN, 3.0), layout="constrained")
+        ax = figure.add_subplot()
+        _scale(ax, x, y)
+        shown = np.where(np.isfinite(value.values), value.values, np.nan)
+        if isinstance(norm, LogNorm):
+            shown = np.maximum(shown, finite[finite > 0].min())  # a time of 0 has no logarithm
+        image = ax.pcolormesh(x, y, shown, cmap=_COLOURS, norm=norm, shading="nearest", rasterized=value.size > 2500)
+        keys: list[Any] = []
+        if np.isinf(value.values).any():
+            never = np.where(np.isinf(value.values), 1.0, np.nan)
+            ax.pcolormesh(x, y, never, cmap="Greys", vmin=0, vmax=5, shading="nearest", rasterized=value.size > 2500)
+            keys.append(Patch(facecolor=_NEVER, label=f"not by τ = {number(diagram.attrs['t_end'])}"))
+        keys += _contours(ax, diagram, kind, x, y, finite)
+        ax.set_xlabel(str(diagram[columns].attrs.get("long_name", columns)))
+        ax.set_ylabel(str(diagram[rows].attrs.get("long_name", rows)))
+        bar = figure.colorbar(image, ax=ax, label=str(value.attrs.get("long_name", "value")), aspect=25, pad=0.02)
+        bar.outline.set_visible(False)
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
+        if keys:
+            figure.legend(handles=keys, loc="outside upper left", ncols=2, handlelength=1.8, columnspacing=1.0)
+        return figure
+
+
+def _norm(kind: str, finite: Vector) -> Normalize | None:
+    """The range of colours: all of 0 to 1 for a share, decades for a time."""
+    if kind == "learnt":
+        return Normalize(0, 1)
+    positive = finite[finite > 0]
+    if kind == "time" and positive.size:
+        return LogNorm(positive.min(), max(positive.max(), 1.001 * positive.min()))
+    return None
+
+
+def _scale(ax: Axes, x: Vector, y: Vector) -> None:
+    """A logarithmic axis where values are spaced evenly in their logarithms and not in themselves."""
+    for values, axis, scale in ((x, ax.xaxis, ax.set_xscale), (y, ax.yaxis, ax.set_yscale)):
+        if values.size > 2 and values[0] > 0 and np.ptp(np.diff(np.log(values))) < np.ptp(np.diff(values)) / values[-1]:
+            scale("log")
+        elif (values == np.round(values)).all():
+            axis.set_major_locator(MaxNLocator(6, integer=True))
+        axis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _contours(
+    ax: Axes,
+    diagram: xr.Dataset,
+    kind: str,
+    x: Vector,
+    y: Vector,
+    finite: Vector,
+) -> list[Line2D]:
+    """Contours of the map and of the closed form, where there is room for any; their keys."""
+    if kind == "value" or min(x.size, y.size) < 3:
+        return []
+    positive = finite[finite > 0]
+    if kind == "time":
+        if not positive.size:
+            return []
+        decades = np.arange(np.ceil(np.log10(positive.min())), np.floor(np.log10(positive.max())) + 1)
+        levels = list(10.0**decades)
+    else:
+        levels = _LEVELS["learnt"]
+    keys: list[Line2D] = []
+    parts: list[tuple[str, Vector, Vector, Any, str]] = [("value", x, y, "-", "solution")]
+    if "theorem" in diagram:
+        dims = [str(dim) for dim in diagram.theorem.dims]
+        few = [diagram[dim].values.astype(float) for dim in dims]
+        if min(v.size for v in few) > 2:
+            parts.append(("theorem", few[1], few[0], "--", "closed form"))
+    for name, across, up, style, label in parts:
+        values = diagram[name].values
+        values = np.where(np.isinf(values), 1e3 * diagram.attrs["t_end"], values) if kind == "time" else values
+        inside = [level for level in levels if np.nanmin(values) < level < np.nanmax(values)]
+        if not inside or np.isfinite(values).sum() < 4:
+            continue
+        z, at = (np.log(np.maximum(values, 1e-300)), np.log(inside)) if kind == "time" else (values, inside)
+        colour = "#D55E00" if name == "theorem" else "black"
+        ax.contour(across, up, z, levels=at, colors=colour, linewidths=1.0, linestyles=style)
+        label += "" if keys else f" at {', '.join(number(level) for level in inside)}"
+        keys.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.0, label=label))
+    return keys
