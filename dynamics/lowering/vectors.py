@@ -25,17 +25,21 @@ DOUBLE, INDEX = ir.DoubleType(), ir.IntType(32)
 
 
 class Vector(types.Type):
-    """The type of a short row of float64."""
+    """The type of a short row of float64.
+
+    It is held in a vector of the next power of two: others are taken apart at the turn of every loop. What the lanes
+    beyond the row hold is never looked at.
+    """
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size, self.width = size, 1 << (size - 1).bit_length()
         super().__init__(name=f"Vector({size})")
 
 
 @register_model(Vector)
 class VectorModel(models.PrimitiveModel):
     def __init__(self, manager, kind: Vector) -> None:
-        super().__init__(manager, kind, ir.VectorType(DOUBLE, kind.size))
+        super().__init__(manager, kind, ir.VectorType(DOUBLE, kind.width))
 
 
 def filled(builder, value, size: int):
@@ -43,6 +47,12 @@ def filled(builder, value, size: int):
     undefined = ir.Constant(ir.VectorType(DOUBLE, size), ir.Undefined)
     first = builder.insert_element(undefined, value, INDEX(0))
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INDEX, size), [0] * size))
+
+
+def resized(builder, value, size: int):
+    """The first lanes of a vector, or more lanes than it has."""
+    mask = ir.Constant(ir.VectorType(INDEX, size), [min(k, value.type.count) for k in range(size)])
+    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
 
 
 def data(context, builder, kind, array, at, size: int):
@@ -62,7 +72,7 @@ def arithmetic(operation, instruction: str) -> None:
             both = [
                 value
                 if isinstance(given, Vector)
-                else filled(builder, context.cast(builder, value, given, types.float64), kind.size)
+                else filled(builder, context.cast(builder, value, given, types.float64), kind.width)
                 for value, given in zip(args, signature.args, strict=True)
             ]
             return getattr(builder, instruction)(*both, flags=FLAGS)
@@ -98,7 +108,7 @@ def full(typingctx, value, size):
     kind = Vector(size.literal_value)
 
     def codegen(context, builder, signature, args):
-        return filled(builder, context.cast(builder, args[0], signature.args[0], types.float64), kind.size)
+        return filled(builder, context.cast(builder, args[0], signature.args[0], types.float64), kind.width)
 
     return kind(value, size), codegen
 
@@ -109,7 +119,7 @@ def vector(typingctx, values):
     kind = Vector(len(values))
 
     def codegen(context, builder, signature, args):
-        row = ir.Constant(ir.VectorType(DOUBLE, kind.size), ir.Undefined)
+        row = ir.Constant(ir.VectorType(DOUBLE, kind.width), ir.Undefined)
         for k, value in enumerate(cgutils.unpack_tuple(builder, args[0])):
             row = builder.insert_element(row, context.cast(builder, value, values[k], types.float64), INDEX(k))
         return row
@@ -123,7 +133,8 @@ def row(typingctx, array, at, size):
     kind = Vector(size.literal_value)
 
     def codegen(context, builder, signature, args):
-        return builder.load(data(context, builder, signature.args[0], args[0], args[1], kind.size), align=8)
+        place = data(context, builder, signature.args[0], args[0], args[1], kind.size)
+        return resized(builder, builder.load(place, align=8), kind.width)
 
     return kind(array, types.int64, size), codegen
 
@@ -133,7 +144,8 @@ def set_row(typingctx, array, at, vector):
     """Store a row in an array, from a flat position on."""
 
     def codegen(context, builder, signature, args):
-        builder.store(args[2], data(context, builder, signature.args[0], args[0], args[1], vector.size), align=8)
+        place = data(context, builder, signature.args[0], args[0], args[1], vector.size)
+        builder.store(resized(builder, args[2], vector.size), place, align=8)
         return context.get_dummy_value()
 
     return types.void(array, types.int64, vector), codegen
@@ -145,7 +157,9 @@ def add_row(typingctx, array, at, vector):
 
     def codegen(context, builder, signature, args):
         place = data(context, builder, signature.args[0], args[0], args[1], vector.size)
-        builder.store(builder.fadd(builder.load(place, align=8), args[2], flags=FLAGS), place, align=8)
+        before = resized(builder, builder.load(place, align=8), vector.width)
+        after = builder.fadd(before, args[2], flags=FLAGS)
+        builder.store(resized(builder, after, vector.size), place, align=8)
         return context.get_dummy_value()
 
     return types.void(array, types.int64, vector), codegen
@@ -175,7 +189,7 @@ def with_lane(typingctx, vector, k, value):
 
     def codegen(context, builder, signature, args):
         row, place, number = args
-        return builder.select(chosen(builder, vector.size, place), filled(builder, number, vector.size), row)
+        return builder.select(chosen(builder, vector.width, place), filled(builder, number, vector.width), row)
 
     return vector(vector, types.int64, types.float64), codegen
 
@@ -186,8 +200,8 @@ def add_lane(typingctx, vector, k, value):
 
     def codegen(context, builder, signature, args):
         row, place, number = args
-        more = builder.fadd(row, filled(builder, number, vector.size), flags=FLAGS)
-        return builder.select(chosen(builder, vector.size, place), more, row)
+        more = builder.fadd(row, filled(builder, number, vector.width), flags=FLAGS)
+        return builder.select(chosen(builder, vector.width, place), more, row)
 
     return vector(vector, types.int64, types.float64), codegen
 
@@ -271,11 +285,13 @@ def total(typingctx, vector):
     """The sum of a row."""
 
     def codegen(context, builder, signature, args):
+        kind = ir.VectorType(DOUBLE, vector.width)
         add = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(DOUBLE, [DOUBLE, ir.VectorType(DOUBLE, vector.size)]),
-            f"llvm.vector.reduce.fadd.v{vector.size}f64",
+            builder.module, ir.FunctionType(DOUBLE, [DOUBLE, kind]), f"llvm.vector.reduce.fadd.v{vector.width}f64"
         )
-        return builder.call(add, [ir.Constant(DOUBLE, -0.0), args[0]], fastmath=FLAGS)
+        lanes = [k if k < vector.size else vector.width for k in range(vector.width)]
+        mask = ir.Constant(ir.VectorType(INDEX, vector.width), lanes)
+        row = builder.shuffle_vector(args[0], ir.Constant(kind, [-0.0] * vector.width), mask)
+        return builder.call(add, [ir.Constant(DOUBLE, -0.0), row], fastmath=FLAGS)
 
     return types.float64(vector), codegen
