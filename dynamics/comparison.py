@@ -88,11 +88,8 @@ def compare(
     """
     import xarray as xr
 
-    if not 0 < band <= 1:
-        raise InputError(f"band = {band} must be a share above 0 and at most 1")
-    if "seed" not in run.dims:
-        run = run.expand_dims(seed=[run.attrs.get("seed", 0)])
-    prediction, run = _on_one_axis(prediction, run)
+    _check_band(band)
+    prediction, run = _on_one_axis(prediction, _over_seeds(run))
     tensors = [name for name in prediction.data_vars if name in run and set(run[name].dims) - {"time", "seed"}]
     found = {
         f"error_{name}": _relative(*_same_labels(prediction[name], run[name])).assign_attrs(
@@ -134,8 +131,9 @@ def bands(run: xr.Dataset, band: float = BAND) -> xr.Dataset:
     """
     import xarray as xr
 
+    _check_band(band)
     found: dict[str, xr.DataArray] = {}
-    for name, value in scalars(run).items():
+    for name, value in scalars(_over_seeds(run)).items():
         found |= _beside(name, None, value, band)
     return xr.Dataset(found).assign_attrs(band=band)
 
@@ -185,6 +183,15 @@ def _is_square(tensor: xr.DataArray, row: str, column: str) -> bool:
     return tensor.sizes[row] == tensor.sizes[column] and bool((tensor[row].values == tensor[column].values).all())
 
 
+def _check_band(band: float) -> None:
+    if not 0 < band <= 1:
+        raise InputError(f"band = {band} must be a share above 0 and at most 1")
+
+
+def _over_seeds(run: xr.Dataset) -> xr.Dataset:
+    return run if "seed" in run.dims else run.expand_dims(seed=[run.attrs.get("seed", 0)])
+
+
 def _on_one_axis(prediction: xr.Dataset, run: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
     """Both at the times of the run that the prediction reaches, and at the seeds of both."""
     if "time" not in prediction.dims or "time" not in run.dims:
@@ -231,25 +238,34 @@ def _interpolated(prediction: xr.Dataset, t: np.ndarray) -> xr.Dataset:
 
 def _same_labels(predicted: xr.DataArray, measured: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     """Both on the words that both have; by position if only one of them names its words."""
-    for dim in predicted.dims:
+    for dim in map(str, predicted.dims):
         if dim in ("time", "seed", "stages") or dim not in measured.dims:
             continue
-        one, other = predicted[dim].values, measured[dim].values
-        if (one.dtype.kind in "iu") != (other.dtype.kind in "iu"):
-            if all(str(label).isdigit() for label in one):  # names that are numbers: the ids of a task
-                predicted = predicted.assign_coords({dim: np.asarray(one).astype(np.int64)})
-            elif one.size == other.size:
-                measured = measured.assign_coords({dim: one})
-            else:
+        if _are_ids(predicted[dim]) != _are_ids(measured[dim]):
+            predicted, measured = _by_id(predicted, dim), _by_id(measured, dim)
+        if _are_ids(predicted[dim]) != _are_ids(measured[dim]):
+            if predicted.sizes[dim] != measured.sizes[dim]:
                 raise InputError(
-                    f"the prediction has {one.size} labelled entries of {dim!r} and the run {other.size} without "
-                    "labels; solve and simulate the same examples"
+                    f"the prediction has {predicted.sizes[dim]} entries of {dim!r} and the run {measured.sizes[dim]}, "
+                    "and only one of them names them; solve and simulate the same examples"
                 )
+            measured = measured.assign_coords({dim: predicted[dim].values})
         both = [label for label in measured[dim].values if label in set(predicted[dim].values.tolist())]
         if not both:
             raise InputError(f"prediction and run have no {dim} in common")
         predicted, measured = predicted.sel({dim: both}), measured.sel({dim: both})
     return predicted, measured
+
+
+def _are_ids(labels: xr.DataArray) -> bool:
+    return labels.dtype.kind in "iu"
+
+
+def _by_id(tensor: xr.DataArray, dim: str) -> xr.DataArray:
+    """With numbers for names that are numbers: the counts of a task have its ids as text."""
+    labels = [str(label) for label in tensor[dim].values]
+    numbered = all(label.isdecimal() for label in labels)
+    return tensor.assign_coords({dim: [int(label) for label in labels]}) if numbered else tensor
 
 
 def _relative(predicted: xr.DataArray, measured: xr.DataArray) -> xr.DataArray:
@@ -265,7 +281,9 @@ def _beside(name: str, predicted: xr.DataArray | None, measured: xr.DataArray, b
     """A scalar of the run with its mean and band over seeds, and the prediction with its error."""
     tails = {"low": (1 - band) / 2, "high": (1 + band) / 2}
     found = {name: measured, f"{name}_mean": measured.mean("seed")}
-    found |= {f"{name}_{end}": measured.quantile(q, "seed").drop_vars("quantile") for end, q in tails.items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)  # where all seeds diverged, NaN says so
+        found |= {f"{name}_{end}": measured.quantile(q, "seed").drop_vars("quantile") for end, q in tails.items()}
     if predicted is not None:
         found[f"{name}_predicted"] = predicted
         largest = 1.0 if name == "loss" else float(abs(measured).max())
