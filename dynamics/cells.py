@@ -115,7 +115,9 @@ class System(Protocol):
         """With defaults, and checked."""
         ...
 
-    def theory(self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int) -> Vector:
+    def theory(
+        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None = None
+    ) -> Vector:
         """By solving the reduced system in every cell."""
         ...
 
@@ -169,11 +171,13 @@ class Scalars:
         size = next(iter(cells.values())).size
         return {**{name: np.ones(size) for name in self.axes}, **cells}
 
-    def theory(self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int) -> Vector:
+    def theory(
+        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None = None
+    ) -> Vector:
         states = self.program.state_names
         parameters = {str(p): cells[str(p)] for p in self.program.parameters}
         initial = {state: cells[f"{state}0"] for state in states}
-        times, values = passing(self.program, parameters, initial, quantity, t_end)
+        times, values = passing(self.program, parameters, initial, quantity, t_end, threads)
         return quantity.of(times[:, None], values[:, None])
 
     def theorem(self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int) -> None:
@@ -267,7 +271,9 @@ class CopyingSystem:
         a = cells["sigma_P"][:, None, None] * spread(L) * z[None, :, heads:]
         return u, a
 
-    def theory(self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int) -> Vector:
+    def theory(
+        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None = None
+    ) -> Vector:
         from derivations.reductions import copying, copying_heads
 
         found = np.full(len(cells["V"]), np.nan)
@@ -283,7 +289,7 @@ class CopyingSystem:
                 number = "" if H == 1 else str(h + 1)
                 initial |= {f"u{number}": u[:, :, h].ravel(), f"a{number}": a[:, :, h].ravel()}
             parameters = {name: np.repeat(part[name], u.shape[1]) for name in ("V", "L", "eta_W", "eta_A")}
-            times, values = passing(program, parameters, initial, quantity, t_end)
+            times, values = passing(program, parameters, initial, quantity, t_end, threads)
             found[here] = quantity.of(times.reshape(u.shape[:2]), values.reshape(u.shape[:2]))
         return found
 
@@ -392,7 +398,12 @@ SCALARS: frozenset[str] = frozenset()
 
 
 def passing(
-    program: Program, parameters: Cells, initial: Cells, quantity: Quantity, t_end: float
+    program: Program,
+    parameters: Cells,
+    initial: Cells,
+    quantity: Quantity,
+    t_end: float,
+    threads: int | None,
 ) -> tuple[Vector, Vector]:
     """When the observable rises through the threshold (NEVER if not), and its value at the end; NaN if failed.
 
@@ -408,7 +419,7 @@ def passing(
     watched = quantity.kind != "value"
     observables = [one for one in names if one not in program.state_names]
     events = {one: Event(one, quantity.threshold, "rising", terminal=True) for one in names if watched}
-    found = sweep(program, parameters, initial, t_end, observables=observables, events=events)
+    found = sweep(program, parameters, initial, t_end, observables=observables, events=events, threads=threads)
     values = np.max([found[one].values for one in names], axis=0)
     failed = found.status.values < Status.FINISHED
     values[failed] = np.nan

@@ -44,7 +44,8 @@ def phase_diagram(
     resume: bool = False,
     force: bool = False,
     scheduler: str | None = None,
-    progress: Callable[[float], None] | None = None,
+    threads: int | None = None,
+    progress: Callable[[float, int], None] | None = None,
 ) -> xr.Dataset:
     """A quantity over two parameters of a system.
 
@@ -76,8 +77,10 @@ def phase_diagram(
         Go on with the blocks that are there, or delete them; without either, blocks that are there are an error.
     scheduler : str, optional
         Address of a Dask scheduler that does the blocks.
+    threads : int, optional
+        Of the sweep; the result does not depend on them.
     progress : callable, optional
-        Called with the share of the cells that is done.
+        Called with the share of the cells that is done, and their number.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def phase_diagram(
         "refine": refine, "simulation": None if simulation is None else [simulation.lr, simulation.batch],
     }  # fmt: skip
     kept = Store.open(store, settings, resume, force) if store is not None else None
-    work = partial(_block, chosen, shown, t_end, draws, seed, simulation)
+    work = partial(_block, chosen, shown, t_end, draws, seed, simulation, threads)
     begun, done = time.perf_counter(), 0
 
     def compute(level: int, which: NDArray[np.int64]) -> Vector:
@@ -141,10 +144,11 @@ def phase_diagram(
             found[[place[int(cell)] for cell in arrays["index"]]] = arrays["value"]
             done += arrays["index"].size
             if progress is not None:
-                progress(done / size)
+                progress(done / size, done)
         return found
 
     value, computed = _refined(shape, refine, compute)
+    seconds = time.perf_counter() - begun
     data: dict[str, Any] = {
         "value": (names, value, {"long_name": shown.label}),
         "computed": (names, computed, {"long_name": "computed, not interpolated"}),
@@ -162,7 +166,7 @@ def phase_diagram(
         "t_end": t_end, "draws": draws, "seed": seed, "method": "simulation" if simulation else "theory",
         **{f"fixed_{name}": float(v) for name, v in (fixed or {}).items()},
         **({"lr": simulation.lr, "batch": simulation.batch} if simulation else {}),
-        "seconds": round(time.perf_counter() - begun, 3), **provenance(),
+        "seconds": round(seconds, 3), **provenance(),
     }  # fmt: skip
     return xr.Dataset(data, coordinates, attrs)
 
@@ -217,12 +221,13 @@ def _block(
     draws: int,
     seed: int,
     simulation: Descent | None,
+    threads: int | None,
     block: Mapping[str, NDArray[Any]],
 ) -> Arrays:
     """One block of cells: their places in the grid, and the quantity."""
     cells = {name: values for name, values in block.items() if name != "index"}
     if simulation is None:
-        value = system.theory(cells, quantity, t_end, draws, seed)
+        value = system.theory(cells, quantity, t_end, draws, seed, threads)
     else:
         value = system.simulated(cells, quantity, t_end, draws, seed, simulation)
     return {"index": np.asarray(block["index"]), "value": value}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -41,17 +42,27 @@ def report(message: str, status: int) -> int:
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[float], None] | None]:
-    """A progress bar with an estimate of the time left on a terminal, None in a pipe."""
+def progress(description: str, unit: str = "") -> Iterator[Callable[..., None] | None]:
+    """A progress bar with an estimate of the time left on a terminal, None in a pipe.
+
+    It is called with the share that is done; with a ``unit``, also with how many units that is, and shows their rate.
+    """
     if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TextColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+    rate = [TextColumn("{task.fields[rate]}")] if unit else []
+    began = time.monotonic()
+    with Progress(*Progress.get_default_columns(), *rate, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=1.0, rate="")
+
+        def show(share: float, done: int = 0) -> None:
+            per_second = done / max(time.monotonic() - began, 1e-3)
+            bar.update(task, completed=share, rate=f"{per_second:,.0f} {unit}/s" if done else "")
+
+        yield show
 
 
 def numbers(listed: str, option: str) -> list[float]:

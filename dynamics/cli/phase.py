@@ -1,0 +1,135 @@
+"""``dynamics phase``: phase diagrams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dynamics.cli.common import RESULTS, Figures, Output, Threads, check_output, named_numbers, progress, write
+from dynamics.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+Axis = Annotated[str, typer.Option(help="NAME=LOW:HIGH, NAME=LOW:HIGH:POINTS, NAME=LOW:HIGH:POINTS:log or NAME=1,2,5.")]
+
+
+def phase(
+    x: Axis = "V=8:64",
+    y: Axis = "L=4:60",
+    system: Annotated[str, typer.Option(help="The system.")] = "copying",
+    fix: Annotated[str | None, typer.Option(help="Other parameters, such as L=8,sigma=0.1.")] = None,
+    quantity: Annotated[
+        str,
+        typer.Option(
+            help="time (until the observable passes the threshold), learnt (share of random initial states for which it"
+            " does) or value (of the observable at the end)."
+        ),
+    ] = "time",
+    observable: Annotated[str, typer.Option(help="Such as p_t, alpha, u, a or loss.")] = "p_t",
+    threshold: Annotated[float, typer.Option(help="Of the observable.")] = 0.5,
+    time: Annotated[float, typer.Option(help="End of training, tau = learning rate x steps.")] = 10_000.0,
+    draws: Annotated[int, typer.Option(help="Random initial states of a cell; seeds of a simulation.")] = 64,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Train the full model in every cell instead of solving the reduction.")
+    ] = False,
+    lr: Annotated[float, typer.Option(help="Learning rate of the simulation.")] = 1.0,
+    batch: Annotated[int, typer.Option(help="Examples per step of the simulation.")] = 64,
+    refine: Annotated[
+        int, typer.Option(help="Begin with every 2^N-th value, and refine so often where neighbours differ.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 0,
+    threads: Threads = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the blocks in OUTPUT.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete the blocks in OUTPUT and start anew.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler that does the blocks, such as tcp://10.0.0.1:8786.")
+    ] = None,
+    output: Output = RESULTS,
+    figures: Figures = "png",
+) -> None:
+    """Draw what is learnt where: any two parameters against a time or an observable.
+
+    With no arguments: the time to learn to copy L of V distinct words. Finished blocks are kept in OUTPUT/blocks, so
+    that --resume goes on after an interruption, with the same result.
+
+    Example: dynamics phase --x extra=0:10 --y sigma=0.01:1:40:log --fix L=8 --quantity learnt --observable alpha
+    """
+    from dynamics.cells import Descent, Quantity, system_of
+    from dynamics.phase import phase_diagram
+
+    check_output(output, figures)
+    if seed < 0:
+        raise InputError(f"--seed {seed} must be a whole number from 0")
+    chosen = system_of(system)
+    axes = dict(axis(text, option, chosen.whole) for text, option in ((y, "--y"), (x, "--x")))
+    if len(axes) < 2:
+        raise InputError(f"--x and --y are both {next(iter(axes))}; give two parameters")
+    try:
+        with progress("sweeping", "cells") as show:
+            found = phase_diagram(
+                chosen, axes, Quantity(quantity, observable, threshold), time,
+                fixed=named_numbers(fix, "--fix") if fix else None, draws=draws,
+                simulation=Descent(lr, batch, threads) if simulate else None, refine=refine, seed=seed,
+                store=output / "blocks", resume=resume, force=force, scheduler=scheduler, threads=threads,
+                progress=show,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; the same command with --resume goes on") from None
+    value = found.value.values
+    import numpy as np
+
+    finite = value[np.isfinite(value)]
+    never = int(np.isinf(value).sum())
+    cells = int(found.computed.sum())
+    print(
+        f"{found.value.attrs['long_name']}: {value.size} cells, {cells} of them computed"
+        f" ({found.attrs['seconds']} s, {cells / max(found.attrs['seconds'], 1e-3):,.0f} cells/s)"
+    )
+    if finite.size:
+        print(
+            f"from {finite.min():.4g} to {finite.max():.4g}" + (f"; not by the end in {never} cells" if never else "")
+        )
+
+    def draw() -> dict[str, Figure]:
+        from dynamics import plot
+
+        return {"phase": plot.phase(found)}
+
+    write(output, figures, {"phase": found}, draw)
+
+
+def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray]:
+    """An axis from its description.
+
+    Examples
+    --------
+    >>> axis("V=4:7", "--x", frozenset("V"))
+    ('V', array([4., 5., 6., 7.]))
+    >>> axis("sigma=0.01:1:3:log", "--y", frozenset())
+    ('sigma', array([0.01, 0.1 , 1.  ]))
+    """
+    import numpy as np
+
+    name, _, values = text.partition("=")
+    wrong = InputError(f"{option} {text!r} is not an axis such as V=4:64, sigma=0.01:1:40:log or V=10,20,40")
+    parts = values.split(":")
+    spaced = parts.pop() if parts[-1] in ("log", "linear") else "linear"
+    try:
+        if len(parts) == 1:
+            return name, np.array([float(value) for value in values.split(",")])
+        low, high = float(parts[0]), float(parts[1])
+        given = int(parts[2]) if len(parts) == 3 else None
+    except ValueError:
+        raise wrong from None
+    if not name or len(parts) > 3 or not (np.isfinite([low, high]).all() and low < high):
+        raise wrong
+    if given is not None and given < 2:
+        raise InputError(f"{option} {text!r}: an axis has two points or more")
+    if spaced == "log" and low <= 0:
+        raise InputError(f"{option} {text!r}: a logarithmic axis begins above 0")
+    points = given or (round(high - low) + 1 if name in whole else 41)
+    found = np.geomspace(low, high, points) if spaced == "log" else np.linspace(low, high, points)
+    return name, np.unique(np.round(found)) if name in whole else found
