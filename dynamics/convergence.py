@@ -6,6 +6,7 @@ loss ``Loss + lr/4 |grad Loss|^2`` to second order. With minibatches, seeds scat
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -52,20 +53,23 @@ def slope(x: ArrayLike, y: ArrayLike) -> Slope:
     Raises
     ------
     InputError
-        Fewer than three points, or a number that is not positive.
+        Fewer than three points, all at one place, or a number that is not positive.
 
     Examples
     --------
     >>> print(slope([1, 2, 4, 8], [3, 6.1, 11.9, 24]))
     0.996 +- 0.008
     """
-    from scipy.stats import linregress
-
     xs, ys = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if xs.size < 3 or not (np.isfinite([xs, ys]).all() and (xs > 0).all() and (ys > 0).all()):
-        raise InputError("a slope needs three points or more, all of them positive")
-    line = linregress(np.log(xs), np.log(ys))
-    return Slope(float(line.slope), float(line.stderr))
+    if xs.ndim != 1 or xs.shape != ys.shape or xs.size < 3 or len(set(xs.tolist())) < 2:
+        raise InputError("a slope needs three points or more, not all at one place")
+    if not (np.isfinite([xs, ys]).all() and (xs > 0).all() and (ys > 0).all()):
+        raise InputError("a slope needs points that are positive: nothing moved, or a run diverged")
+    log_x, log_y = np.log(xs) - np.log(xs).mean(), np.log(ys) - np.log(ys).mean()
+    spread = log_x @ log_x
+    value = log_x @ log_y / spread
+    residual = log_y - value * log_x
+    return Slope(float(value), float(np.sqrt(residual @ residual / (xs.size - 2) / spread)))
 
 
 def learning_rate_study(
@@ -122,19 +126,18 @@ def learning_rate_study(
 
     if not (np.isfinite(tau) and tau > 0):
         raise InputError(f"tau = {tau} must be a time above 0")
-    if len(steps) < 3 or len(set(steps)) < len(steps):
-        raise InputError("a slope needs three different numbers of steps or more")
-    counts = sorted((int(k) for k in steps), reverse=True)
+    counts = _several("steps", steps)[::-1]
     lrs = tau / np.array(counts)
     start = model.initial(data, initial, seed)
     exact = partial(solve_exact, model, data, [0.0, tau], initial=start, rates=rates, rtol=1e-10, atol=1e-13)
     flow = _end(exact(), model)
+    size = _norm(flow)
     error, done, work = np.empty((2, len(lrs))), 0, 2 * sum(counts)
     for k, (lr, count) in enumerate(zip(lrs, counts, strict=True)):
         run = simulate(data, model, lr, steps=count, records=[0, count], initial=start, rates=rates, threads=1)
         modified = _end(exact(lr=lr), model)
         for row, reference in enumerate((flow, modified)):
-            error[row, k] = np.linalg.norm(_end(run.isel(seed=0), model) - reference) / np.linalg.norm(flow)
+            error[row, k] = np.linalg.norm(_end(run.isel(seed=0), model) - reference) / size
         done += 2 * count
         if progress is not None:
             progress(done / work)
@@ -213,11 +216,9 @@ def batch_study(
 
     if seeds < 2:
         raise InputError(f"seeds = {seeds}: a fluctuation needs two or more")
-    if len(batches) < 3 or len(set(batches)) < len(batches):
-        raise InputError("a slope needs three different batches or more")
     if not (np.isfinite(tau) and tau > 0 and np.isfinite(lr) and lr > 0):
         raise InputError(f"tau = {tau} and lr = {lr} must be above 0")
-    sizes = sorted(int(b) for b in batches)
+    sizes = _several("batches", batches)
     shapes = [(lr, batch) for batch in sizes] + [(lr / 2**k, sizes[0]) for k in range(1, 3)]
     counts = [max(1, round(tau / rate)) for rate, _ in shapes]
     start = model.initial(data if isinstance(data, Examples) else data.examples(1), initial, seed)
@@ -229,7 +230,7 @@ def batch_study(
         )  # fmt: skip
         ends = np.stack([_end(run.sel(seed=one), model) for one in run.seed.values])
         mean = ends.mean(axis=0)
-        found.append(np.sqrt(((ends - mean) ** 2).sum() / (seeds - 1)) / np.linalg.norm(mean))
+        found.append(np.sqrt(((ends - mean) ** 2).sum() / (seeds - 1)) / _norm(mean))
         done += count
         if progress is not None:
             progress(done / sum(counts))
@@ -246,6 +247,20 @@ def batch_study(
         },
         attrs={"equation": model.name, "tau": tau, "seed": seed, "seeds": seeds},
     )
+
+
+def _several(name: str, given: Sequence[int]) -> list[int]:
+    """What is varied, in order."""
+    if len(set(given)) < max(3, len(given)) or any(not isinstance(k, numbers.Integral) or k < 1 for k in given):
+        raise InputError(f"{name} = {tuple(given)}: a slope needs three different whole numbers or more, from 1")
+    return sorted(int(k) for k in given)
+
+
+def _norm(states: NDArray[np.float64]) -> float:
+    size = float(np.linalg.norm(states))
+    if not size > 0:
+        raise InputError("all states are 0 at tau: nothing is learnt; start elsewhere, or give other data or rates")
+    return size
 
 
 def _end(trajectory: xr.Dataset, model: Model) -> NDArray[np.float64]:
