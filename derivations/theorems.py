@@ -19,7 +19,26 @@ from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sympy import Expr, Matrix, S, Symbol, cosh, erfc, exp, eye, factor, lambdify, log, simplify, sinh, sqrt, zeros
+from sympy import (
+    Expr,
+    Matrix,
+    Poly,
+    S,
+    Symbol,
+    cosh,
+    erfc,
+    exp,
+    eye,
+    factor,
+    lambdify,
+    log,
+    simplify,
+    sinh,
+    solve,
+    sqrt,
+    symbols,
+    zeros,
+)
 
 from derivations.models import SNELL
 from derivations.program import scalars
@@ -33,6 +52,7 @@ __all__ = [
     "THEOREMS",
     "Step",
     "Theorem",
+    "attention_logit",
     "branch_odds",
     "early_time",
     "escape_time",
@@ -41,7 +61,9 @@ __all__ = [
     "unstable_coordinate",
 ]
 
-u, a, u0, a0 = scalars("u a u_0 a_0")
+u, a, u0, a0, b = scalars("u a u_0 a_0 b")
+f_uu, f_ua, f_aa, h_uu, h_ua, q_uu, q_ua, q_aa = scalars("f_uu f_ua f_aa h_uu h_ua q_uu q_ua q_aa")
+(rate,) = scalars("lambda", positive=True)
 alpha, tau, k_W, k_A, g, d, signal, sigma_W, sigma_P, H = scalars(
     "alpha tau k_W k_A g d signal sigma_W sigma_P H", positive=True
 )
@@ -233,36 +255,131 @@ def branch() -> Theorem:
 
 
 @cache
+def border() -> Theorem:
+    """The unstable coordinate to second order, and the border between the branches."""
+    weight, damping = rate / (k_W * g), (k_W * k_A * g**2 - rate**2) / (k_W * rate)
+    place = Matrix([u, b])
+    second = Matrix(
+        [k_W * (f_uu * u**2 + 2 * f_ua * u * b + f_aa * b**2) / 2, k_A * (h_uu * u**2 + 2 * h_ua * u * b) / 2]
+    )
+    quadratic = q_uu * u**2 + q_ua * u * b + q_aa * b**2
+    flow = JACOBIAN.subs(d, damping) * place
+    surplus = (Matrix([quadratic]).jacobian([u, b]) * flow)[0] - rate * quadratic + weight * second[0] + second[1]
+    solution = solve(Poly(surplus, u, b).coeffs(), (q_uu, q_ua, q_aa), dict=True)[0]
+    bend = factor((q_uu - weight * q_ua + weight**2 * q_aa).subs(solution))
+    curvatures = {
+        symbol: factor(simplify(drift()[k].diff(x, y).subs(u, 0).subs(a, CHANCE) / RATES[own]))
+        for symbol, k, own, x, y in (
+            (f_uu, 0, k_W, u, u),
+            (f_ua, 0, k_W, u, a),
+            (f_aa, 0, k_W, a, a),
+            (h_uu, 1, k_A, u, u),
+            (h_ua, 1, k_A, u, a),
+        )
+    }
+    concrete = curvatures | at(1 / V) | {rate: branch().results["growth_rate"]}
+    coordinate = (weight * u + b + quadratic.subs(solution)).subs(b, a - CHANCE)
+    permutations = {f_uu: 0, f_ua: 0, h_uu: 0, h_ua: f_aa, rate: LAMBDA}
+    return Theorem(
+        name="copying-border",
+        title="The border between the branches of copying",
+        hypotheses=("the symmetric reduction of copying", "u and a are small, to second order"),
+        statement=(
+            "c plus a quadratic form in u and a - log((L-1)/(V-1)) grows at the rate lambda, to second order. Where it "
+            "is zero is the stable manifold of the saddle: the border between the branches, c = -bend u^2."
+        ),
+        results={"unstable_coordinate": coordinate.subs(concrete), "bend": bend.subs(concrete)},
+        steps=(
+            Step("it grows at its rate, to second order", surplus.subs(solution), S.Zero),
+            Step("the rate is an eigenvalue", (JACOBIAN.subs(d, damping) - rate * eye(2)).det(), S.Zero),
+            Step("a rests where u = 0: no term in a alone", drift()[1].subs(u, 0), S.Zero),
+            Step("permutations: how far the border is bent", bend.subs(permutations), -f_aa / (6 * g) * k_A / k_W),
+        ),
+        limits="third order in u and a; for permutations the third order has a resonance",
+    )
+
+
+@cache
+def mean_attention() -> Theorem:
+    """What stands for a when the rows of P differ."""
+    eps = (1 - alpha) / (L - 1)
+    slope, curve = LOGIT.diff(alpha), LOGIT.diff(alpha, 2)
+    own, other = alpha * (1 - alpha), -alpha * eps
+    length = (own**2 + (L - 1) * other**2) / L
+    laplacian = own * (1 - 2 * alpha) + (L - 1) * other * (1 - 2 * eps)
+    shift = factor(simplify((slope * laplacian + curve * length).subs(alpha, 1 / L)) / 2)
+    row = symbols("P_1:4", real=True)
+    shares = [exp(x) / sum(map(exp, row)) for x in row]
+    answer = log(sum(exp(u * share) for share in shares) + V - 3) - u * shares[0]
+    by_hand = sum(shares[0].diff(x, 2) for x in row).subs(dict(zip(row, (a, 0, 0), strict=True)))
+    attention = closed_form(symmetric("copying", "", DistinctWords()), "alpha")
+    three = {L: 3, alpha: attention.subs(L, 3)}
+    return Theorem(
+        name="copying-attention",
+        title="Copying from rows of attention that differ",
+        hypotheses=("W = u delta with u small", "any P"),
+        statement=(
+            "What drives u is the mean attention to the right position, over all target positions, less chance. So the "
+            "a of the symmetric reduction is log(m (L-1)/(1 - m)) of this mean m, not the mean diagonal of P less its "
+            "mean off-diagonal, from which it differs at second order. For normal P it is lower on average: a softmax "
+            "over unequal logits gives none of them more than its share on average, and log(m (L-1)/(1 - m)) is convex "
+            "below 1/2."
+        ),
+        results={"a": LOGIT, "shift": shift * sigma_P**2},
+        steps=(
+            Step(
+                "loss of one target at u = 0: attention less chance (three positions)",
+                answer.diff(u).subs(u, 0),
+                1 / V - shares[0],
+            ),
+            Step("a is what it was if the rows are alike", LOGIT.subs(alpha, attention), a),
+            Step("second derivatives of attention (three positions)", by_hand, laplacian.subs(three)),
+            Step("along a it does not bend", (slope * own).diff(alpha), S.Zero),
+            Step("the mean of a, to second order", shift, -(L - 2) / (2 * L * (L - 1))),
+        ),
+        limits="fourth order in P for the mean; the variance of a changes at fourth order",
+    )
+
+
+@cache
 def odds() -> Theorem:
     """How often, when the first weights are random."""
-    weight = branch().results["weight"]
-    variance = sigma_P**2 / squared_length(L) + weight**2 * sigma_W**2 / squared_length(V)
-    one = erfc(CHANCE / sqrt(2 * variance)) / 2
-    pairs = {n: 1 / n + 1 / (n * (n - 1)) for n in (V, L)}
+    weight, bend = branch().results["weight"], border().results["bend"]
+    of_a, of_u = sigma_P**2 / squared_length(L), sigma_W**2 / squared_length(V)
+    variance = of_a + weight**2 * of_u
+    on_border = of_u * of_a / variance + (weight * of_u * CHANCE / variance) ** 2
+    mean = -CHANCE + mean_attention().results["shift"] + bend * on_border
+    one = erfc(-mean / sqrt(2 * variance)) / 2
+    linear = erfc(CHANCE / sqrt(2 * variance)) / 2
     return Theorem(
         name="copying-odds",
         title="Odds of the good branch",
         hypotheses=(
-            "W and P are independent and normal, of standard deviations sigma_W and sigma_P",
-            *branch().hypotheses,
+            "W and P are independent and normal, with deviations sigma_W and sigma_P",
+            "both deviations are small, to second order",
         ),
         statement=(
-            "a_0 and u_0 are normal, so is the unstable coordinate, and its tail is the probability p of the good "
-            "branch. H heads are at the saddle together and leave it each by itself, so that at least one of them is "
-            "good with probability 1 - (1 - p)^H."
+            "u_0 and a_0 are normal, so is the unstable coordinate, and its tail is the probability p of the good "
+            "branch. At second order its mean is moved by the mean of a, and by the bend of the border times the mean "
+            "of u^2 on it. H heads are at the saddle together and leave it each by itself, so that at least one of "
+            "them is good with probability 1 - (1 - p)^H."
         ),
-        results={"variance": variance, "one": one, "odds": 1 - (1 - one) ** H},
+        results={"variance": variance, "linear": linear, "one": one, "odds": 1 - (1 - one) ** H},
         steps=(
-            Step("variance of a mean diagonal less a mean off-diagonal: words", 1 / squared_length(V), pairs[V]),
-            Step("and positions", 1 / squared_length(L), pairs[L]),
-            Step("permutations: even odds", one.subs(V, L), S.Half),
+            Step("variance of a mean diagonal less a mean off-diagonal: words", 1 / squared_length(V), pairs(V)),
+            Step("and positions", 1 / squared_length(L), pairs(L)),
+            Step("permutations: even odds at first order", linear.subs(V, L), S.Half),
             Step("heads: the flow of u_1 does not feel the other heads at first order, but for the damping", *alone()),
         ),
         limits=(
-            "first order in the weights: what else is in W and P enters at second order; heads feel each other through "
-            "the damping if V > L, and once they are grown"
+            "third order in the weights; heads feel each other through the damping if V > L, and once they are grown"
         ),
     )
+
+
+def pairs(size: Expr) -> Expr:
+    """The variance of the mean of the diagonal, and that of all else."""
+    return 1 / size + 1 / (size * (size - 1))
 
 
 def alone() -> tuple[Expr, Expr]:
@@ -279,11 +396,11 @@ def alone() -> tuple[Expr, Expr]:
 def escape() -> Theorem:
     """How long it takes."""
     weights = Matrix([[RATE / (k_W * g), 1]])
-    c, rho, rate, log_K = scalars("c rho lambda log_K")
+    c, rho, log_K = scalars("c rho log_K")
     return Theorem(
         name="copying-escape",
         title="Escape time of copying",
-        hypotheses=branch().hypotheses,
+        hypotheses=border().hypotheses,
         statement=(
             "The time to a given p_t is (log K - log |c|)/lambda, with the unstable coordinate c, the rate lambda of "
             "the saddle, and a constant K for each branch: the limit of c exp(lambda tau) as the flow starts closer "
@@ -305,8 +422,9 @@ def escape() -> Theorem:
             Step("without damping", (weights * GROWING)[0].subs(d, 0), S(2)),
         ),
         limits=(
-            "c small: the relative error of exp(lambda tau) is of the order of the larger of u_0 and a_0, so that of "
-            "tau is smaller by its logarithm"
+            "the distance from the saddle is small: with c to second order the relative error of c exp(lambda tau) is "
+            "of second order in it, so that of tau is smaller by its logarithm; the limit of p_t on the mirror branch "
+            "is 1/(1 + V - L), as the target does not get above the words that are not in the input"
         ),
     )
 
@@ -316,6 +434,8 @@ THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
         "copying-linear": linearisation,
         "copying-early": early_solution,
         "copying-branch": branch,
+        "copying-border": border,
+        "copying-attention": mean_attention,
         "copying-odds": odds,
         "copying-escape": escape,
     }
@@ -331,7 +451,7 @@ def numeric(theorem: str, result: str) -> tuple[tuple[str, ...], Callable[..., A
     """The names of what a result of a theorem depends on, and the result as a function of their values."""
     expression = THEOREMS[theorem]().results[result]
     symbols = sorted(expression.free_symbols, key=lambda s: s.name)
-    return tuple(s.name for s in symbols), lambdify(symbols, expression, ["numpy", "scipy"])
+    return tuple(s.name for s in symbols), lambdify(symbols, expression, ["numpy", "scipy"], cse=True)
 
 
 def evaluated(theorem: str, result: str, **values: ArrayLike) -> NDArray[np.float64]:
@@ -362,24 +482,49 @@ def growth_rate(V: ArrayLike, L: ArrayLike, eta_W: ArrayLike = 1.0, eta_A: Array
     return evaluated("copying-branch", "growth_rate", V=V, L=L, eta_W=eta_W, eta_A=eta_A)
 
 
+def attention_logit(P: ArrayLike) -> NDArray[np.float64]:
+    """The a that gives the mean attention of P to the right position; what matters of a P that is not symmetric.
+
+    Parameters
+    ----------
+    P : array_like, shape (..., L, L)
+        Logits of attention, from target positions to input positions.
+
+    Returns
+    -------
+    ndarray, shape (...)
+
+    Examples
+    --------
+    >>> float(attention_logit([[1.5, 0, 0], [0, 1.5, 0], [0, 0, 1.5]]).round(12))
+    1.5
+    """
+    import numpy as np
+    from scipy.special import softmax
+
+    share = np.trace(softmax(np.asarray(P, dtype=float), axis=-1), axis1=-2, axis2=-1) / np.shape(P)[-1]
+    return evaluated("copying-attention", "a", alpha=share, L=np.shape(P)[-1])
+
+
 def unstable_coordinate(
     u: ArrayLike, a: ArrayLike, V: ArrayLike, L: ArrayLike, eta_W: ArrayLike = 1.0, eta_A: ArrayLike = 1.0
 ) -> NDArray[np.float64]:
-    """What decides between the branches: positive for the good one, negative for the mirror branch.
+    """What decides between the branches, to second order: positive for the good one, negative for the mirror branch.
 
     Parameters
     ----------
     u, a : array_like
-        Mean diagonal less mean off-diagonal of W, and of P; all arguments are broadcast.
+        Mean diagonal less mean off-diagonal of W, and of P (or, for any P, :func:`attention_logit`); small; all
+        arguments are broadcast.
     V, L, eta_W, eta_A : array_like
         As for :func:`growth_rate`.
 
     Examples
     --------
     >>> float(unstable_coordinate(0.01, -0.02, 8, 8).round(4)), float(unstable_coordinate(0.01, -0.02, 9, 8).round(4))
-    (-0.01, 0.1241)
+    (-0.01, 0.1216)
     """
-    return evaluated("copying-branch", "unstable_coordinate", u=u, a=a, V=V, L=L, eta_W=eta_W, eta_A=eta_A)
+    return evaluated("copying-border", "unstable_coordinate", u=u, a=a, V=V, L=L, eta_W=eta_W, eta_A=eta_A)
 
 
 def early_time(
@@ -412,7 +557,7 @@ def branch_odds(
     eta_A: ArrayLike = 1.0,
     H: ArrayLike = 1,
 ) -> NDArray[np.float64]:
-    """The probability that one head at least takes the good branch; all arguments are broadcast.
+    """The probability that one head at least takes the good branch, to second order; all arguments are broadcast.
 
     Parameters
     ----------
@@ -425,8 +570,8 @@ def branch_odds(
 
     Examples
     --------
-    >>> branch_odds([8, 9], 8, 0.3, 0.3).round(3), branch_odds(8, 8, 0.3, 0.3, H=[1, 2, 4]).tolist()
-    (array([0.5  , 0.798]), [0.5, 0.75, 0.9375])
+    >>> branch_odds([8, 9], 8, 0.3, 0.3).round(3), branch_odds(8, 8, 0.3, 0.3, H=[1, 2, 4]).round(3).tolist()
+    (array([0.486, 0.787]), [0.486, 0.736, 0.93])
     """
     return evaluated("copying-odds", "odds", V=V, L=L, sigma_W=sigma_W, sigma_P=sigma_P, eta_W=eta_W, eta_A=eta_A, H=H)
 
@@ -488,11 +633,11 @@ FAR = 1e6
 
 
 @cache
-def on_manifold() -> tuple[Callable[..., Any], Callable[..., Any]]:
+def on_manifold(module: str = "math") -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The flow of (u, a) and p_t on numbers."""
     symbols = (u, a, V, L, eta_W, eta_A)
     p_t = closed_form(symmetric("copying", "", DistinctWords()), "p_t")
-    return lambdify(symbols, list(drift()), "math", cse=True), lambdify(symbols, p_t, "math", cse=True)
+    return lambdify(symbols, list(drift()), module, cse=True), lambdify(symbols, p_t, module, cse=True)
 
 
 def escape_time(

@@ -17,6 +17,7 @@ from derivations.reductions import copying
 from derivations.theorems import (
     THEOREMS,
     Step,
+    attention_logit,
     branch_odds,
     early_time,
     escape_time,
@@ -108,8 +109,8 @@ def test_the_saddle_and_its_directions(case: tuple[float, ...]) -> None:
     assert values[1 - grows] < 0 < values[grows]
     assert growth_rate(*case) == pytest.approx(values[grows], rel=1e-6)
     weight = left[0, grows] / left[1, grows]
-    y = np.array([0.3, -0.2])
-    assert unstable_coordinate(*y, *case) == pytest.approx(y[1] - rest[1] + weight * y[0], rel=1e-6)
+    y = 1e-6 * np.array([0.3, -0.2])
+    assert unstable_coordinate(*(rest + y), *case) == pytest.approx(y[1] + weight * y[0], rel=1e-5)
 
 
 @pytest.mark.parametrize("case", [(8, 8), (9, 8), (60, 40), (12, 8, 3.0, 0.2)])
@@ -148,7 +149,7 @@ def test_the_unstable_coordinate_decides_the_branch(
     rest = np.array([0, np.log((case[1] - 1) / (case[0] - 1))])
     y = rest + size * np.array([np.cos(angle), np.sin(angle)])
     c = unstable_coordinate(*y, *case)
-    if abs(c) < size * size:  # the border is curved
+    if abs(c) < 5 * size**3:  # what the second order leaves of the border
         return
     rate = growth_rate(*case)
     u, a = after(y, (3 - np.log(abs(c))) / rate, *case)
@@ -156,17 +157,16 @@ def test_the_unstable_coordinate_decides_the_branch(
     assert np.sign(a - rest[1]) == np.sign(c)
 
 
-def test_the_unstable_coordinate_grows_at_its_rate() -> None:
-    for case in ((8, 8, 1.0, 1.0), (9, 8, 2.0, 0.7)):
-        rest = np.array([0, np.log((case[1] - 1) / (case[0] - 1))])
-        t = 2.0 / growth_rate(*case)
+@pytest.mark.parametrize("case", [(8, 8, 1.0, 1.0), (9, 8, 2.0, 0.7), (60, 40, 1.0, 3.0)])
+def test_the_unstable_coordinate_grows_at_its_rate_to_second_order(case: tuple[float, ...]) -> None:
+    rest = np.array([0, np.log((case[1] - 1) / (case[0] - 1))])
+    for direction in ((1.0, 0.3), (-0.2, 1.0), (1.0, -0.9)):
         errors = []
-        for size in (2e-4, 1e-4):
-            y = rest + size * np.array([1.0, 0.3])
-            grown = unstable_coordinate(*after(y, t, *case), *case) / unstable_coordinate(*y, *case)
-            errors.append(abs(grown / np.exp(2.0) - 1))
-        assert errors[1] < 1e-3  # the order of the state that it grew to
-        assert errors[0] / errors[1] == pytest.approx(2, abs=0.1)
+        for size in (4e-3, 2e-3):
+            y = rest + size * np.array(direction)
+            grown = unstable_coordinate(*after(y, 1 / growth_rate(*case), *case), *case)
+            errors.append(abs(grown - np.e * unstable_coordinate(*y, *case)))
+        assert np.log2(errors[0] / errors[1]) == pytest.approx(3, abs=0.1), direction
 
 
 # -- odds -------------------------------------------------------------------------------------------------------------
@@ -179,27 +179,58 @@ def reduced(matrices: np.ndarray) -> np.ndarray:
     return trace / n - (matrices.sum((-2, -1)) - trace) / (n * (n - 1))
 
 
-@pytest.mark.parametrize("case", [(8, 8, 0.3, 0.3, 1.0, 1.0), (9, 8, 0.3, 0.1, 1.0, 1.0), (9, 8, 0.1, 0.5, 4.0, 0.5)])
-def test_odds_are_those_of_random_matrices(case: tuple[float, ...]) -> None:
-    vocab, length, sigma_W, sigma_P, *rates = case
+def random_starts(case: tuple[float, ...], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """u of normal W, and the a of the mean attention of normal P."""
+    vocab, length, sigma_W, sigma_P = case[:4]
     rng = np.random.default_rng(0)
-    n = 40_000
-    u, a = (s * reduced(rng.normal(size=(n, m, m))) for s, m in ((sigma_W, vocab), (sigma_P, length)))
-    good = int((unstable_coordinate(u, a, vocab, length, *rates) > 0).sum())
-    assert binomtest(good, n, float(branch_odds(*case))).pvalue > 1e-3
+    W, P = (s * rng.normal(size=(n, int(m), int(m))) for s, m in ((sigma_W, vocab), (sigma_P, length)))
+    return reduced(W), attention_logit(P)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [(8, 8, 0.3, 0.3, 1.0, 1.0), (9, 8, 0.6, 0.2, 1.0, 1.0), (9, 8, 0.1, 0.5, 4.0, 0.5), (20, 16, 0.5, 0.5, 1, 1)],
+)
+def test_odds_are_those_of_random_matrices(case: tuple[float, ...]) -> None:
+    n, rates = 40_000, case[4:]
+    good = unstable_coordinate(*random_starts(case, n), *case[:2], *rates) > 0
+    assert binomtest(int(good.sum()), n, float(branch_odds(*case))).pvalue > 1e-3
     for heads in (2, 4):
-        shared = (unstable_coordinate(u, a, vocab, length, *rates) > 0).reshape(-1, heads).any(1)
+        shared = good.reshape(-1, heads).any(1)
         assert binomtest(int(shared.sum()), n // heads, float(branch_odds(*case, H=heads))).pvalue > 1e-3
 
 
+def test_odds_are_those_of_the_flow() -> None:
+    """The two equations from random starts, all at once by Heun's method."""
+    case = (9, 8, 0.6, 0.6)
+    n = 10_000
+    flow, _ = theorems.on_manifold("numpy")
+    y = np.array(random_starts(case, n))
+    h = 0.02 / growth_rate(9, 8)
+    for _ in range(700):
+        first = np.array(flow(*y, 9, 8, 1, 1))
+        y = y + h / 2 * (first + np.array(flow(*(y + h * first), 9, 8, 1, 1)))
+    assert binomtest(int((y[0] > 0).sum()), n, float(branch_odds(*case))).pvalue > 0.01
+    # At first order they would be 0.66: the second order is needed.
+    assert binomtest(int((y[0] > 0).sum()), n, 0.662).pvalue < 1e-4
+
+
 def test_odds_by_hand() -> None:
-    """The closed form of the theory, with the saddle of permutations and without damping."""
-    assert branch_odds(8, 8, 0.05, 0.3) == pytest.approx(0.5, abs=1e-15)
+    """At small deviations: the tail of the theory's closed form, with the saddle and without damping."""
     large = 1e-3 * np.sqrt(1 / 50 + 1 / (50 * 49) + (1 / 51 + 1 / (51 * 50)) * 50 / 49)
     assert branch_odds(51, 50, 1e-3, 1e-3) == pytest.approx(norm.cdf(np.log(50 / 49) / large), rel=1e-3)
+    assert branch_odds(8, 8, 1e-5, 1e-5) == pytest.approx(0.5, abs=1e-5)
     np.testing.assert_allclose(branch_odds(9, 8, [1e-4, 1e-2], 1e-3), 1, atol=1e-12)
     odds = branch_odds(9, 8, 0.3, 0.3, H=np.arange(1, 6))
     np.testing.assert_allclose(1 - odds, (1 - odds[0]) ** np.arange(1, 6), rtol=1e-12)
+
+
+def test_the_logit_of_attention() -> None:
+    rng = np.random.default_rng(0)
+    P = rng.normal(size=(3, 5, 5))
+    share = [np.mean([np.exp(row[t]) / np.exp(row).sum() for t, row in enumerate(matrix)]) for matrix in P]
+    np.testing.assert_allclose(attention_logit(P), np.log(np.array(share) * 4 / (1 - np.array(share))), rtol=1e-13)
+    np.testing.assert_allclose(attention_logit(0.7 * np.eye(5) + rng.normal(size=(5, 1))), 0.7, rtol=1e-13)
 
 
 # -- escape -----------------------------------------------------------------------------------------------------------
@@ -211,19 +242,25 @@ def test_escape_times_over_four_decades(vocab: int, length: int, sign: int) -> N
     for size in (5e-6, 5e-5, 5e-4, 5e-3, 5e-2):
         for direction in ((1.0, 1.0), (-0.5, 1.0), (1.0, -0.3)):
             y = sign * size * np.array(direction)
-            assert escape_time(*y, vocab, length) == pytest.approx(time_to(y, vocab, length), rel=0.02), (
+            assert escape_time(*y, vocab, length) == pytest.approx(time_to(y, vocab, length), rel=2e-3), (
                 size,
                 direction,
             )
 
 
-def test_the_error_of_the_escape_law_falls_with_the_initial_size() -> None:
-    """exp(lambda tau) is wrong by the order of the size: only the law's constant could be wrong at all sizes."""
-    sizes = np.array([4e-3, 2e-3, 1e-3])
+def test_the_error_of_the_escape_law_falls_with_the_square_of_the_initial_size() -> None:
+    sizes = np.array([8e-2, 4e-2, 2e-2])
     rate = growth_rate(8, 8)
     errors = [abs(rate * (escape_time(e, e, 8, 8) - time_to(np.array([e, e]), 8, 8))) for e in sizes]
-    np.testing.assert_allclose(np.diff(np.log(errors)) / np.diff(np.log(sizes)), 1, atol=0.1)
-    assert errors[-1] < 2e-3
+    np.testing.assert_allclose(np.diff(np.log(errors)) / np.diff(np.log(sizes)), 2, atol=0.2)
+    assert errors[-1] < 1e-3
+
+
+@pytest.mark.parametrize("case", [(9, 8), (12, 8), (42, 40), (60, 40)])
+def test_escape_from_the_origin_when_there_is_a_signal(case: tuple[int, int]) -> None:
+    for size in (0.0, 1e-4, 1e-2, -1e-2):
+        y = np.array([size, size])
+        assert escape_time(*y, *case) == pytest.approx(time_to(y, *case), rel=0.02), size
 
 
 def test_escape_with_other_rates_thresholds_and_more_words() -> None:
@@ -235,7 +272,7 @@ def test_escape_with_other_rates_thresholds_and_more_words() -> None:
     ):
         start = np.array([y[0], rest + y[1]])
         expected = time_to(start, 9, 8, p, *rates)
-        assert escape_time(*start, 9, 8, *rates, p=p) == pytest.approx(expected, rel=0.005)
+        assert escape_time(*start, 9, 8, *rates, p=p) == pytest.approx(expected, rel=1e-4)
 
 
 def test_time_scales_with_the_rates() -> None:
@@ -280,24 +317,23 @@ def test_simulated_permutations_take_the_branch_of_their_unstable_coordinate() -
     seeds = 60
     run = simulate(
         Copying(6, 6), positional(), lr=1.0, batch=32, steps=600, seeds=seeds, records=[0, 600],
-        initial={"W": 0.05, "P": 0.05}, evaluation=1,
+        initial={"W": 0.3, "P": 0.3}, evaluation=1,
     )  # fmt: skip
     u, a = reduced(run.W.values), reduced(run.P.values)
     good = a[:, 1] > 0
     assert (np.abs(a[:, 1]) > 1).all()
-    predicted = unstable_coordinate(u[:, 0], a[:, 0], 6, 6) > 0
-    assert (predicted == good).mean() >= 0.95
-    assert binomtest(int(good.sum()), seeds, float(branch_odds(6, 6, 0.05, 0.05))).pvalue > 0.05
+    predicted = unstable_coordinate(u[:, 0], attention_logit(run.P.values[:, 0]), 6, 6) > 0
+    assert (predicted == good).mean() >= 0.98
+    assert binomtest(int(good.sum()), seeds, float(branch_odds(6, 6, 0.3, 0.3))).pvalue > 0.05
 
 
 def test_simulated_escape_takes_the_time_of_the_law() -> None:
-    for sign, steps in ((1, 700), (-1, 2400)):
+    lr = 0.1
+    for sign, steps in ((1, 3_000), (-1, 6_500)):
         start = {name: sign * 1e-3 * np.eye(6) for name in "WP"}
-        every = list(range(0, steps + 1, 10))
         run = simulate(
-            Copying(6, 6), positional(), lr=0.5, batch=64, steps=steps, records=every, initial=start, evaluation=64
-        )
-        learnt = np.argmax(run.loss.values[0] < np.log(2))
-        assert learnt > 0
-        expected = escape_time(sign * 1e-3, sign * 1e-3, 6, 6)
-        assert run.time.values[learnt] == pytest.approx(expected, rel=0.04)
+            Copying(6, 6), positional(), lr=lr, batch=32, steps=steps, records=list(range(0, steps + 1, 10)),
+            initial=start, evaluation=64,
+        )  # fmt: skip
+        learnt = run.time.values[np.argmax(run.loss.values[0] < np.log(2))]
+        assert learnt == pytest.approx(escape_time(sign * 1e-3, sign * 1e-3, 6, 6), rel=0.01), sign
