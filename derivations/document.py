@@ -8,12 +8,13 @@ Everything is read off a program; no equation is typed by hand. The definitions 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sympy import Add, Expr, Mul, Symbol
 
 from derivations.plain_python import plain_python
 from derivations.program import Definition, Program, SumOver, index_symbols, name_of, subscript
+from derivations.reductions import written_out
 from derivations.typeset import GREEK, Iverson, Latex, Prose, Text, broken, markdown_escaped, tex_escaped, width
 
 __all__ = ["Derivation", "Equation", "Section", "derivation"]
@@ -63,7 +64,7 @@ class Derivation:
     program : Program
         What all of it is read off.
     sections : tuple of Section
-        ``Model``; for a gradient flow then ``Adjoints``; for any flow ``Flow``.
+        ``Model``; for a gradient flow then ``Adjoints``; for any flow ``Flow``; for a reduction ``Arithmetic``.
 
     Examples
     --------
@@ -176,13 +177,17 @@ def derivation(program: Program) -> Derivation:
     """
     flow = set(program.flow.values())
     declared = program.declarations
+    shown = program if program.extents else as_reduced(program)
+    helpers = set(declared) - set((program.model or program).declarations) if shown is not program else set()
     adjoint = {name for name in declared if flow and name.endswith("bar") and name.removesuffix("bar") in declared}
+    helpers -= flow | adjoint
     kinds = (
-        ("Model", "each definition uses those before it", set(declared) - flow - adjoint),
+        ("Model", "each definition uses those before it", set(declared) - flow - adjoint - helpers),
         ("Adjoints", "a bar is the derivative of the loss by the tensor under it, back through the model", adjoint),
         ("Flow", "a dot is the derivative by the time tau = learning rate times steps", flow),
+        ("Arithmetic", "a logarithm of a sum is computed as the largest term, plus the logarithm of the rest", helpers),
     )
-    sections = (Section(title, lead, equations(program, kind, title != "Adjoints")) for title, lead, kind in kinds)
+    sections = (Section(title, lead, equations(shown, kind, title != "Adjoints")) for title, lead, kind in kinds)
     return Derivation(
         program.name,
         program.title,
@@ -202,6 +207,15 @@ def equations(program: Program, wanted: set[str], notes: bool) -> tuple[Equation
         before = found.get(d.name, Equation(lhs, (), described(d, program) if notes else ""))
         found[d.name] = Equation(lhs, (*before.terms, *terms_of(d, lhs, program)), before.note)
     return tuple(found.values())
+
+
+def as_reduced(program: Program) -> Program:
+    """A program of scalars with the definitions of its model as they were before their arithmetic was made safe."""
+    model = program.model
+    if model is None:
+        return program
+    plain = {d.name: written_out(d, model) for d in model.definitions}
+    return replace(program, definitions=tuple(replace(d, rhs=plain.get(d.name, d.rhs)) for d in program.definitions))
 
 
 def described(d: Definition, program: Program) -> str:

@@ -61,6 +61,11 @@ SIZES = {L: 1 + others, V: 1 + others + absent}
 ABSENT = Integer(-1)
 """Stands for the words that are not in the input; the word at position k is called k."""
 
+SYMMETRIC = (
+    "W[i,o] is u where i = o and 0 elsewhere, P[m,p] is a where m = p and 0 elsewhere, for each head, up to constants "
+    "that no softmax feels; the flow keeps this form"
+)
+
 Point = tuple[Expr, ...]
 """The subscripts of a tensor, each by the name of its orbit."""
 State = Callable[..., Expr]
@@ -331,28 +336,37 @@ def unrolled(program: Program) -> Program:
     return replace(program, extents={}, definitions=tuple(found.values()))
 
 
+def written_out(d: Definition, program: Program) -> Expr:
+    """The right-hand side of a definition with its reduction over classes, if it is one, as a sum of terms.
+
+    Examples
+    --------
+    >>> model = copying().model
+    >>> print(*(f"{d.lhs} = {written_out(d, model)}" for d in model.definitions[:2]), sep="\n")
+    M = log(L + exp(a) - 1)
+    alpha = exp(-M + a)
+    """
+    if not isinstance(d.rhs, Reduction):
+        return d.rhs
+    (c,) = d.over
+    term = d.rhs.weight * exp(d.body) if isinstance(d.rhs, LogSumExp) else d.body
+    total = Add(*(term.subs(c, k) for k in range(int(program.extents[c]))))
+    return log(total) if isinstance(d.rhs, LogSumExp) else total
+
+
 def closed_form(program: Program, name: str) -> Expr:
     """A scalar of a program as one expression in its states and parameters.
 
     Examples
     --------
-    >>> flow = symmetric("copying", "", DistinctWords())
-    >>> closed_form(flow, "alpha")
+    >>> closed_form(copying().model, "alpha")
     exp(a)/(L + exp(a) - 1)
     """
     values: dict[Expr, Expr] = {}
     for d in program.definitions:
-        value = d.body
-        if isinstance(d.rhs, Reduction):
-            (c,) = d.over
-            weighted = value if isinstance(d.rhs, SumOver) else d.rhs.weight * exp(value)
-            value = Add(*(weighted.subs(c, k) for k in range(int(program.extents[c]))))
-        value = value.xreplace(values)
-        value = log(value) if isinstance(d.rhs, LogSumExp) else value
+        value = written_out(d, program).xreplace(values)
         values[d.lhs] = values[d.lhs] + value if d.accumulate else value
-        if d.name == name:
-            found = values[d.lhs]
-    return found
+    return next(value for lhs, value in values.items() if name_of(lhs) == name)
 
 
 @cache
@@ -439,7 +453,7 @@ def symmetric(name: str, title: str, orbits: DistinctWords | RepeatedWords) -> P
             definitions=tuple(found.definitions.values()),
             parameters=orbits.sizes,
             loss=loss,
-            assumptions=(orbits.assumption, "W and P are symmetric, which the flow keeps"),
+            assumptions=(orbits.assumption, SYMMETRIC),
         )
     )
     rates = {f"eta_{x}": eta_W / squared_length(V) for x in u}

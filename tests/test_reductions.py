@@ -13,6 +13,7 @@ from mpmath import mpf, workdps
 from sympy import exp, lambdify, simplify
 
 from derivations import reductions
+from derivations.document import derivation
 from derivations.program import Program, ProgramError, accesses
 from derivations.reductions import (
     DistinctWords,
@@ -224,6 +225,15 @@ def test_programs_are_scalar() -> None:
 def test_sizes_that_make_no_sense_are_refused(make: Callable[[int], Program], n: int) -> None:
     with pytest.raises(ProgramError, match="there must be"):
         make(n)
+
+
+def test_derivations_show_the_reduced_model_and_keep_its_arithmetic_apart() -> None:
+    for program in (copying(), copying_heads(2), copying_repeats(3)):
+        shown = derivation(program)
+        assert [section.title for section in shown.sections] == ["Model", "Adjoints", "Flow", "Arithmetic"]
+        assert "max" not in shown.section("Model").text().replace("Max(0, V", "")
+        assert "_max" in shown.section("Arithmetic").text()
+    assert "Q       = log(V + (L - 1) exp(z_in) + exp(z_t) - L)" in derivation(copying()).section("Model").text()
 
 
 # -- the numbers of the theory ----------------------------------------------------------------------------------------
