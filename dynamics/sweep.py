@@ -156,8 +156,6 @@ def sweep(
     workers = number_of(threads)
     at = times(t_eval) if t_eval is not None else np.empty(0)
     given, start, end = cells_of(program, parameters, initial, t_end)
-    if at.size and at[-1] > end.max():
-        raise InputError(f"t_eval = {at[-1]:g} is after the end of every cell ({end.max():g}); raise t_end")
 
     run = kernel(program, method, tuple(observables), tuple(event.crossing for event in events.values()))
     cells = end.size

@@ -26,12 +26,13 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 from scipy.integrate import DOP853, RK23, RK45
-from sympy import Add, Expr, Integer, Mul, Symbol
+from sympy import Add, Expr, Integer, Mul, Rational, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
 from derivations.program import Program
 from dynamics.lowering import runtime
 from dynamics.lowering.compile import compiled
+from dynamics.lowering.emit import ExpressionPrinter
 from dynamics.lowering.runtime import bits_to_float, float_to_bits
 from dynamics.lowering.statements import Statement, live, statements_of
 
@@ -158,11 +159,11 @@ def root_of(value: Callable[..., float]) -> Callable[..., float]:
 # -- the system -------------------------------------------------------------------------------------------------------
 
 
-class ScalarPrinter(PythonCodePrinter):
-    """Sympy expressions of scalars as Python that vectorises."""
+class ScalarPrinter(ExpressionPrinter):
+    """Sympy expressions of scalars as Python that vectorises; there is no storage to read from."""
 
     def __init__(self) -> None:
-        super().__init__({"fully_qualified_modules": True})
+        PythonCodePrinter.__init__(self, {"fully_qualified_modules": True})
 
     def _print_Symbol(self, expr: Symbol) -> str:
         return safe(expr.name)
@@ -170,7 +171,7 @@ class ScalarPrinter(PythonCodePrinter):
     def _print_Integer(self, expr: Integer) -> str:
         return f"{int(expr)}.0"
 
-    def _print_Rational(self, expr: Expr) -> str:
+    def _print_Rational(self, expr: Rational) -> str:
         return f"({expr.p}.0 / {expr.q}.0)"
 
     def _print_exp(self, expr: Expr) -> str:
@@ -182,37 +183,21 @@ class ScalarPrinter(PythonCodePrinter):
     def _print_Pow(self, expr: Expr, rational: bool = False) -> str:
         base, power = expr.args
         if power.is_Integer and abs(power) <= 8:
-            factors = " * ".join([f"({self._print(base)})"] * abs(int(power)))
-            return f"({factors})" if power > 0 else f"(1.0 / ({factors}))"
-        if power in (0.5, -0.5):
-            value = f"math.sqrt({self._print(base)})"
-            return value if power > 0 else f"(1.0 / {value})"
-        return f"({self._print(base)}) ** ({self._print(power)})"
+            product = " * ".join([f"({self._print(base)})"] * abs(int(power)))
+        elif abs(power) == S.Half:
+            product = f"math.sqrt({self._print(base)})"
+        else:
+            return f"({self._print(base)}) ** ({self._print(power)})"
+        return f"({product})" if power > 0 else f"(1.0 / ({product}))"
 
-    def _print_Max(self, expr: Expr) -> str:
+    def _print_Max(self, expr: Expr, name: str = "max") -> str:
         first, *rest = map(self._print, expr.args)
         for other in rest:
-            first = f"max({first}, {other})"
+            first = f"{name}({first}, {other})"
         return first
 
     def _print_Min(self, expr: Expr) -> str:
-        return self._print_Max(expr).replace("max(", "min(")
-
-    def _print_Heaviside(self, expr: Expr) -> str:
-        return f"(1.0 if {self._print(expr.args[0])} > 0 else 0.0)"
-
-    def _print_Infinity(self, expr: Expr) -> str:
-        return "math.inf"
-
-    def _print_NegativeInfinity(self, expr: Expr) -> str:
-        return "-math.inf"
-
-    def _print_Piecewise(self, expr: Expr) -> str:
-        *cases, (last, _) = expr.args
-        text = self._print(last)
-        for value, condition in reversed(cases):
-            text = f"({self._print(value)} if {self._print(condition)} else {text})"
-        return text
+        return self._print_Max(expr, "min")
 
 
 PRINT = ScalarPrinter().doprint
@@ -273,7 +258,8 @@ class System:
         lines = [f"@njit(**INLINE)\ndef {name}({', '.join(self.arguments)}):"]
         for s in live(self.statements, results):
             lines.append(f"    {safe(s.writes)} {s.op} {PRINT(s.expr)}")
-        return "\n".join([*lines, f"    return {listed(map(safe, results))}"])
+        parameters = {str(expr): symbol.name for symbol, expr in self.constants}
+        return "\n".join([*lines, f"    return {listed(safe(parameters.get(name, name)) for name in results)}"])
 
 
 def system_of(program: Program, outputs: Iterable[str]) -> System:
@@ -297,7 +283,11 @@ def system_of(program: Program, outputs: Iterable[str]) -> System:
 
     known: dict[Symbol, Expr] = {}
     found = []
+    outputs = list(outputs)
     written = statements_of(program, outputs)
+    for parameter in program.parameters:
+        if parameter.name in outputs:  # a rate may be a parameter itself
+            named(parameter)
     accumulated = {s.writes for s in written if s.op != "="}
     for s in written:
         expr = s.expr.xreplace(known)
@@ -348,6 +338,7 @@ from dynamics.lowering.runtime import FAST, bits_to_float, float_to_bits
 def begin(block, first, parameters, initial, t_end, t_eval, thresholds, rtol, atol):
     # Cells first ... first + {LANES} with the first step that SciPy takes; the last cell again beyond the end.
     start = t_eval[0] if t_eval.size else np.inf
+    {thresholds}
     for lane in range({LANES}):
         cell = min(first + lane, t_end.size - 1)
         {copy_cell}
@@ -358,6 +349,7 @@ def begin(block, first, parameters, initial, t_end, t_eval, thresholds, rtol, at
 def attempt(block, thresholds, rtol, atol, max_steps):
     # One step of every lane; how many lanes want the interpolant, how many are over.
     all_wanted = all_over = 0.0
+    {thresholds}
     {attempt}
     return all_wanted, all_over
 
@@ -518,9 +510,9 @@ class Writer:
             f"finite = 0.0 * ({' + '.join(slopes)}) == 0.0",
         ]
         kept = {name: name for name in self.constants} | {f"{y}slope": f"{y}slope0" for y in self.states}
-        kept |= {level: f"{level}at - thresholds[{k}]" for k, level in enumerate(self.levels)}
+        kept |= {level: f"{level}at - threshold{k}" for k, level in enumerate(self.levels)}
         kept |= {"step": "min(min(100.0 * h0, h1), end) if finite else 0.0", "rejected": "0.0 if finite else 1.0"}
-        kept |= {"due": "start", "t": "0.0", "attempts": "0.0", "steps": "0.0"}
+        kept |= {"due": "start", "norm": "0.0 if finite else np.nan", "t": "0.0", "attempts": "0.0", "steps": "0.0"}
         return {"copy_cell": copy, "begin": self.over_lanes(body, kept), "ROWS": str(len(self.rows))}
 
     def each_level(self, suffix: str) -> list[str]:
@@ -542,7 +534,7 @@ class Writer:
         last = self.each(f"slope{self.stages}")
         reached = [f"{y}end = {y} + h * ({self.sum(y, self.solver.B)})" for y in self.states]
         reached += [f"{listed([*last, *self.each_level('at')])} = {self.call('watched', ends)}"]
-        levels = {f"{level}new": f"{level}at - thresholds[{k}]" for k, level in enumerate(self.levels)}
+        levels = {f"{level}new": f"{level}at - threshold{k}" for k, level in enumerate(self.levels)}
         lines += self.over_lanes(reached, {f"{y}new": f"{y}end" for y in self.states} | {k: k for k in last} | levels)
         return [*lines, *self.over_lanes(*self.decision())]
 
@@ -571,7 +563,8 @@ class Writer:
         ]
         kept = {y: f"{y}new if accepted else {y}" for y in self.states}
         kept |= {f"{y}slope": f"{y}slope{self.stages} if accepted else {y}slope0" for y in self.states}
-        kept |= {"t": "t_new if accepted else t", "rejected": "0.0 if accepted else 1.0", "norm": "error"}
+        kept |= {"t": "t_new if accepted else t", "rejected": "0.0 if accepted else 1.0"}
+        kept |= {"norm": "error if valid > 0.0 else norm"}
         kept |= {
             "step": "h * (growth if accepted else shrinkage)",
             "steps": "steps_new",
@@ -690,6 +683,7 @@ class Writer:
             "slopes": system.function("slopes", rates),
             "watched": system.function("watched", [*rates, *(c.observable for c in self.crossings)]),
             "observed": system.function("observed", self.observables or rates),
+            "thresholds": [f"threshold{k} = thresholds[{k}]" for k in range(len(self.levels))],
             **self.begin(),
             "attempt": self.attempt(),
             **self.interpolant(),
