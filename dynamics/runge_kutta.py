@@ -19,26 +19,38 @@ from threadpoolctl import threadpool_limits
 
 Vector = NDArray[np.float64]
 
-CHUNKS = 64
+CHUNKS = 16
+BLOCK = 1024
+"""Numbers that stay in the nearest cache while all slopes are added."""
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 SAFETY, MIN_FACTOR, MAX_FACTOR = 0.9, 0.2, 10.0  # SciPy's controller
 
 
+@njit(cache=True, error_model="numpy", fastmath=FAST)
+def add_slopes(slopes, weights, used, lo, hi, out):
+    """Add the sum of weights[s] slopes[s, lo:hi] over the first ``used`` slopes; four in one pass."""
+    last = used - 1
+    for first in range(0, used, 4):
+        a, b = slopes[first, lo:hi], slopes[min(first + 1, last), lo:hi]
+        c, d = slopes[min(first + 2, last), lo:hi], slopes[min(first + 3, last), lo:hi]
+        wa, wb = weights[first], weights[first + 1] if first + 1 < used else 0.0
+        wc, wd = weights[first + 2] if first + 2 < used else 0.0, weights[first + 3] if first + 3 < used else 0.0
+        for k in range(out.size):
+            out[k] += (wa * a[k] + wb * b[k]) + (wc * c[k] + wd * d[k])
+
+
+# Loops run over slices from 0 on: with lo + k for a subscript, which might be negative, they are not vectorised.
 @njit(cache=True, parallel=True, error_model="numpy", fastmath=FAST)
 def combine(y, slopes, weights, used, out):
     """out = y + sum of weights[s] slopes[s] over the first ``used`` slopes."""
     n = y.size
     for chunk in prange(CHUNKS):
-        for lo in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS, 1024):
-            hi = min(lo + 1024, (chunk + 1) * n // CHUNKS)
-            for k in range(lo, hi):
-                out[k] = y[k]
-            for s in range(used):
-                w = weights[s]
-                if w != 0.0:
-                    row = slopes[s]
-                    for k in range(lo, hi):
-                        out[k] += w * row[k]
+        for lo in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS, BLOCK):
+            hi = min(lo + BLOCK, (chunk + 1) * n // CHUNKS)
+            before, after = y[lo:hi], out[lo:hi]
+            for k in range(after.size):
+                after[k] = before[k]
+            add_slopes(slopes, weights, used, lo, hi, after)
 
 
 @njit(cache=True, parallel=True, error_model="numpy", fastmath=FAST)
@@ -47,13 +59,17 @@ def error_norm(y, new, slopes, weights, rtol, atol):
     n = y.size
     parts = np.zeros(CHUNKS)
     for chunk in prange(CHUNKS):
+        errors = np.empty(BLOCK)
         total = 0.0
-        for k in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
-            error = 0.0
-            for s in range(weights.size):
-                error += weights[s] * slopes[s, k]
-            ratio = error / (atol + rtol * max(abs(y[k]), abs(new[k])))
-            total += ratio * ratio
+        for lo in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS, BLOCK):
+            hi = min(lo + BLOCK, (chunk + 1) * n // CHUNKS)
+            error, before, after = errors[: hi - lo], y[lo:hi], new[lo:hi]
+            for k in range(error.size):
+                error[k] = 0.0
+            add_slopes(slopes, weights, weights.size, lo, hi, error)
+            for k in range(error.size):
+                ratio = error[k] / (atol + rtol * max(abs(before[k]), abs(after[k])))
+                total += ratio * ratio
         parts[chunk] = total
     # Added one by one, so that the steps do not depend on the number of threads: parts.sum() would run in parallel.
     whole = 0.0
