@@ -4,9 +4,9 @@ Each theorem is derived by sympy from the symmetric reduction (:mod:`derivations
 where it stops being exact. The functions at the end evaluate them on numbers or arrays; they are made from the same
 expressions.
 
-The origin of time is a saddle, or close to one: with u = 0 nothing is known and attention does not move, and where
-attention to the right position is 1/V, chance, nothing is learnt either. What lies on one side of its stable manifold
-learns to attend to the right position (the good branch); what lies on the other side learns to attend everywhere else
+Training starts at a saddle, or close to one: with u = 0 nothing is known and attention does not move, and where
+attention to the right position is 1/V, chance, nothing is learnt either. What starts on one side of its stable manifold
+learns to attend to the right position (the good branch); what starts on the other side learns to attend everywhere else
 (the mirror branch), which is slower.
 """
 
@@ -43,6 +43,7 @@ from sympy import (
 from derivations.models import SNELL
 from derivations.program import scalars
 from derivations.reductions import DistinctWords, L, V, closed_form, eta_A, eta_W, squared_length, symmetric
+from derivations.typeset import Text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,8 @@ __all__ = [
 
 u, a, u0, a0, b = scalars("u a u_0 a_0 b")
 f_uu, f_ua, f_aa, h_uu, h_ua, q_uu, q_ua, q_aa = scalars("f_uu f_ua f_aa h_uu h_ua q_uu q_ua q_aa")
-(rate,) = scalars("lambda", positive=True)
+rest, c, w, bend, shift, s_u, s_a, u_2, mean, p, p_1, p_H = scalars("rest c w bend shift s_u s_a u_2 mean p p_1 p_H")
+variance, rate, omega, log_K, r, unit = scalars("variance lambda omega log_K r unit", positive=True)
 alpha, tau, k_W, k_A, g, d, signal, sigma_W, sigma_P, H = scalars(
     "alpha tau k_W k_A g d signal sigma_W sigma_P H", positive=True
 )
@@ -95,8 +97,8 @@ class Theorem:
         What must hold.
     statement : str
         In words.
-    results : mapping of str to Expr
-        The formulas, by name.
+    results : mapping of Symbol to Expr
+        The formulas; each may use those before it.
     steps : tuple of Step
         Equations that sympy verifies.
     limits : str
@@ -107,7 +109,7 @@ class Theorem:
     title: str
     hypotheses: tuple[str, ...]
     statement: str
-    results: Mapping[str, Expr]
+    results: Mapping[Symbol, Expr]
     steps: tuple[Step, ...]
     limits: str
     source: str = SNELL
@@ -115,6 +117,29 @@ class Theorem:
     def holds(self) -> bool:
         """Whether sympy verifies every step."""
         return all(step.holds() for step in self.steps)
+
+    def expression(self, name: str) -> Expr:
+        """A formula with all those before it put in."""
+        values: dict[Expr, Expr] = {}
+        for symbol, value in self.results.items():
+            values[symbol] = value.xreplace(values)
+            if symbol.name == name:
+                return values[symbol]
+        raise KeyError(name)
+
+    def text(self) -> str:
+        """Plain ASCII: the statement, what each step finds, the formulas, the limits."""
+        show = Text()
+        found = ["; ".join(map(show, Matrix([step.right]))) for step in self.steps]
+        parts = [
+            f"{self.title} [{self.name}]\n{self.source}",
+            "Hypotheses\n" + "\n".join(f"  - {line}" for line in self.hypotheses),
+            f"Statement\n  {self.statement}",
+            "Steps\n" + "\n".join(f"  {s.note}\n    {right}" for s, right in zip(self.steps, found, strict=True)),
+            "Results\n" + "\n".join(f"  {show(symbol)} = {show(value)}" for symbol, value in self.results.items()),
+            f"Exact to\n  {self.limits}",
+        ]
+        return "\n\n".join(parts) + "\n"
 
 
 @cache
@@ -141,7 +166,7 @@ LAMBDA = g * sqrt(k_W * k_A)
 def at(attention: Expr) -> dict[Symbol, Expr]:
     """The symbols of the linear flow where the right position has some attention."""
     found = linearisation().results
-    return {g: factor(found["g"].subs(alpha, attention)), d: factor(found["d"].subs(alpha, attention)), **RATES}
+    return {**RATES, g: factor(found[g].subs(alpha, attention)), d: factor(found[d].subs(alpha, attention))}
 
 
 @cache
@@ -151,7 +176,7 @@ def linearisation() -> Theorem:
     slope = drift().jacobian([u, a]).subs(u, 0)
     coupling = factor(simplify(slope[1, 0].subs(a, LOGIT)) / RATES[k_A])
     damping = factor(simplify(-slope[0, 0].subs(a, LOGIT)) / RATES[k_W])
-    concrete = {g: coupling, d: damping, **RATES}
+    concrete = {**RATES, g: coupling, d: damping}
     return Theorem(
         name="copying-linear",
         title="Copying near u = 0",
@@ -161,12 +186,7 @@ def linearisation() -> Theorem:
             "drives it up. So u = 0, alpha = 1/V is a fixed point, and it is a saddle. For permutations (V = L) it is "
             "the origin; with more words than positions the origin lies on its good side."
         ),
-        results={
-            "g": coupling,
-            "d": damping,
-            "growth_rate": RATE.subs(concrete),
-            "saddle": CHANCE,
-        },
+        results={**concrete, rate: RATE, rest: CHANCE},
         steps=(
             Step("what drives u", at_rest[0].subs(a, LOGIT), RATES[k_W] * (alpha - 1 / V)),
             Step("a rests", at_rest[1], S.Zero),
@@ -186,14 +206,14 @@ def linearisation() -> Theorem:
 def early_solution() -> Theorem:
     """The linear flow, solved."""
     half = k_W * d / 2
-    omega = sqrt(half**2 + k_W * k_A * g**2)
-    rest = Matrix([0, -signal / g])
+    root = sqrt(half**2 + k_W * k_A * g**2)
+    still = Matrix([0, -signal / g])
     propagator = exp(-half * tau) * (
         cosh(omega * tau) * eye(2) + sinh(omega * tau) / omega * (JACOBIAN + half * eye(2))
     )
-    path = rest + propagator * (Matrix([u0, a0]) - rest)
+    symbolic = still + propagator * (Matrix([u0, a0]) - still)
+    path = symbolic.subs(omega, root)
     drive = Matrix([k_W * signal, 0])
-    concrete = at(1 / L) | {signal: 1 / L - 1 / V}
     return Theorem(
         name="copying-early",
         title="Copying at early times",
@@ -202,7 +222,7 @@ def early_solution() -> Theorem:
             "u and a are sums of cosh and sinh; for permutations a = a_0 cosh + (k_A g/lambda) u_0 sinh. "
             "With more words than positions the signal 1/L - 1/V acts as if a had started higher by signal/g."
         ),
-        results={"u": path[0].subs(concrete), "a": path[1].subs(concrete)},
+        results={**at(1 / L), signal: 1 / L - 1 / V, omega: root, u: symbolic[0], a: symbolic[1]},
         steps=(
             Step("it starts where it should", path.subs(tau, 0), Matrix([u0, a0])),
             Step("it solves the linear flow", path.diff(tau), drive + JACOBIAN * path),
@@ -212,7 +232,7 @@ def early_solution() -> Theorem:
                 a0 * cosh(LAMBDA * tau) + k_A * g / LAMBDA * u0 * sinh(LAMBDA * tau),
             ),
         ),
-        limits="while u and a are well below 1; the signal moves a off the point of linearisation by itself",
+        limits="first order in u and a; the signal takes a off the point of linearisation by itself",
     )
 
 
@@ -221,8 +241,6 @@ def branch() -> Theorem:
     """Which way it goes."""
     weights = Matrix([[RATE / (k_W * g), 1]])
     coordinate = (weights * Matrix([u, a - CHANCE]))[0]
-    linear = RATE / (k_W * g) * u + a + signal / g
-    concrete = at(1 / V)
     excess = Symbol("excess", positive=True)
     return Theorem(
         name="copying-branch",
@@ -233,11 +251,7 @@ def branch() -> Theorem:
             "positive, the right position is attended to; if negative, all others (the mirror branch). "
             "For permutations c = a + sqrt(k_A/k_W) u."
         ),
-        results={
-            "unstable_coordinate": coordinate.subs(concrete),
-            "weight": weights[0].subs(concrete),
-            "growth_rate": RATE.subs(concrete),
-        },
+        results={**at(1 / V), rate: RATE, w: rate / (k_W * g), c: a - CHANCE + w * u},
         steps=(
             Step("a left eigenvector", weights * JACOBIAN, RATE * weights),
             Step("so it grows by itself", (weights * JACOBIAN * Matrix([u, a - CHANCE]))[0], RATE * coordinate),
@@ -248,9 +262,8 @@ def branch() -> Theorem:
                 (-CHANCE).subs(V, L + excess).series(excess, 0, 2).removeO(),
                 ((1 / L - 1 / (L + excess)) / at(1 / L)[g]).series(excess, 0, 2).removeO(),
             ),
-            Step("so the origin gives nearly the same", linear.subs({u: 0, a: -signal / g}), S.Zero),
         ),
-        limits="the border between the branches is the stable manifold of the saddle, of which this is the tangent",
+        limits="first order: the border is the stable manifold of the saddle, and c = 0 its tangent",
     )
 
 
@@ -266,7 +279,7 @@ def border() -> Theorem:
     flow = JACOBIAN.subs(d, damping) * place
     surplus = (Matrix([quadratic]).jacobian([u, b]) * flow)[0] - rate * quadratic + weight * second[0] + second[1]
     solution = solve(Poly(surplus, u, b).coeffs(), (q_uu, q_ua, q_aa), dict=True)[0]
-    bend = factor((q_uu - weight * q_ua + weight**2 * q_aa).subs(solution))
+    bent = factor((q_uu - weight * q_ua + weight**2 * q_aa).subs(solution))
     curvatures = {
         symbol: factor(simplify(drift()[k].diff(x, y).subs(u, 0).subs(a, CHANCE) / RATES[own]))
         for symbol, k, own, x, y in (
@@ -277,8 +290,6 @@ def border() -> Theorem:
             (h_ua, 1, k_A, u, a),
         )
     }
-    concrete = curvatures | at(1 / V) | {rate: branch().results["growth_rate"]}
-    coordinate = (weight * u + b + quadratic.subs(solution)).subs(b, a - CHANCE)
     permutations = {f_uu: 0, f_ua: 0, h_uu: 0, h_ua: f_aa, rate: LAMBDA}
     return Theorem(
         name="copying-border",
@@ -288,12 +299,21 @@ def border() -> Theorem:
             "c plus a quadratic form in u and a - log((L-1)/(V-1)) grows at the rate lambda, to second order. Where it "
             "is zero is the stable manifold of the saddle: the border between the branches, c = -bend u^2."
         ),
-        results={"unstable_coordinate": coordinate.subs(concrete), "bend": bend.subs(concrete)},
+        results={
+            **at(1 / V),
+            rate: RATE,
+            w: rate / (k_W * g),
+            **curvatures,
+            **{symbol: factor(value) for symbol, value in solution.items()},
+            bend: bent,
+            b: a - CHANCE,
+            c: w * u + b + quadratic,
+        },
         steps=(
             Step("it grows at its rate, to second order", surplus.subs(solution), S.Zero),
             Step("the rate is an eigenvalue", (JACOBIAN.subs(d, damping) - rate * eye(2)).det(), S.Zero),
             Step("a rests where u = 0: no term in a alone", drift()[1].subs(u, 0), S.Zero),
-            Step("permutations: how far the border is bent", bend.subs(permutations), -f_aa / (6 * g) * k_A / k_W),
+            Step("permutations: how far the border is bent", bent.subs(permutations), -f_aa / (6 * g) * k_A / k_W),
         ),
         limits="third order in u and a; for permutations the third order has a resonance",
     )
@@ -307,7 +327,7 @@ def mean_attention() -> Theorem:
     own, other = alpha * (1 - alpha), -alpha * eps
     length = (own**2 + (L - 1) * other**2) / L
     laplacian = own * (1 - 2 * alpha) + (L - 1) * other * (1 - 2 * eps)
-    shift = factor(simplify((slope * laplacian + curve * length).subs(alpha, 1 / L)) / 2)
+    moved = factor(simplify((slope * laplacian + curve * length).subs(alpha, 1 / L)) / 2)
     row = symbols("P_1:4", real=True)
     shares = [exp(x) / sum(map(exp, row)) for x in row]
     answer = log(sum(exp(u * share) for share in shares) + V - 3) - u * shares[0]
@@ -322,10 +342,9 @@ def mean_attention() -> Theorem:
             "What drives u is the mean attention to the right position, over all target positions, less chance. So the "
             "a of the symmetric reduction is log(m (L-1)/(1 - m)) of this mean m, not the mean diagonal of P less its "
             "mean off-diagonal, from which it differs at second order. For normal P it is lower on average: a softmax "
-            "over unequal logits gives none of them more than its share on average, and log(m (L-1)/(1 - m)) is convex "
-            "below 1/2."
+            "over alike logits gives each 1/L on average, and log(m (L-1)/(1 - m)) is concave below 1/2."
         ),
-        results={"a": LOGIT, "shift": shift * sigma_P**2},
+        results={a: LOGIT, shift: moved * sigma_P**2},
         steps=(
             Step(
                 "loss of one target at u = 0: attention less chance (three positions)",
@@ -334,23 +353,25 @@ def mean_attention() -> Theorem:
             ),
             Step("a is what it was if the rows are alike", LOGIT.subs(alpha, attention), a),
             Step("second derivatives of attention (three positions)", by_hand, laplacian.subs(three)),
-            Step("along a it does not bend", (slope * own).diff(alpha), S.Zero),
-            Step("the mean of a, to second order", shift, -(L - 2) / (2 * L * (L - 1))),
+            Step("along a it does not bend: the shift is the same for every a", (slope * own).diff(alpha), S.Zero),
+            Step("the mean of a, to second order", moved, -(L - 2) / (2 * L * (L - 1))),
         ),
-        limits="fourth order in P for the mean; the variance of a changes at fourth order",
+        limits=(
+            "fourth order in P for the mean, and for the variance of a; what a W that is not symmetric adds at second "
+            "order is zero on average and left out"
+        ),
     )
 
 
 @cache
 def odds() -> Theorem:
     """How often, when the first weights are random."""
-    weight, bend = branch().results["weight"], border().results["bend"]
-    of_a, of_u = sigma_P**2 / squared_length(L), sigma_W**2 / squared_length(V)
-    variance = of_a + weight**2 * of_u
-    on_border = of_u * of_a / variance + (weight * of_u * CHANCE / variance) ** 2
-    mean = -CHANCE + mean_attention().results["shift"] + bend * on_border
-    one = erfc(-mean / sqrt(2 * variance)) / 2
-    linear = erfc(CHANCE / sqrt(2 * variance)) / 2
+    m = Symbol("m", real=True)
+    known = border().results
+    upto = list(known).index(bend) + 1
+    seen = s_u * s_a / variance + (w * s_u * m / variance) ** 2
+    given = s_u - (w * s_u) ** 2 / variance + (-w * s_u / variance * m) ** 2
+    spread = {variance: s_a + w**2 * s_u}
     return Theorem(
         name="copying-odds",
         title="Odds of the good branch",
@@ -361,15 +382,28 @@ def odds() -> Theorem:
         statement=(
             "u_0 and a_0 are normal, so is the unstable coordinate, and its tail is the probability p of the good "
             "branch. At second order its mean is moved by the mean of a, and by the bend of the border times the mean "
-            "of u^2 on it. H heads are at the saddle together and leave it each by itself, so that at least one of "
-            "them is good with probability 1 - (1 - p)^H."
+            "of u^2 on it. H heads are at the saddle together and leave it each by itself, at the rate lambda/H, so "
+            "that at least one of them is good with probability 1 - (1 - p)^H."
         ),
-        results={"variance": variance, "linear": linear, "one": one, "odds": 1 - (1 - one) ** H},
+        results={
+            **dict(list(known.items())[:upto]),
+            rest: CHANCE,
+            s_u: sigma_W**2 / squared_length(V),
+            s_a: sigma_P**2 / squared_length(L),
+            **spread,
+            u_2: seen.subs(m, rest),
+            shift: mean_attention().results[shift],
+            mean: -rest + shift + bend * u_2,
+            p_1: erfc(rest / sqrt(2 * variance)) / 2,
+            p: erfc(-mean / sqrt(2 * variance)) / 2,
+            p_H: 1 - (1 - p) ** H,
+        },
         steps=(
             Step("variance of a mean diagonal less a mean off-diagonal: words", 1 / squared_length(V), pairs(V)),
             Step("and positions", 1 / squared_length(L), pairs(L)),
-            Step("permutations: even odds at first order", linear.subs(V, L), S.Half),
-            Step("heads: the flow of u_1 does not feel the other heads at first order, but for the damping", *alone()),
+            Step("permutations: even odds at first order", erfc(CHANCE.subs(V, L) / sqrt(2 * variance)) / 2, S.Half),
+            Step("u^2 on the border: of two normals, given that c = 0", seen.subs(spread), given.subs(spread)),
+            *two_heads(),
         ),
         limits=(
             "third order in the weights; heads feel each other through the damping if V > L, and once they are grown"
@@ -382,21 +416,32 @@ def pairs(size: Expr) -> Expr:
     return 1 / size + 1 / (size * (size - 1))
 
 
-def alone() -> tuple[Expr, Expr]:
-    """The slope of head 1 by the states of head 2 at the saddle, and what it should be."""
+def two_heads() -> tuple[Step, Step]:
+    """How head 1 moves at the saddle, by its own states and by those of head 2."""
     program = symmetric("", "", DistinctWords(2))
-    states = list(program.states)
-    rest = {x: CHANCE if x.name.startswith("a") else 0 for x in states}
-    mine = Matrix([closed_form(program, f"{x}dot") for x in states if x.name.endswith("1")])
-    slope = mine.jacobian([x for x in states if x.name.endswith("2")]).subs(rest)
-    return slope, Matrix([[-(k_W * d).subs(at(1 / V)) / 4, 0], [0, 0]])
+    head = [[x for x in program.states if x.name.endswith(number)] for number in "12"]
+    rest = {x: CHANCE if x.name.startswith("a") else 0 for x in program.states}
+    first = Matrix([closed_form(program, program.flow[x.name]) for x in head[0]])
+    own, other = (first.jacobian(states).subs(rest) for states in head)
+    damping = Matrix([[-k_W * d / 4, 0], [0, 0]])
+    return (
+        Step(
+            "two heads: each moves as one alone, at half its rate",
+            own,
+            (damping + JACOBIAN.subs(d, 0) / 2).subs(at(1 / V)),
+        ),
+        Step("and does not feel the other, but for the damping", other, damping.subs(at(1 / V))),
+    )
 
 
 @cache
 def escape() -> Theorem:
     """How long it takes."""
     weights = Matrix([[RATE / (k_W * g), 1]])
-    c, rho, log_K = scalars("c rho log_K")
+    (rho,) = scalars("rho")
+    program = symmetric("copying", "", DistinctWords())
+    closed = {name: closed_form(program, name) for name in ("p_t", "z_t", "z_in")}
+    above = 1 + (L - 1) * exp(closed["z_in"] - closed["z_t"]) + (V - L) * exp(-closed["z_t"])
     return Theorem(
         name="copying-escape",
         title="Escape time of copying",
@@ -408,10 +453,11 @@ def escape() -> Theorem:
             "given V, L, rates and p_t; the rest is closed form."
         ),
         results={
-            "escape_time": (log_K - log(abs(c))) / rate,
-            "growth_rate": branch().results["growth_rate"],
-            "direction": GROWING[0].subs(at(1 / V)),
-            "unit": (weights * GROWING)[0].subs(at(1 / V)),
+            **at(1 / V),
+            rate: RATE,
+            r: rate / (k_A * g),
+            unit: 1 + rate**2 / (k_W * k_A * g**2),
+            tau: (log_K - log(abs(c))) / rate,
         },
         steps=(
             Step(
@@ -420,6 +466,7 @@ def escape() -> Theorem:
                 rho * (1 + (RATE / LAMBDA) ** 2),
             ),
             Step("without damping", (weights * GROWING)[0].subs(d, 0), S(2)),
+            Step("1/p_t: where u < 0 the last exponential is above 1", 1 / closed["p_t"], above),
         ),
         limits=(
             "the distance from the saddle is small: with c to second order the relative error of c exp(lambda tau) is "
@@ -449,9 +496,9 @@ THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
 @cache
 def numeric(theorem: str, result: str) -> tuple[tuple[str, ...], Callable[..., Any]]:
     """The names of what a result of a theorem depends on, and the result as a function of their values."""
-    expression = THEOREMS[theorem]().results[result]
-    symbols = sorted(expression.free_symbols, key=lambda s: s.name)
-    return tuple(s.name for s in symbols), lambdify(symbols, expression, ["numpy", "scipy"], cse=True)
+    expression = THEOREMS[theorem]().expression(result)
+    of = sorted(expression.free_symbols, key=lambda s: s.name)
+    return tuple(s.name for s in of), lambdify(of, expression, ["numpy", "scipy"], cse=True)
 
 
 def evaluated(theorem: str, result: str, **values: ArrayLike) -> NDArray[np.float64]:
@@ -479,7 +526,7 @@ def growth_rate(V: ArrayLike, L: ArrayLike, eta_W: ArrayLike = 1.0, eta_A: Array
     >>> float(growth_rate(40, 40).round(6))
     0.000625
     """
-    return evaluated("copying-branch", "growth_rate", V=V, L=L, eta_W=eta_W, eta_A=eta_A)
+    return evaluated("copying-branch", "lambda", V=V, L=L, eta_W=eta_W, eta_A=eta_A)
 
 
 def attention_logit(P: ArrayLike) -> NDArray[np.float64]:
@@ -524,7 +571,7 @@ def unstable_coordinate(
     >>> float(unstable_coordinate(0.01, -0.02, 8, 8).round(4)), float(unstable_coordinate(0.01, -0.02, 9, 8).round(4))
     (-0.01, 0.1216)
     """
-    return evaluated("copying-border", "unstable_coordinate", u=u, a=a, V=V, L=L, eta_W=eta_W, eta_A=eta_A)
+    return evaluated("copying-border", "c", u=u, a=a, V=V, L=L, eta_W=eta_W, eta_A=eta_A)
 
 
 def early_time(
@@ -568,12 +615,17 @@ def branch_odds(
     H : array_like
         Heads.
 
+    Returns
+    -------
+    ndarray
+        NaN where nothing is random and V = L: nothing decides then.
+
     Examples
     --------
     >>> branch_odds([8, 9], 8, 0.3, 0.3).round(3), branch_odds(8, 8, 0.3, 0.3, H=[1, 2, 4]).round(3).tolist()
     (array([0.486, 0.787]), [0.486, 0.736, 0.93])
     """
-    return evaluated("copying-odds", "odds", V=V, L=L, sigma_W=sigma_W, sigma_P=sigma_P, eta_W=eta_W, eta_A=eta_A, H=H)
+    return evaluated("copying-odds", "p_H", V=V, L=L, sigma_W=sigma_W, sigma_P=sigma_P, eta_W=eta_W, eta_A=eta_A, H=H)
 
 
 @lru_cache(maxsize=100_000)
@@ -605,10 +657,10 @@ def log_escape_constant(
     rate, direction, unit, rest = (
         float(evaluated(theorem, result, **sizes))
         for theorem, result in (
-            ("copying-escape", "growth_rate"),
-            ("copying-escape", "direction"),
+            ("copying-escape", "lambda"),
+            ("copying-escape", "r"),
             ("copying-escape", "unit"),
-            ("copying-linear", "saddle"),
+            ("copying-linear", "rest"),
         )
     )
     flow, prediction = on_manifold()
@@ -661,4 +713,4 @@ def escape_time(
     c = unstable_coordinate(u0, a0, V, L, eta_W, eta_A)
     log_K = np.vectorize(log_escape_constant, otypes=[float])(V, L, c > 0, p, eta_W, eta_A)
     rate = growth_rate(V, L, eta_W, eta_A)
-    return evaluated("copying-escape", "escape_time", c=c, log_K=log_K, **{"lambda": rate})
+    return evaluated("copying-escape", "tau", c=c, log_K=log_K, **{"lambda": rate})

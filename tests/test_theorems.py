@@ -89,6 +89,21 @@ def test_every_step_holds(name: str) -> None:
     assert theorem.holds()
 
 
+@pytest.mark.parametrize("name", THEOREMS)
+def test_text_has_every_part(name: str) -> None:
+    theorem = THEOREMS[name]()
+    text = theorem.text()
+    assert text.isascii()
+    for part in (theorem.title, theorem.statement, theorem.limits, *theorem.hypotheses):
+        assert part in text
+    assert all(f"  {symbol} = " in text for symbol in theorem.results)
+    assert all(f"  {step.note}\n    " in text for step in theorem.steps)
+
+
+def test_the_signal_is_read_off_the_text() -> None:
+    assert "what drives u\n    eta_W (alpha - 1/V)/(V - 1)\n" in THEOREMS["copying-linear"]().text()
+
+
 def test_a_wrong_step_does_not_hold() -> None:
     g = theorems.g
     assert not Step("", g * (1 + g), g + g**2 + Rational(1, 10**9)).holds()
