@@ -167,6 +167,7 @@ class Emitter:
         self.parts: tuple[str, ...] = ()
         self.opened: set[Symbol] = set()
         self.registers: dict[Access, str] = {}
+        self.views: dict[Access, str] = {}
         self.short = short_sizes(program, constants)
         self.rows = self.row_slots()
         self.across: Symbol | None = None
@@ -211,6 +212,8 @@ class Emitter:
     def access(self, access: Access) -> str:
         if access in self.registers:
             return self.registers[access]
+        if access in self.views:
+            return self.views[access]
         name = name_of(access)
         place = self.storage.places.get(name)
         if name in self.parts and not subscript(access):
@@ -379,6 +382,7 @@ class Emitter:
         self.emit(loop.body)
         for table in tables:
             del self.registers[table]
+        self.views = {table: text for table, text in self.views.items() if subscript(table)[0] != loop.index}
         self.opened.discard(loop.index)
         self.depth -= 1
         for access, register in held.items():
@@ -397,6 +401,13 @@ class Emitter:
         found: list[Access] = []
         read = [table for s in inside if isinstance(s, Statement) for table in (*gathers(s.expr), *gathers(s.target))]
         for table in dict.fromkeys(read):
+            name, subs = name_of(table), subscript(table)
+            if len(subs) == 2 and subs[0] == loop.index and self.joined(subscript(self.declared[name]), 1):
+                # A row as an array of its own: the compiler sees that no subscript is negative there.
+                start = f"{subscript(self.declared[name])[1]}_start"
+                row = f"{name}_of_{loop.index}"
+                self.line(f"{row} = {safe(name)}[{start}[{loop.index}] : {start}[{loop.index} + 1]]")
+                self.views[table] = f"{row}[{self.print(subs[1])}]"
             within = {index for index in self.program.extents if index in table.free_symbols}
             if loop.index in within and within <= self.opened and table not in self.registers:
                 register = "_".join([name_of(table), "at", *(str(sub) for sub in subscript(table))])
