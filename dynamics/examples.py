@@ -271,6 +271,22 @@ class Examples:
             targets=self.targets[rows],
         )
 
+    def padded(self, word: str = "<pad>") -> Examples:
+        """All inputs as long as the longest, filled up with one more word, which is attended like any other.
+
+        Examples
+        --------
+        >>> examples = Examples.from_rows([[0, 1], [1]], [[0], [1]], inputs=2, outputs=2)
+        >>> examples.padded().x
+        array([0, 1, 1, 2])
+        """
+        longest = int(self.length.max())
+        x = np.full((len(self), longest), self.inputs, dtype=np.int64)
+        x[np.arange(longest) < self.length[:, None]] = self.x
+        labels = None if self.labels is None else ((*self.labels[0], word), self.labels[1])
+        length = np.full(len(self), longest, dtype=np.int64)
+        return replace(self, x=x.ravel(), length=length, inputs=self.inputs + 1, labels=labels)
+
     @property
     def coordinates(self) -> dict[str, NDArray]:
         """What results call the inputs and the outputs: their labels, or else their ids."""

@@ -191,7 +191,7 @@ def test_wrong_texts(texts, tmp_path, capsys):
         (["--text", "english-frensh"], "english-french"),
         (["--method", "RK4"], "RK45"),
         (["--rtol", "0"], "rtol"),
-        (["--rate-A", "-1"], "rate of A"),
+        (["--rate", "A=-1"], "rate of A"),
         (["--top", "0"], "top"),
         (["--max-vocab", "0"], "max_vocab"),
         (["--init", "-1"], "--init"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from dynamics.cli.common import RESULTS, Figures, Output, check_output, progress, with_options, write
 from dynamics.cli.problem import Problem, problem
-from dynamics.cli.simulate import Descent, descent, run
+from dynamics.cli.simulate import Descent, descent, divergence, run
 from dynamics.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def compare(
     else:
         if not 0 < band <= 1:
             raise InputError(f"--band {band} must be a share above 0 and at most 1")
-        chosen = _theory(problem, theory)
+        chosen = theory_of(problem, theory)
         with progress("simulating") as show:
             found = run(problem, descent, show)
         predicted = _predicted(problem, found, chosen, stages)
@@ -83,7 +82,7 @@ def compare(
     write(output, figures, saved, draw)
 
 
-def _theory(problem: Problem, wanted: str | None) -> str:
+def theory_of(problem: Problem, wanted: str | None) -> str:
     """Which prediction: the asked one if it fits, else the most reduced one that does."""
     from dynamics.tasks import Copying
 
@@ -123,13 +122,13 @@ def _predicted(problem: Problem, found: xr.Dataset, theory: str, stages: str) ->
 
 
 def _solved(problem: Problem, found: xr.Dataset, theory: str, stages: str, start: dict[str, Any]) -> xr.Dataset:
-    """One prediction; momentum m makes descent follow a flow that is 1/(1 - m) times as fast."""
+    """One prediction, at the times of the run."""
     from dynamics.exact import solve_exact
     from dynamics.predict import solve
     from dynamics.reduced import copying, solve_reduced
     from dynamics.tasks import Copying, Task
 
-    data, t = problem.data, found.time.values / (1 - float(found.attrs.get("momentum", 0.0)))
+    data, t = problem.data, _flow_times(found)
     if theory == "reduction":
         assert isinstance(data, Copying)
         system = copying(data.vocab, data.length, problem.model.sizes.get("H", 1), data.replacement)
@@ -143,18 +142,22 @@ def _solved(problem: Problem, found: xr.Dataset, theory: str, stages: str, start
     return solved.assign_coords(time=found.time.values)
 
 
+def _flow_times(found: xr.Dataset) -> Any:
+    """The times of a run on the clock of the flow: momentum m makes descent follow it 1/(1 - m) times as fast."""
+    return found.time.values / (1 - found.attrs["momentum"])
+
+
 def _measured(problem: Problem, predicted: xr.Dataset, found: xr.Dataset, band: float) -> xr.Dataset:
     """The comparison, with the agreement measures where the model has words with values."""
     from dynamics.agreement import stage_one
     from dynamics.comparison import compare
-    from dynamics.examples import Examples
 
     if "W" not in problem.model.program.state_names:
         return compare(predicted, found, band=band)
     examples = problem.examples
-    examples = examples.take(range(min(len(examples), MEASURED))) if isinstance(examples, Examples) else examples
-    reached = stage_one(problem.model, problem.examples, float(found.time[-1]))
-    return compare(predicted, found, problem.model, examples, band=band, right=problem.right, **reached)  # type: ignore[arg-type]
+    reached = stage_one(problem.model, examples, float(_flow_times(found)[-1]))
+    few = examples.take(range(min(len(examples), MEASURED)))
+    return compare(predicted, found, problem.model, few, band=band, right=problem.right, **reached)  # type: ignore[arg-type]
 
 
 def _present(compared: xr.Dataset) -> None:
@@ -205,15 +208,18 @@ def _study(problem: Problem, descent: Descent, study: str, output: Path, figures
 
     if study not in STUDIES:
         raise InputError(f"unknown study {study!r}; use lr or batch")
-    if descent.steps < 1 or not descent.lr > 0:
+    if descent.steps < 1 or not 0 < descent.lr < float("inf"):
         raise InputError(f"--lr {descent.lr} and --steps {descent.steps} must be above 0")
+    if descent.momentum or descent.epochs:
+        raise InputError("a study is of plain descent for --steps steps; leave out --momentum and --epochs")
     tau = descent.lr * descent.steps
     given: dict[str, Any] = {"initial": problem.initial, "rates": problem.rates, "seed": problem.seed}
     if study == "lr":
-        few = replace(problem, data=problem.examples.take(range(min(EVALUATION, len(problem.examples)))))
-        with progress("learning rates") as show:
+        examples = problem.examples
+        few = examples.take(range(min(EVALUATION, len(examples))))
+        with progress("learning rates") as show, divergence():
             found = convergence.learning_rate_study(
-                few.examples, problem.model, tau, [descent.steps * 2**k for k in range(4)], progress=show, **given
+                few, problem.model, tau, [descent.steps * 2**k for k in range(4)], progress=show, **given
             )
         for flow in found.flow.values:
             fit, order = found.sel(flow=flow), 1 if flow == "gradient flow" else 2
@@ -222,11 +228,13 @@ def _study(problem: Problem, descent: Descent, study: str, output: Path, figures
                 f" (theory {order})"
             )
     else:
-        batch = descent.batch or 256
-        with progress("batches") as show:
+        batch = 256 if descent.batch is None else descent.batch
+        if batch < 4:
+            raise InputError(f"--batch {batch} is the largest of the study, which halves it; give 4 or more")
+        with progress("batches") as show, divergence():
             found = convergence.batch_study(
                 problem.data, problem.model, tau, descent.lr, sorted({max(1, batch // 2**k) for k in range(5)}),
-                max(descent.seeds, 2), threads=descent.threads, progress=show, **given,
+                descent.seeds, threads=descent.threads, progress=show, **given,
             )  # fmt: skip
         print(
             f"fluctuation over {descent.seeds} seeds ~ (lr/batch)^{float(found.slope):.3f} +-"

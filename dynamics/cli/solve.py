@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dynamics.cli.common import (
     RESULTS,
     Figures,
-    Lower,
-    MaxPairs,
-    MinCount,
     Output,
-    Source,
-    Target,
     Threads,
-    Tokenizer,
     check_output,
+    named_numbers,
     numbers,
     progress,
+    with_options,
     write,
 )
+from dynamics.cli.models import Settings, initial_sizes, of_model
+from dynamics.cli.problem import Problem, problem
 from dynamics.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from dynamics.cooccurrence import CoOccurrence
 
@@ -37,31 +38,57 @@ BUNDLED_VOCABULARY = 80
 SHOWN = 12
 
 
+@dataclass(frozen=True)
+class Asked:
+    """The options of a problem, as they were given: nothing is read before it is needed."""
+
+    options: Mapping[str, Any]
+
+    @property
+    def anything(self) -> bool:
+        """Whether any text, task or model is named."""
+        return any(self.options[name] is not None for name in ("source", "labelled", "task", "model"))
+
+    @property
+    def problem(self) -> Problem:
+        return problem(**self.options)
+
+
+def asked(**options: Any) -> Asked:
+    return Asked(options)
+
+
+asked.__signature__ = signature(problem, eval_str=True)  # type: ignore[attr-defined]
+
+
+@with_options(asked=asked)
 def solve(
-    source: Source = None,
-    target: Target = None,
+    asked: Asked,
     cooccurrence: Annotated[
         Path | None, typer.Option(help="Counts instead of text: .npz, .npy, .mtx, .csv or .tsv.")
     ] = None,
     text: Annotated[str, typer.Option(help="Bundled text: english-french or english-german.")] = "english-french",
+    theory: Annotated[
+        str | None,
+        typer.Option(
+            help="closure (from co-occurrence alone; lexical), reduction (copying) or exact (the gradient flow)."
+            " [default: the first that fits]"
+        ),
+    ] = None,
     time: Annotated[float, typer.Option(help="End of training, tau = learning rate x steps.")] = 10_000.0,
     times: Annotated[int, typer.Option(help="How many times to keep, spaced logarithmically.")] = 100,
     at: Annotated[str | None, typer.Option(help="The times to keep instead, such as 0,10,100.")] = None,
-    stages: Annotated[str, typer.Option(help="Predictions: joint, two-stage, frozen.")] = "joint,two-stage,frozen",
-    switch: Annotated[float | None, typer.Option(help="End of stage one; found from the flow if not given.")] = None,
-    rate_w: Annotated[float, typer.Option("--rate-W", help="Learning rate of W relative to tau.")] = 1.0,
-    rate_a: Annotated[float, typer.Option("--rate-A", help="Learning rate of A relative to tau.")] = 1.0,
+    stages: Annotated[
+        str, typer.Option(help="closure: the predictions joint, two-stage, frozen.")
+    ] = "joint,two-stage,frozen",
+    switch: Annotated[
+        float | None, typer.Option(help="closure: end of stage one; found from the flow if not given.")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="exact: follow descent at this learning rate to second order in it.")
+    ] = None,
     words: Annotated[str | None, typer.Option(help="Input words for the table and the curves: right,law,...")] = None,
     top: Annotated[int, typer.Option(help="Keep this many of the most frequent words a side in the result.")] = 60,
-    tokenizer: Tokenizer = "words",
-    lower: Lower = True,
-    max_vocab: Annotated[
-        int | None, typer.Option(help="Most frequent words a side (80 for the bundled text, else all).")
-    ] = None,
-    min_count: MinCount = 1,
-    max_pairs: MaxPairs = None,
-    init: Annotated[float, typer.Option(help="Standard deviation of the initial W and A.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the initial state.")] = 0,
     rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
     method: Annotated[
         str, typer.Option(help="RK45, RK23, DOP853, LSODA, BDF, Radau or RKC (stiff, many words).")
@@ -70,43 +97,74 @@ def solve(
     output: Output = RESULTS,
     figures: Figures = "png",
 ) -> None:
-    """Predict how words and attention are learnt, from a co-occurrence matrix.
+    """Predict how words and attention are learnt.
 
-    With no file it runs on a bundled text, the Universal Declaration of Human Rights.
+    Two texts, or counts: from their co-occurrence alone. --labelled, --task or --model: the exact flow of a model, or
+    its reduction. With no file it runs on a bundled text, the Universal Declaration of Human Rights.
 
     Example: dynamics solve --words human,freedom,rights --output results
     """
+    wanted = _times(time, times, at)
+    check_output(output, figures)
+    if cooccurrence is not None and asked.anything:
+        raise InputError("--cooccurrence gives counts alone; leave out texts, --labelled, --task and --model")
+    by_counts = asked.options["labelled"] is None and asked.options["task"] is None and asked.options["model"] is None
+    settings = Settings(wanted, rtol, method, threads)
+    listed = [word.strip() for word in words.split(",") if word.strip()] if words is not None else []
+    if by_counts and theory in (None, "closure"):
+        system = _system(cooccurrence, text, asked.options)
+        _from_counts(system, asked.options, settings, stages, switch, listed, top, output, figures)
+    elif cooccurrence is not None:
+        raise InputError(f"--theory {theory} needs the examples; counts alone give --theory closure")
+    else:
+        of_model(asked.problem, theory, settings, stages, switch, lr, listed, top, output, figures)
+
+
+def _times(time: float, times: int, at: str | None) -> NDArray[Any]:
+    """The times to keep."""
+    import numpy as np
+
+    from dynamics.integrate import times as checked
+
+    if at is not None:
+        return checked(numbers(at, "--at"))
+    if times < 2:
+        raise InputError(f"--times {times} must be 2 or more")
+    checked([time])
+    if time == 0:
+        raise InputError("--time 0 is the start; give a later end")
+    wanted = np.concatenate([[0.0], np.geomspace(1e-4 * time, time, times - 1)])
+    wanted[-1] = time
+    return wanted
+
+
+def _from_counts(
+    system: CoOccurrence,
+    options: Mapping[str, Any],
+    settings: Settings,
+    stages: str,
+    switch: float | None,
+    words: Sequence[str],
+    top: int,
+    output: Path,
+    figures: str,
+) -> None:
+    """Closures on the co-occurrence matrix of a text."""
     import numpy as np
 
     from dynamics import predict
-    from dynamics.integrate import times as checked
 
-    system, chosen = _system(source, target, cooccurrence, text, tokenizer, lower, max_vocab, min_count, max_pairs), []
     names = [name.strip() for name in stages.split(",") if name.strip()]
-    if words is not None:
-        chosen = _known([word.strip() for word in words.split(",") if word.strip()], system)
-    if at is None:
-        if times < 2:
-            raise InputError(f"--times {times} must be 2 or more")
-        checked([time])
-        if time == 0:
-            raise InputError("--time 0 is the start; give a later end")
-        wanted = np.concatenate([[0.0], np.geomspace(1e-4 * time, time, times - 1)])
-        wanted[-1] = time
-    else:
-        wanted = checked(numbers(at, "--at"))
-    initial = None
-    if init < 0 or not np.isfinite(init):
-        raise InputError(f"--init {init} must be a number from 0 on")
-    if init > 0:
-        random = np.random.default_rng(seed)
-        initial = {name: init * random.standard_normal(system.shape) for name in ("W", "A")}
-    check_output(output, figures)
+    chosen = _known(words, system)
+    rates = named_numbers(options["rate"], "--rate") if options["rate"] else None
+    seed, sizes = options["seed"], initial_sizes(options["init"], ("W", "A"))
+    random = np.random.default_rng(seed)
+    initial = {name: size * random.standard_normal(system.shape) for name, size in sizes.items() if size > 0}
 
     def predicted(keep: Sequence[str], show: Callable[[float], None] | None) -> xr.Dataset:
         return predict.solve(
-            system, wanted, stages=names, switch=switch, rates={"W": rate_w, "A": rate_a}, initial=initial, top=top,
-            keep=keep, rtol=rtol, method=method, threads=threads, progress=show,
+            system, settings.times, stages=names, switch=switch, rates=rates, initial=initial or None, top=top,
+            keep=keep, rtol=settings.rtol, method=settings.method, threads=settings.threads, progress=show,
         )  # fmt: skip
 
     with progress("solving") as show:
@@ -115,28 +173,17 @@ def solve(
         if not learnt <= {str(o) for o in found.output.values}:
             # A learnt translation that is not among the most frequent outputs: keep it as well.
             found = predicted([*chosen, *sorted(learnt)], show)
-    found.attrs["seed"], found.attrs["init"] = seed, init
+    found.attrs |= {"seed": seed, **{f"init_{name}": size for name, size in sizes.items()}}
     _present(found, system, chosen, output, figures)
 
 
-def _system(
-    source: Path | None,
-    target: Path | None,
-    cooccurrence: Path | None,
-    text: str,
-    tokenizer: str,
-    lower: bool,
-    max_vocab: int | None,
-    min_count: int,
-    max_pairs: int | None,
-) -> CoOccurrence:
+def _system(cooccurrence: Path | None, text: str, options: Mapping[str, Any]) -> CoOccurrence:
     """The co-occurrence that the arguments name."""
     from dynamics.cooccurrence import CoOccurrence
 
     if cooccurrence is not None:
-        if source is not None:
-            raise InputError("give either two texts or --cooccurrence, not both")
         return CoOccurrence.load(cooccurrence)
+    source, target, max_vocab = options["source"], options["target"], options["max_vocab"]
     if source is None:
         from dynamics.bundled import bundled
 
@@ -144,9 +191,8 @@ def _system(
         max_vocab = BUNDLED_VOCABULARY if max_vocab is None else max_vocab
     if target is None:
         raise InputError(f"{source}: a second text is missing; give SOURCE and TARGET, line by line translations")
-    return CoOccurrence.from_parallel_text(
-        source, target, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count, max_pairs=max_pairs
-    )
+    read = {name: options[name] for name in ("tokenizer", "lower", "min_count", "max_pairs")}
+    return CoOccurrence.from_parallel_text(source, target, max_vocab=max_vocab, **read)
 
 
 def _known(words: Sequence[str], system: CoOccurrence) -> list[str]:

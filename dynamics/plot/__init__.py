@@ -5,8 +5,22 @@ wide as a column (3.4 inches) or a page (7 inches). Colours are those of Okabe a
 """
 
 from dynamics.plot.comparisons import comparison, study
+from dynamics.plot.exact import best_scores, order, scores
 from dynamics.plot.frame import save
 from dynamics.plot.maps import phase
 from dynamics.plot.predictions import distance, ktiw, learnt, loss, words
 
-__all__ = ["comparison", "distance", "ktiw", "learnt", "loss", "phase", "save", "study", "words"]
+__all__ = [
+    "best_scores",
+    "comparison",
+    "distance",
+    "ktiw",
+    "learnt",
+    "loss",
+    "order",
+    "phase",
+    "save",
+    "scores",
+    "study",
+    "words",
+]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _RUN = "#56B4E9"
-_NAMES = {
+TITLES = {
     "loss": ("loss", "nats"),
     "u": ("u: diagonal of W above the rest", "logit"),
     "a": ("a: diagonal of attention above the rest", "logit"),
@@ -100,7 +100,7 @@ def comparison(compared: xr.Dataset) -> Figure:
             else:
                 _quantity(ax, compared, name)
             time_axis(ax, times)
-            title, unit = _NAMES.get(name, (name, ""))
+            title, unit = TITLES.get(name, (name, ""))
             ax.set_title(title, loc="left")
             ax.set_ylabel(unit)
         for ax in axes[len(panels) :]:

@@ -1,0 +1,160 @@
+"""Trajectories of models: order parameters, and the scores of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dynamics.errors import InputError
+from dynamics.files import did_you_mean
+from dynamics.plot.comparisons import TITLES
+from dynamics.plot.frame import (
+    COLUMN,
+    PAGE,
+    TIME,
+    from_zero,
+    house_style,
+    label_ends,
+    looks_of,
+    marker,
+    short,
+    time_axis,
+    times_of,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SHOWN = 8
+
+
+def order(trajectory: xr.Dataset) -> Figure:
+    """Loss and order parameters over time, each in a panel; a line for each head, or for each of several predictions.
+
+    Parameters
+    ----------
+    trajectory : xarray.Dataset
+        From :func:`dynamics.solve`, of a model, a reduction or a closure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If there is no loss.
+
+    Examples
+    --------
+    >>> from dynamics import solve
+    >>> from dynamics.reduced import copying
+    >>> figure = order(solve(copying(8, 8), [0, 100, 400], initial={"a": 0.01}))
+    >>> [ax.get_title("left") for ax in figure.axes][:2]
+    ['loss', 'u: diagonal of W above the rest']
+    """
+    from dynamics.comparison import scalars
+
+    found = scalars(trajectory)
+    if "loss" not in found:
+        raise InputError("the dataset has no 'loss' to draw: give what solve() returns")
+    names = ["loss", *(name for name in found if name != "loss")]
+    times = times_of(trajectory)
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    with house_style():
+        figure = Figure((PAGE if columns > 1 else COLUMN, 2.0 * rows + 0.3), layout="constrained")
+        axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+        for ax, name in zip(axes, names, strict=False):
+            value = found[name]
+            over = [dim for dim in value.dims if dim != "time"]
+            lines = value.stack(line=over).transpose("line", "time") if over else value.expand_dims("line")
+            for line, look in zip(lines, looks_of(lines.sizes["line"]), strict=True):
+                label = ", ".join(str(line[dim].item()) for dim in over) if over else None
+                ax.plot(times, line.values, **look, **marker(times), label=label)
+            time_axis(ax, times)
+            from_zero(ax, value.values)
+            title, unit = TITLES.get(name, (name, ""))
+            ax.set_title(title, loc="left")
+            ax.set_ylabel(unit)
+            if over and name == names[0]:
+                ax.legend(loc="best")
+        for ax in axes[len(names) :]:
+            ax.remove()
+        for ax in axes[max(0, len(names) - columns) : len(names)]:
+            ax.set_xlabel(TIME if columns == 1 else "training time τ")
+            ax.tick_params(labelbottom=True)
+        return figure
+
+
+def best_scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: int = SHOWN) -> list:
+    """Given words, or those with the highest scores at the end.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> scores = xr.DataArray([[0.0, 0.0], [1.0, 2.0]], {"input": ["a", "fine"]}, ("time", "input"))
+    >>> best_scores(xr.Dataset({"s": scores}), number=1)
+    ['fine']
+    """
+    last = trajectory["s"].isel(time=-1)
+    known = last["input"].values
+    if words is None:
+        return [known[k] for k in np.argsort(-last.values, kind="stable")[:number]]
+    by_name = {str(name): name for name in known}
+    for word in words:
+        if word not in by_name:
+            raise InputError(f"there is no word {word!r}{did_you_mean(word, by_name)}")
+    return [by_name[word] for word in words]
+
+
+def scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: int = SHOWN) -> Figure:
+    """Scores of words over time: what attention looks for.
+
+    Parameters
+    ----------
+    trajectory : xarray.Dataset
+        With ``s`` (time, input).
+    words : sequence of str, optional
+        By default those with the highest scores at the end.
+    number : int
+        How many of them.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One column wide; the range of all words is shaded.
+
+    Raises
+    ------
+    InputError
+        No scores, or a word that is not there.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> values = xr.DataArray([[0.0, 0.0], [1.0, 2.0]], {"time": [0, 9], "input": ["a", "fine"]}, ("time", "input"))
+    >>> scores(xr.Dataset({"s": values})).axes[0].get_ylabel()
+    'score s (logit of attention)'
+    """
+    if "s" not in trajectory:
+        raise InputError("the dataset has no scores 's' to draw: give the flow of a keyword or topic classifier")
+    times, values = times_of(trajectory), trajectory["s"]
+    chosen = best_scores(trajectory, words, number)
+    with house_style():
+        figure = Figure((COLUMN, 2.6), layout="constrained")
+        ax = figure.add_subplot()
+        low, high = values.min("input").values, values.max("input").values
+        ax.fill_between(times, low, high, color="0.9", linewidth=0)
+        lines = [
+            ax.plot(times, values.sel(input=word).values, **look, **marker(times), label=short(word))[0]
+            for word, look in zip(chosen, looks_of(len(chosen)), strict=True)
+        ]
+        time_axis(ax, times)
+        from_zero(ax, np.array([low, high]))
+        ax.set(xlabel=TIME, ylabel="score s (logit of attention)")
+        label_ends(figure, {ax: lines})
+        return figure
