@@ -712,5 +712,4 @@ def escape_time(
 
     c = unstable_coordinate(u0, a0, V, L, eta_W, eta_A)
     log_K = np.vectorize(log_escape_constant, otypes=[float])(V, L, c > 0, p, eta_W, eta_A)
-    rate = growth_rate(V, L, eta_W, eta_A)
-    return evaluated("copying-escape", "tau", c=c, log_K=log_K, **{"lambda": rate})
+    return evaluated("copying-escape", "tau", c=c, log_K=log_K, V=V, L=L, eta_W=eta_W, eta_A=eta_A)
