@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _RUN = "#56B4E9"
 TITLES = {
     "loss": ("loss", "nats"),
-    "u": ("u: diagonal of W above the rest", "logit"),
-    "a": ("a: diagonal of attention above the rest", "logit"),
+    "u": ("u: diagonal of W less the rest", "logit"),
+    "a": ("a: diagonal of P less the rest", "logit"),
     "alpha": ("attention to the right position α", "share"),
     "attention": ("attention on the right word", "share"),
     "accuracy": ("accuracy", "share of targets"),

@@ -54,7 +54,7 @@ def order(trajectory: xr.Dataset) -> Figure:
     >>> from dynamics.reduced import copying
     >>> figure = order(solve(copying(8, 8), [0, 100, 400], initial={"a": 0.01}))
     >>> [ax.get_title("left") for ax in figure.axes][:2]
-    ['loss', 'u: diagonal of W above the rest']
+    ['loss', 'u: diagonal of W less the rest']
     """
     from dynamics.comparison import scalars
 
@@ -63,7 +63,7 @@ def order(trajectory: xr.Dataset) -> Figure:
         raise InputError("the dataset has no 'loss' to draw: give what solve() returns")
     names = ["loss", *(name for name in found if name != "loss")]
     times = times_of(trajectory)
-    columns = min(len(names), 3)
+    columns = 2 if len(names) in (2, 4) else min(len(names), 3)
     rows = -(-len(names) // columns)
     with house_style():
         figure = Figure((PAGE if columns > 1 else COLUMN, 2.0 * rows + 0.3), layout="constrained")
@@ -80,8 +80,8 @@ def order(trajectory: xr.Dataset) -> Figure:
             title, unit = TITLES.get(name, (name, ""))
             ax.set_title(title, loc="left")
             ax.set_ylabel(unit)
-            if over and name == names[0]:
-                ax.legend(loc="best")
+            if over and not any(other.get_legend() for other in axes):
+                ax.legend(loc="best", title=" and ".join(over))
         for ax in axes[len(names) :]:
             ax.remove()
         for ax in axes[max(0, len(names) - columns) : len(names)]:
