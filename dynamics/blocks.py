@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamics.errors import InputError
+from dynamics.errors import InputError, IntegrationError
 from dynamics.files import write_aside
 
 Arrays = dict[str, NDArray[Any]]
 
-SETTINGS = "settings.json"
-RETRIES = 3
-"""How often a block may be lost with its worker before the work is given up."""
+SETTINGS = "sweep.json"
+ANSWER = 10
+"""Seconds in which a scheduler answers."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Store:
         Raises
         ------
         InputError
-            There are blocks already, and neither ``resume`` nor ``force`` (which deletes them) is said; or those to
-            resume are of other settings: the message says which.
+            There are blocks already, and neither ``resume`` nor ``force`` (which deletes them, and nothing else in the
+            directory) is said; or those to resume are of other settings: the message says which.
 
         Examples
         --------
@@ -61,32 +60,36 @@ class Store:
         ...     Store.open(directory, {"t_end": 10}, resume=True).read("0")["value"]
         array([0, 1])
         """
-        where = Path(path)
+        where = Path(os.path.expanduser(path))
         text = json.dumps(settings, sort_keys=True)
+        store = cls(where, hashlib.sha256(text.encode()).hexdigest()[:16])
         found = where / SETTINGS
-        if found.exists() and not force:
-            before = _read_settings(found)
-            now = json.loads(text)
+        if found.exists() and force:
+            store._delete(found)
+        elif found.exists():
+            before, now = _read_settings(found), json.loads(text)
             differ = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
             if not resume:
-                raise InputError(f"{where} holds another sweep; go on with it by --resume, or start anew with --force")
+                raise InputError(
+                    f"{where} holds {'another' if differ else 'this'} sweep already;"
+                    f" {'' if differ else 'go on with it by --resume, or '}start anew with --force"
+                )
             if differ:
                 name = differ[0]
                 raise InputError(
                     f"--resume: {where} holds another sweep: {name} was {_short(before.get(name))} and is"
                     f" {_short(now.get(name))} now; give the same, or start anew with --force"
                 )
-        if force and found.exists():
-            shutil.rmtree(where)
+            return store
         with write_aside(found) as aside:
-            Path(aside).write_text(text, encoding="utf-8")
-        return cls(where, hashlib.sha256(text.encode()).hexdigest()[:16])
+            aside.write_text(text, encoding="utf-8")
+        return store
 
     def file(self, key: str) -> Path:
         return self.path / f"{self.digest}-{key}.npz"
 
     def read(self, key: str) -> Arrays | None:
-        """A finished block, or None."""
+        """A finished block; None if there is none, or a damaged one."""
         try:
             with np.load(self.file(key), allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
@@ -96,6 +99,14 @@ class Store:
     def write(self, key: str, arrays: Arrays) -> None:
         with write_aside(self.file(key)) as aside, open(aside, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    def _delete(self, settings: Path) -> None:
+        """Delete the blocks of the sweep that is there, last of all its settings: what is left can be deleted again."""
+        before = hashlib.sha256(settings.read_bytes()).hexdigest()[:16]
+        for digest in {before, self.digest}:
+            for block in self.path.glob(f"{digest}-*.npz"):
+                block.unlink()
+        settings.unlink()
 
 
 def finished(
@@ -127,6 +138,13 @@ def finished(
     ------
     InputError
         There is no scheduler at the address, or Dask is not installed.
+    IntegrationError
+        Workers die of a block, one after the other.
+
+    Examples
+    --------
+    >>> list(finished(lambda n: {"square": np.array(n * n)}, {"first": 2, "second": 3}))
+    [('first', {'square': array(4)}), ('second', {'square': array(9)})]
     """
     left = dict(blocks)
     if store is not None:
@@ -135,36 +153,40 @@ def finished(
             if kept is not None:
                 del left[key]
                 yield key, kept
-    done = _here(work, left) if scheduler is None else _on_cluster(work, left, scheduler)
+    if not left:
+        return
+    done = ((key, work(block)) for key, block in left.items()) if scheduler is None else cluster(work, left, scheduler)
     for key, arrays in done:
         if store is not None:
             store.write(key, arrays)
         yield key, arrays
 
 
-def _here(work: Callable[[Any], Arrays], blocks: Mapping[str, Any]) -> Iterator[tuple[str, Arrays]]:
-    for key, block in blocks.items():
-        yield key, work(block)
+def cluster(work: Callable[[Any], Arrays], blocks: Mapping[str, Any], scheduler: str) -> Iterator[tuple[str, Arrays]]:
+    """The results of blocks from a cluster, in the order in which they are finished there."""
+    with connected(scheduler) as client:
+        from distributed import KilledWorker, as_completed
 
-
-def _on_cluster(
-    work: Callable[[Any], Arrays], blocks: Mapping[str, Any], scheduler: str
-) -> Iterator[tuple[str, Arrays]]:
-    if not blocks:
-        return
-    with _client(scheduler) as client:
-        from distributed import as_completed
-
-        futures = {client.submit(work, block, retries=RETRIES, pure=False): key for key, block in blocks.items()}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            client.cancel(list(futures))
+        futures = {client.submit(work, block, pure=False): key for key, block in blocks.items()}
+        finishing = as_completed(futures)
+        while futures:
+            # Nothing is held here or there once it is passed on.
+            future = next(finishing)
+            key = futures.pop(future)
+            try:
+                arrays = future.result()
+            except KilledWorker as error:
+                raise IntegrationError(
+                    f"block {key}: workers died of it, the last of them {error.last_worker.address};"
+                    " look into their logs, or give them more memory"
+                ) from None
+            del future
+            yield key, arrays
 
 
 @contextmanager
-def _client(scheduler: str) -> Iterator[Any]:
+def connected(scheduler: str) -> Iterator[Any]:
+    """A client of a Dask scheduler."""
     try:
         from distributed import Client
     except ImportError:
@@ -172,8 +194,8 @@ def _client(scheduler: str) -> Iterator[Any]:
             "--scheduler needs Dask; install it with: pip install 'attention-dynamics[distributed]'"
         ) from None
     try:
-        client = Client(scheduler, timeout=10)
-    except (OSError, TimeoutError, ValueError) as error:
+        client = Client(scheduler, timeout=ANSWER)
+    except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({type(error).__name__})") from None
     with client:
         yield client
@@ -182,21 +204,10 @@ def _client(scheduler: str) -> Iterator[Any]:
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         raise InputError(f"{path} is damaged; start anew with --force") from None
 
 
 def _short(value: Any, limit: int = 60) -> str:
     text = json.dumps(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def in_blocks(number: int, size: int) -> Iterable[range]:
-    """Ranges of at most so many, together all.
-
-    Examples
-    --------
-    >>> list(in_blocks(5, 2))
-    [range(0, 2), range(2, 4), range(4, 5)]
-    """
-    return (range(k, min(k + size, number)) for k in range(0, number, size))

@@ -6,16 +6,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dynamics.blocks import Arrays, Store, finished, in_blocks
-from dynamics.cells import NEVER, Descent, Quantity, System, Vector, system_of
+from derivations.program import Program
+from dynamics.blocks import Arrays, Store, finished
+from dynamics.cells import Cells, Descent, Quantity, System, Vector, system_of
 from dynamics.errors import InputError
 from dynamics.files import did_you_mean
+from dynamics.refinement import refined
 from dynamics.trajectory import provenance
 
 if TYPE_CHECKING:
@@ -25,12 +26,10 @@ DRAWS = 64
 """Random initial states of a cell."""
 BLOCK = 20_000
 """Solutions in a block of a theory."""
-CLOSED = 12
-"""Values of each axis at which the closed form is evaluated: it takes a quadrature."""
 
 
 def phase_diagram(
-    system: str | System,
+    system: str | Program | System,
     axes: Mapping[str, ArrayLike],
     quantity: Quantity | str = "time",
     t_end: float = 10_000.0,
@@ -51,8 +50,9 @@ def phase_diagram(
 
     Parameters
     ----------
-    system : str or System
-        ``copying``, or the name of a flow of scalars.
+    system : str, Program or System
+        ``copying``, or any flow of scalars: its name in the catalogue, or the program. The axes of a flow of scalars
+        are its parameters and its states at time 0 (``x0`` for a state x).
     axes : mapping of str to array_like
         Two parameters and their values, two or more each, increasing; the first is drawn upwards, the second to the
         right.
@@ -67,8 +67,8 @@ def phase_diagram(
     simulation : Descent, optional
         Simulate instead of solving.
     refine : int
-        Begin with every 2^refine-th value of both axes and halve this so often; between neighbours that agree, cells
-        are interpolated instead of computed.
+        Begin with every 2^refine-th value of both axes and halve this so often; where interpolation between neighbours
+        does, cells are interpolated instead of computed (times in their logarithms).
     seed : int
         Of random initial states and of simulations.
     store : path, optional
@@ -78,22 +78,23 @@ def phase_diagram(
     scheduler : str, optional
         Address of a Dask scheduler that does the blocks.
     threads : int, optional
-        Of the sweep; the result does not depend on them.
+        Of the sweep, or runs at one time; on a cluster, those of each block (1 if not given). The result does not
+        depend on them.
     progress : callable, optional
-        Called with the share of the cells that is done, and their number.
+        Called with the share of the cells that is done, and the number of cells that this call has computed.
 
     Returns
     -------
     xarray.Dataset
         ``value`` over both axes, infinite for a time that does not come by t_end, NaN where the system makes no sense
-        or fails; ``computed``, where it is not interpolated; ``theorem``, the closed form of the same quantity at
-        some of the values (``*_theorem``), if the system has one.
+        or fails; ``computed``, where it is not interpolated; ``theorem``, the closed form of the same quantity, if the
+        system has one (NaN where it does not hold). Of ``learnt`` alpha it is the probability for t_end -> infinity.
 
     Raises
     ------
     InputError
-        Unknown system, parameter or observable, an axis with one point, a threshold that cannot be reached, a store of
-        another diagram.
+        Unknown system, parameter or observable, an axis with one point, a threshold that cannot be reached, no cell
+        that makes sense, a store of another diagram. Nothing is written or deleted then.
 
     References
     ----------
@@ -110,82 +111,112 @@ def phase_diagram(
 
     import xarray as xr
 
-    chosen = system_of(system) if isinstance(system, str) else system
+    chosen = system_of(system)
     shown = quantity if isinstance(quantity, Quantity) else Quantity(quantity)
+    fixed = {name: float(value) for name, value in (fixed or {}).items()}
     names, values = _axes(chosen, axes, fixed)
+    _check_observable(chosen, shown, simulation is not None)
     if not (np.isfinite(t_end) and t_end > 0):
         raise InputError(f"t_end = {t_end} must be a time above 0")
     if draws < 1:
         raise InputError(f"draws = {draws} must be 1 or more")
+    if seed < 0:
+        raise InputError(f"seed = {seed} must be a whole number from 0")
     if not 0 <= refine <= 10:
         raise InputError(f"refine = {refine} must be between 0 and 10")
     cells = _cells(chosen, names, values, fixed)
-    shape = tuple(v.size for v in values)
-    size = int(np.prod(shape))
     settings = {
         "system": chosen.name, "axes": {n: v.tolist() for n, v in zip(names, values, strict=True)},
-        "quantity": asdict(shown), "t_end": t_end, "fixed": dict(fixed or {}), "draws": draws, "seed": seed,
-        "refine": refine, "simulation": None if simulation is None else [simulation.lr, simulation.batch],
+        "quantity": asdict(shown), "t_end": float(t_end), "fixed": fixed, "draws": draws, "seed": seed,
+        "refine": refine, "simulation": None if simulation is None else asdict(simulation),
+        "version": provenance()["version_attention-dynamics"],
     }  # fmt: skip
     kept = Store.open(store, settings, resume, force) if store is not None else None
-    work = partial(_block, chosen, shown, t_end, draws, seed, simulation, threads)
-    begun, done = time.perf_counter(), 0
+    share = 1 if scheduler is not None and threads is None else threads
+    work = partial(_block, chosen, shown, t_end, draws, seed, simulation, share)
+    size = values[0].size * values[1].size
+    per_cell = draws if any(name.startswith("sigma") for name in cells) else 1
+    begun, done, now = time.perf_counter(), 0, 0
 
     def compute(level: int, which: NDArray[np.int64]) -> Vector:
-        nonlocal done
-        per_block = 1 if simulation is not None else max(1, BLOCK // draws if _is_random(cells) else BLOCK)
-        blocks = {
-            f"{level}-{k}": {"index": which[part], **{n: v[which[part]] for n, v in cells.items()}}
-            for k, part in enumerate(map(list, in_blocks(which.size, per_block)))
-        }
-        found = np.empty(which.size)
-        place = {int(cell): k for k, cell in enumerate(which)}
-        for _, arrays in finished(work, blocks, kept, scheduler):
-            found[[place[int(cell)] for cell in arrays["index"]]] = arrays["value"]
+        nonlocal done, now
+        per_block = 1 if simulation is not None else max(1, BLOCK // per_cell)
+        parts = np.split(which, range(per_block, which.size, per_block))
+        blocks = {f"{level}-{k}": {"index": part, **_at(cells, part)} for k, part in enumerate(parts)}
+        found = np.empty(size)
+        before = {key for key in blocks if kept is not None and kept.file(key).exists()}
+        for key, arrays in finished(work, blocks, kept, scheduler):
+            found[arrays["index"]] = arrays["value"]
             done += arrays["index"].size
+            now += arrays["index"].size * (key not in before)
             if progress is not None:
-                progress(done / size, done)
-        return found
+                progress(done / size, now)
+        return _even(found[which], shown)
 
-    value, computed = _refined(shape, refine, compute)
+    value, computed = refined((values[0].size, values[1].size), refine, compute)
     seconds = time.perf_counter() - begun
     data: dict[str, Any] = {
-        "value": (names, value, {"long_name": shown.label}),
+        "value": (names, _uneven(value, shown), {"long_name": shown.label}),
         "computed": (names, computed, {"long_name": "computed, not interpolated"}),
     }
-    few = [v[np.unique(np.linspace(0, v.size - 1, CLOSED).round().astype(int))] for v in values]
-    coordinates: dict[str, Any] = {}
-    closed = chosen.theorem(_cells(chosen, names, few, fixed), shown, t_end, draws, seed)
-    if closed is not None:
-        dims = tuple(f"{name}_theorem" for name in names)
-        data["theorem"] = (dims, closed.reshape([v.size for v in few]), {"long_name": f"{shown.label}, closed form"})
-        coordinates = dict(zip(dims, few, strict=True))
-    coordinates |= {n: (n, v, {"long_name": chosen.axes[n]}) for n, v in zip(names, values, strict=True)}
+    together = max(1, BLOCK // per_cell)
+    each = np.split(np.arange(size), range(together, size, together))
+    parts = [chosen.theorem(_at(cells, part), shown, t_end, draws, seed, threads) for part in each]
+    closed = np.concatenate([part for part in parts if part is not None] or [np.empty(0)])
+    if closed.size:
+        data["theorem"] = (names, closed.reshape(value.shape), {"long_name": f"{shown.label}, closed form"})
+    coordinates = {n: (n, v, {"long_name": chosen.axes[n]}) for n, v in zip(names, values, strict=True)}
     attrs = {
         "system": chosen.name, "quantity": shown.kind, "observable": shown.observable, "threshold": shown.threshold,
         "t_end": t_end, "draws": draws, "seed": seed, "method": "simulation" if simulation else "theory",
-        **{f"fixed_{name}": float(v) for name, v in (fixed or {}).items()},
-        **({"lr": simulation.lr, "batch": simulation.batch} if simulation else {}),
-        "seconds": round(seconds, 3), **provenance(),
+        **{f"fixed_{name}": v for name, v in fixed.items()}, **(asdict(simulation) if simulation else {}),
+        "computed_now": now, "seconds": round(seconds, 3), **provenance(),
     }  # fmt: skip
     return xr.Dataset(data, coordinates, attrs)
 
 
+def _even(value: Vector, quantity: Quantity) -> Vector:
+    """On the scale on which a diagram is interpolated: times in their logarithms."""
+    with np.errstate(divide="ignore"):
+        return np.log(value) if quantity.kind == "time" else value
+
+
+def _uneven(value: Vector, quantity: Quantity) -> Vector:
+    return np.exp(value) if quantity.kind == "time" else value
+
+
+def _at(cells: Cells, which: NDArray[np.int64]) -> dict[str, Vector]:
+    return {name: values[which] for name, values in cells.items()}
+
+
+def _check_observable(system: System, quantity: Quantity, simulated: bool) -> None:
+    known = system.observables(simulated)
+    if not known:
+        raise InputError(f"{system.name} has no simulation; leave it out")
+    if quantity.observable not in known:
+        what = f"a simulation of {system.name}" if simulated else system.name
+        near = did_you_mean(quantity.observable, known) or f"; it has {', '.join(known)}"
+        raise InputError(f"{what} has no observable {quantity.observable!r}{near}")
+
+
 def _axes(
-    system: System, axes: Mapping[str, ArrayLike], fixed: Mapping[str, float] | None
+    system: System, axes: Mapping[str, ArrayLike], fixed: Mapping[str, float]
 ) -> tuple[tuple[str, str], tuple[Vector, Vector]]:
     """The names and values of both axes, checked."""
     if len(axes) != 2:
         raise InputError(f"a phase diagram has two axes, not {len(axes)}; give two parameters with their values")
     known = list(system.axes)
-    for name in (*axes, *(fixed or {})):
+    for name in (*axes, *fixed):
         if name not in known:
             raise InputError(
                 f"{system.name} has no parameter {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}"
             )
-    both = set(axes) & set(fixed or {})
+    both = set(axes) & set(fixed)
     if both:
         raise InputError(f"{min(both)} is an axis and fixed; leave one out")
+    for name, value in fixed.items():
+        if not np.isfinite(value):
+            raise InputError(f"{name} = {value} must be a number")
     found = []
     for name, given in axes.items():
         values = np.asarray(given, dtype=float)
@@ -201,17 +232,13 @@ def _axes(
 
 
 def _cells(
-    system: System, names: tuple[str, str], values: Sequence[Vector], fixed: Mapping[str, float] | None
+    system: System, names: tuple[str, str], values: Sequence[Vector], fixed: Mapping[str, float]
 ) -> dict[str, Vector]:
     """Every parameter in every cell of a grid, the second axis running fastest."""
     grid = [axis.ravel() for axis in np.meshgrid(*values, indexing="ij")]
     given = dict(zip(names, grid, strict=True))
-    given |= {name: np.full(grid[0].size, float(value)) for name, value in (fixed or {}).items()}
+    given |= {name: np.full(grid[0].size, value) for name, value in fixed.items()}
     return dict(system.complete(given))
-
-
-def _is_random(cells: Mapping[str, Vector]) -> bool:
-    return any(name.startswith("sigma") for name in cells)
 
 
 def _block(
@@ -229,88 +256,8 @@ def _block(
     if simulation is None:
         value = system.theory(cells, quantity, t_end, draws, seed, threads)
     else:
-        value = system.simulated(cells, quantity, t_end, draws, seed, simulation)
+        value = system.simulated(cells, quantity, t_end, draws, seed, threads, simulation)
     return {"index": np.asarray(block["index"]), "value": value}
 
 
-def _refined(
-    shape: tuple[int, ...], refine: int, compute: Callable[[int, NDArray[np.int64]], Vector]
-) -> tuple[Vector, NDArray[np.bool_]]:
-    """Values on a grid, computed where neighbours on the coarser grid differ and interpolated elsewhere.
-
-    Parameters
-    ----------
-    compute : callable
-        From a level and flat places in the grid to values there.
-    """
-    value, computed = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
-    stride = 2**refine
-    wanted = np.zeros(shape, dtype=bool)
-    wanted[np.ix_(*(_ticks(n, stride) for n in shape))] = True
-    for level in range(refine + 1):
-        which = np.flatnonzero(wanted)
-        if which.size:
-            value.ravel()[which] = compute(level, which)
-            computed.ravel()[which] = True
-        if stride == 1:
-            break
-        finer = stride // 2
-        known = [_ticks(n, stride) for n in shape]
-        wanted = np.zeros(shape, dtype=bool)
-        _split(value, computed, wanted, known, finer)
-        stride = finer
-    return value, computed
-
-
-def _ticks(n: int, stride: int) -> NDArray[np.int64]:
-    """Every so many of n places, and the last."""
-    return np.unique(np.append(np.arange(0, n, stride), n - 1))
-
-
-def _split(
-    value: Vector,
-    computed: NDArray[np.bool_],
-    wanted: NDArray[np.bool_],
-    known: list[NDArray[np.int64]],
-    finer: int,
-) -> None:
-    """Mark the finer places of each coarse square whose corners differ; interpolate those of the others."""
-    rows, columns = known
-    between = [_ticks(n, finer) for n in value.shape]
-    for top, bottom in pairwise(rows):
-        for left, right in pairwise(columns):
-            corners = value[[top, top, bottom, bottom], [left, right, left, right]]
-            inside_rows = between[0][(between[0] >= top) & (between[0] <= bottom)]
-            inside_columns = between[1][(between[1] >= left) & (between[1] <= right)]
-            place = np.ix_(inside_rows, inside_columns)
-            if _alike(corners):
-                new = np.isnan(value[place]) & ~computed[place]
-                value[place] = np.where(new, _bilinear(corners, inside_rows, inside_columns), value[place])
-            else:
-                wanted[place] |= ~computed[place]
-    value[wanted] = np.nan
-
-
-ALIKE = 0.05
-"""Corners whose values differ by no more than this share of the larger one agree."""
-
-
-def _alike(corners: Vector) -> bool:
-    """Whether a square has no boundary in it, by its corners: all infinite, all undefined, or all close."""
-    if np.isinf(corners).all() or np.isnan(corners).all():
-        return True
-    if not np.isfinite(corners).all():
-        return False
-    return bool(np.ptp(corners) <= ALIKE * max(abs(corners).max(), 1e-12))
-
-
-def _bilinear(corners: Vector, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Vector:
-    if not np.isfinite(corners).all():
-        return np.full((rows.size, columns.size), corners[0])
-    y = ((rows - rows[0]) / max(rows[-1] - rows[0], 1))[:, None]
-    x = ((columns - columns[0]) / max(columns[-1] - columns[0], 1))[None, :]
-    a, b, c, d = corners
-    return (1 - y) * ((1 - x) * a + x * b) + y * ((1 - x) * c + x * d)
-
-
-__all__ = ["NEVER", "Descent", "Quantity", "phase_diagram"]
+__all__ = ["Descent", "Quantity", "phase_diagram"]

@@ -72,7 +72,7 @@ def phase(
             found = phase_diagram(
                 chosen, axes, Quantity(quantity, observable, threshold), time,
                 fixed=named_numbers(fix, "--fix") if fix else None, draws=draws,
-                simulation=Descent(lr, batch, threads) if simulate else None, refine=refine, seed=seed,
+                simulation=Descent(lr, batch) if simulate else None, refine=refine, seed=seed,
                 store=output / "blocks", resume=resume, force=force, scheduler=scheduler, threads=threads,
                 progress=show,
             )  # fmt: skip
