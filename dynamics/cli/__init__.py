@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dynamics.cli.common import report
+from dynamics.cli.common import Interrupted, report
 from dynamics.cli.compare import compare
 from dynamics.cli.cooccurrence import cooccurrence
 from dynamics.cli.derive import derive
@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
             return report(str(error), 2)
         except (IntegrationError, MemoryError) as error:
             return report(str(error) or "out of memory; try a smaller max_vocab", 1)
-        except (KeyboardInterrupt, typer.Abort) as stopped:
+        except (KeyboardInterrupt, typer.Abort, Interrupted) as stopped:
             return report(str(stopped) or "interrupted; nothing was left half-written", 1)
         except BrokenPipeError:
             return 0

@@ -36,6 +36,10 @@ Figures = Annotated[str, typer.Option(help="Format of the figures: png, svg, pdf
 RESULTS = Path("results")
 
 
+class Interrupted(Exception):
+    """Stopped from the keyboard; the message says how to go on."""
+
+
 def report(message: str, status: int) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return status
@@ -98,8 +102,9 @@ def check_output(output: Path, figures: str = "none") -> None:
     """Complain about a place or a format that cannot be written, before any work is done."""
     if figures not in ("png", "svg", "pdf", "none"):
         raise InputError(f"unknown figure format {figures!r}; use png, svg, pdf or none")
-    if output.exists() and not output.is_dir():
-        raise InputError(f"--output {output} is a file; name a directory")
+    there = next(folder for folder in (output, *output.parents) if folder.exists())
+    if not there.is_dir():
+        raise InputError(f"--output {output}: {there} is a file; name a directory")
 
 
 def write(output: Path, figures: str, data: dict[str, xr.Dataset], draw: Callable[[], dict[str, Figure]]) -> None:

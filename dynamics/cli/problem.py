@@ -125,6 +125,8 @@ def problem(
     if examples is not None:
         if isinstance(data, Examples):
             raise InputError("--examples draws from a task; of a text, --max-pairs keeps so many lines")
+        if examples < 1:
+            raise InputError(f"--examples {examples} must be 1 or more")
         data = data.examples(examples, seed)
     chosen = model or fits
     if chosen not in NAMES:

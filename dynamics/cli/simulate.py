@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynamics.cli.common import RESULTS, Figures, Output, Threads, check_output, progress, with_options, write
+from dynamics.cli.common import (
+    RESULTS,
+    Figures,
+    Interrupted,
+    Output,
+    Threads,
+    check_output,
+    progress,
+    with_options,
+    write,
+)
 from dynamics.cli.problem import Problem, problem
 from dynamics.errors import InputError, IntegrationError
 
@@ -47,6 +58,19 @@ def descent(
     return Descent(lr, batch, steps, seeds, momentum, epochs, records, threads)
 
 
+class Diverged(InputError):
+    """Descent came to numbers that are not finite."""
+
+
+@contextmanager
+def divergence() -> Iterator[None]:
+    """A learning rate that is too large is wrong input."""
+    try:
+        yield
+    except IntegrationError as error:
+        raise Diverged(str(error)) from None
+
+
 def run(
     problem: Problem,
     descent: Descent,
@@ -62,15 +86,13 @@ def run(
     batch = 256 if descent.batch is None and isinstance(problem.data, Task) else descent.batch
     if descent.seeds < 1:
         raise InputError(f"--seeds {descent.seeds} must be 1 or more")
-    try:
+    with divergence():
         return simulate(
             problem.data, problem.model, descent.lr, batch, descent.steps,
             range(problem.seed, problem.seed + descent.seeds), records=descent.records, rates=problem.rates,
             momentum=descent.momentum, initial=problem.initial, epochs=descent.epochs, threads=descent.threads,
             progress=show, checkpoint=checkpoint, resume=resume, keep_partial=keep_partial,
         )  # fmt: skip
-    except IntegrationError as error:  # a learning rate that is too large is wrong input
-        raise InputError(str(error)) from None
 
 
 @with_options(problem=problem, descent=descent)
@@ -92,13 +114,20 @@ def simulate(
     Example: dynamics simulate --task copying --vocab 12 --length 8 --lr 2 --batch 256 --steps 1000 --seeds 8
     """
     check_output(output, figures)
-    output.mkdir(parents=True, exist_ok=True)
-    checkpoint = output / "checkpoint.npz"
+    checkpoint, new = output / "checkpoint.npz", not output.exists()
     try:
         with progress("descending") as show:
             found = run(problem, descent, show, checkpoint, resume, keep_partial)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; go on with --resume {checkpoint}") from None
+        if not checkpoint.exists():
+            raise
+        raise Interrupted(f"interrupted; go on with --resume {checkpoint}") from None
+    except Diverged:
+        if resume is None:  # there is nothing to go on with
+            checkpoint.unlink()
+        if new and not any(output.iterdir()):
+            output.rmdir()
+        raise
     print(
         f"{found.attrs['data']}: {found.attrs['title']}; {found.sizes['seed']} runs of {found.attrs['steps']} steps to"
         f" tau = {float(found.time[-1]):g} ({found.attrs['seconds']} s)"
