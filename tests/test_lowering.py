@@ -7,6 +7,7 @@ import random
 from functools import cache
 
 import numpy as np
+import oracle_models
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,9 @@ from sympy import Symbol, exp
 from derivations import catalogue
 from derivations.plain_python import plain_python
 from derivations.program import Definition, LogSumExp, Program, SumOver, indices, scalars, tensors
+from dynamics import model
 from dynamics.errors import InputError
+from dynamics.examples import Examples
 from dynamics.lowering import lower, storage
 from dynamics.lowering.kernel import source_of
 from dynamics.lowering.runtime import (
@@ -522,3 +525,94 @@ def test_exponentials_of_the_normalisation_are_computed_once() -> None:
         + lower(catalogue.program("joint")).source.count("(exp(")
         == 2
     )
+
+
+# -- short rows, and one exponential for each word --------------------------------------------------------------------
+
+MODELS = {
+    "keyword": model.keyword(bias=True),
+    "lexical, 3 heads": model.lexical(3),
+    "positional, 2 heads": model.positional(2),
+    "FC": model.topic("FC", readout=np.random.default_rng(0).normal(size=(5, 3))),
+    "TC": model.topic("TC", 10),
+    "TL": model.topic("TL", 7, 4),
+    "TL, keys": model.topic("TL", 3, 2, query_dimension=4),
+}
+
+
+def some_examples(targets: bool = False) -> Examples:
+    """Ragged, with a word that is repeated, sentences of one word, and words that never occur."""
+    rows = [[0, 1, 2, 1], [3], [1, 4, 4, 4, 0, 2, 5], [5, 0], [2, 2]]
+    answers = [[0, 2], [1], [2, 0, 1], [0], [1, 1]] if targets else [0, 1, 2, 0, 1]
+    return Examples.from_rows(rows, answers, inputs=7, outputs=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "parallel"), [*((name, False) for name in MODELS), ("FC", True), ("lexical, 3 heads", True)]
+)
+def test_short_loops_change_nothing(name: str, parallel: bool) -> None:
+    """Sizes as constants of the code or not: rows in registers or loops, the same flow to round-off."""
+    chosen = MODELS[name]
+    examples = some_examples("targets" in chosen.program.declarations)
+    sizes = chosen.all_sizes(examples)
+    parameters = {**sizes, **{f"eta_{s}": 0.5 + k for k, s in enumerate(chosen.program.state_names)}}
+    short = chosen.kernel(examples, parallel=parallel)
+    long = lower(chosen.program, parallel=parallel)
+    assert "row(" in short.source
+    assert "row(" not in long.source.split("def kernel")[1]
+    one, other = (kernel.bind(chosen.arrays(examples), parameters) for kernel in (short, long))
+    y = np.random.default_rng(1).normal(size=one.state_size)
+    found, wanted = one.evaluate(y), other.evaluate(y)
+    for state in wanted:
+        np.testing.assert_allclose(found[state], wanted[state], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 36.0, 40.0, 400.0, 1e3, 1e5])
+def test_scores_far_below_the_greatest_are_exact(scale: float) -> None:
+    """Sentences whose words all lie far below the greatest score take a maximum of their own; none loses a digit."""
+    chosen = model.keyword(bias=True)
+    examples = Examples.from_rows(
+        [[0, 1], [2, 3, 3], [4, 5, 2], [1, 4], [5], [3, 5, 2, 4]], [0, 1, 2, 0, 1, 2], inputs=7, outputs=3
+    )
+    rng = np.random.default_rng(2)
+    states = {
+        "s": scale * np.array([1.0, 1.0, 0.0, 0.0, -1.0, -1.0, 2.0]) + rng.normal(size=7),
+        "W": rng.normal(size=(7, 3)),
+        "b": rng.normal(size=3),
+    }
+    parameters = {**chosen.all_sizes(examples), "eta_s": 1.0, "eta_W": 1.0, "eta_b": 1.0}
+    y = np.concatenate([states[name].ravel() for name in chosen.program.state_names])
+    loss, gradient = oracle_models.keyword(states, oracle_models.rows_of(examples))
+    flow = chosen.kernel(examples).bind(chosen.arrays(examples), parameters)
+    found = flow.evaluate(y)
+    for state, wanted in gradient.items():
+        np.testing.assert_allclose(found[f"{state}dot"], -wanted, rtol=1e-12, atol=1e-17 if state == "s" else 1e-16)
+    cost = chosen.kernel(examples, ("loss",)).bind(chosen.arrays(examples), parameters)
+    assert cost.evaluate(y)["loss"] == pytest.approx(loss, rel=1e-14)
+    # Attention to the only word of a sentence is exactly 1: its score does not move.
+    alone = Examples.from_rows([[0], [1], [1], [4]], [0, 1, 2, 0], inputs=7, outputs=3)
+    flow = chosen.kernel(alone).bind(chosen.arrays(alone), parameters)
+    np.testing.assert_array_equal(flow.evaluate(y)["sdot"], 0)
+
+
+def test_there_is_one_exponential_for_each_word() -> None:
+    """In the common case: the others stand behind a condition."""
+    examples = some_examples()
+    source = MODELS["TC"].kernel(examples).source.split("def kernel")[1]
+    lines = [line for line in source.splitlines() if " exp(" in line]
+    assert len(lines) == 2
+    assert lines[0].strip().startswith("M_word_[i] = exp(")
+    before = source.split(lines[1])[0]
+    assert "if (M_low <" in before
+
+
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_a_score_that_is_not_a_number_shows_where_its_word_occurs(place: int) -> None:
+    chosen, examples = MODELS["keyword"], some_examples()
+    parameters = {**chosen.all_sizes(examples), "eta_s": 1.0, "eta_W": 1.0, "eta_b": 1.0}
+    flow = chosen.kernel(examples).bind(chosen.arrays(examples), parameters)
+    y = np.random.default_rng(3).normal(size=flow.state_size)
+    flow.states(y)["s"][place] = np.nan
+    found = flow.evaluate(y)["sdot"]
+    together = {word for row in np.split(examples.x, np.cumsum(examples.length)) if place in row for word in row}
+    np.testing.assert_array_equal(np.isnan(found), [word in together for word in range(7)])
