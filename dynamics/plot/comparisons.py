@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from dynamics.errors import InputError
 from dynamics.plot.frame import (
@@ -23,6 +23,7 @@ from dynamics.plot.frame import (
     marker,
     number,
     time_axis,
+    time_ticks,
     times_of,
 )
 
@@ -34,7 +35,7 @@ _RUN = "#56B4E9"
 TITLES = {
     "loss": ("loss", "nats"),
     "u": ("u: diagonal of W less the rest", "logit"),
-    "a": ("a: diagonal of P less the rest", "logit"),
+    "a": ("a: the same of attention logits", "logit"),
     "alpha": ("attention to the right position α", "share"),
     "attention": ("attention on the right word", "share"),
     "accuracy": ("accuracy", "share of targets"),
@@ -108,10 +109,11 @@ def comparison(compared: xr.Dataset) -> Figure:
         for ax in axes[max(0, len(panels) - columns) : len(panels)]:
             ax.set_xlabel(TIME if columns == 1 else "training time τ")
             ax.tick_params(labelbottom=True)
-        share = f"simulation, mean and {100 * compared.attrs.get('band', 0.9):.0f} % of {compared.sizes['seed']} seeds"
+        seeds = compared.sizes["seed"]
+        share = f"mean and {100 * compared.attrs.get('band', 0.9):.0f} % of {seeds} seeds" if seeds > 1 else "one seed"
         figure.legend(
             [*_theory_keys(compared, quantities), Patch(facecolor=_RUN)],
-            [*_theories(compared, quantities), share],
+            [*_theories(compared, quantities), f"simulation, {share}"],
             loc="outside upper left",
             ncols=4,
         )
@@ -161,18 +163,21 @@ def study(found: xr.Dataset) -> Figure:
         for (name, x, y, slope, error), look in zip(parts, looks_of(len(parts)), strict=True):
             ends = np.array([x.min(), x.max()])
             level = np.exp(np.mean(np.log(y) - slope * np.log(x)))
-            label = f"{name + ': ' if name else ''}slope {slope:.2f} ± {error:.2f}"
+            label = f"{name + ': ' if name else ''}slope {slope:.3f} ± {error:.3f}"
             ax.plot(ends, level * ends**slope, **look, label=label)
             ax.plot(x, y, "o", color=look["color"], markersize=4)
         ax.set(xscale="log", yscale="log")
         for axis in (ax.xaxis, ax.yaxis):
+            major, minor = time_ticks(*axis.get_view_interval())
+            axis.set_major_locator(FixedLocator(list(major)))
+            axis.set_minor_locator(FixedLocator(list(minor)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
             axis.set_minor_formatter(NullFormatter())
         tau = f" at τ = {number(found.attrs['tau'])}" if "tau" in found.attrs else ""
         ax.set_xlabel("learning rate" if by_rate else "learning rate / batch")
-        what = "distance of descent from theory" if by_rate else "fluctuation over seeds"
+        what = "distance from theory" if by_rate else "fluctuation over seeds"
         ax.set_ylabel(f"{what}{tau}\n(share of the norm)")
-        ax.legend(loc="best")
+        figure.legend(loc="outside upper left")
         return figure
 
 
