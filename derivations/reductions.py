@@ -176,7 +176,7 @@ class RepeatedWords:
             return [(Integer(k), self.length / len(positions)) for k in positions]
         pattern = self.patterns[at[n]]
         found = [(Integer(k), S.One) for k in range(len(pattern))]
-        return [*found, (ABSENT, Max(V - len(pattern), 0))]
+        return [*found, (ABSENT, V - len(pattern))]
 
     def representative(self, subs: Point, at: Point) -> Point:
         """The first point of the orbit of a point: each its own."""

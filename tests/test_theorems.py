@@ -215,6 +215,27 @@ def test_odds_are_those_of_random_matrices(case: tuple[float, ...]) -> None:
         assert binomtest(int(shared.sum()), n // heads, float(branch_odds(*case, H=heads))).pvalue > 1e-3
 
 
+def odds_by_quadrature(case: tuple[float, ...]) -> float:
+    """The share of normal starts beyond the border, in a by its normal tail and in u by Gauss-Hermite quadrature."""
+    vocab, length, sigma_W, sigma_P, *rates = case
+    x, weight = np.polynomial.hermite_e.hermegauss(24)
+    u = x * sigma_W / np.sqrt(vocab - 1)
+    border, h = np.full_like(u, np.log((length - 1) / (vocab - 1))), 1e-6
+    for _ in range(20):
+        here, there = (unstable_coordinate(u, border + d, vocab, length, *rates) for d in (0, h))
+        border -= h * here / (there - here)
+    shift = -(sigma_P**2) * (length - 2) / (2 * length * (length - 1))
+    return float(weight @ norm.cdf((shift - border) * np.sqrt(length - 1) / sigma_P) / weight.sum())
+
+
+def test_odds_are_right_to_second_order() -> None:
+    sizes = np.array([0.4, 0.2, 0.1])
+    errors = [abs(branch_odds(8, 8, s, s) - odds_by_quadrature((8, 8, s, s))) for s in sizes]
+    np.testing.assert_allclose(np.diff(np.log(errors)) / np.diff(np.log(sizes)), 3, atol=0.05)
+    for case, error in (((9, 8, 0.2, 0.2), 1.5e-4), ((9, 8, 0.1, 0.3), 2e-5), ((9, 8, 0.3, 0.3, 4.0, 0.5), 2e-5)):
+        assert branch_odds(*case) == pytest.approx(odds_by_quadrature(case), abs=error), case
+
+
 def test_odds_are_those_of_the_flow() -> None:
     """The two equations from random starts, all at once by Heun's method."""
     case = (9, 8, 0.6, 0.6)
