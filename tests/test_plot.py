@@ -313,6 +313,179 @@ def test_distance_errors(distances):
             plot.distance(wrong)
 
 
+# --- theory beside simulation
+
+
+def beside(seeds=4, times=9, stages=None, heads=None, own=False, extra=()):
+    """A made-up comparison: what compare() returns, for a loss, order parameters and errors."""
+    rng, t = np.random.default_rng(seeds), np.concatenate([[0.0], np.geomspace(1, 1000, times - 1)])
+    found, head = {}, [] if heads is None else ["head"]
+    shape = [] if heads is None else [heads]
+    for k, name in enumerate(("loss", "u", "a", *extra)):
+        run = np.exp(-t[:, None] / 300).reshape(-1, *[1] * len(head)) + 0.1 * rng.standard_normal(
+            (seeds, times, *shape)
+        )
+        run = xr.DataArray(run if name == "loss" else k - run, dims=["seed", "time", *head])
+        for kind, value in {
+            "mean": run.mean("seed"), "low": run.min("seed"), "high": run.max("seed"), "predicted": run.isel(seed=0),
+        }.items():  # fmt: skip
+            found[f"{name}_{kind}"] = value
+        found[name], found[f"error_{name}"] = run, run - found[f"{name}_predicted"]
+        predicted = run + 0.01 if own else found[f"{name}_predicted"]
+        if stages:
+            predicted = xr.concat([predicted + 0.1 * j for j in range(len(stages))], xr.Variable("stages", stages))
+        found[f"{name}_predicted"] = predicted
+    for name in ("W", "P"):
+        found[f"error_{name}"] = xr.DataArray(0.1 * rng.random((seeds, times)), dims=["seed", "time"])
+    return xr.Dataset(found, {"time": t, "seed": np.arange(seeds)}, {"band": 0.8})
+
+
+def with_agreement(compared):
+    t = compared.sizes["time"]
+    rows = {f"agreement_{key}": 1 - 0.01 * k for k, key in enumerate(("beta", "uf", "px", "delta"))}
+    rows["agreement_shuffled"] = 0.1
+    made = {}
+    for name, level in rows.items():
+        made[name] = made[f"{name}_low"] = made[f"{name}_mean"] = ("time", np.full(t, level))
+    return compared.assign(made)
+
+
+CASES = {
+    "plain": lambda: beside(),
+    "one seed": lambda: beside(seeds=1),
+    "one time": lambda: beside().isel(time=[3]),
+    "stages": lambda: beside(stages=["joint", "two-stage", "frozen"]),
+    "heads": lambda: beside(heads=3),
+    "own predictions": lambda: beside(own=True, heads=2),
+    "agreement": lambda: with_agreement(beside(extra=("accuracy", "attention"))),
+    "diverged": lambda: beside().where(beside().time < 50),
+    "all missing": lambda: beside() * np.nan,
+    "run alone": lambda: beside().drop_vars([n for n in beside() if n.endswith("_predicted") or "error" in n]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_comparison_is_legible(case, tmp_path):
+    """No text meets another or leaves the figure."""
+    figure = plot.comparison(CASES[case]())
+    figure.draw_without_rendering()
+    plot.save(figure, tmp_path / "comparison.png")
+    page = figure.bbox
+    labels = [ax.title if not ax.get_title("left") else ax._left_title for ax in figure.axes]
+    labels += [text for ax in figure.axes for text in ax.texts]
+    labels += [label for ax in figure.axes for label in (ax.xaxis.label, ax.yaxis.label) if label.get_text()]
+    labels += figure.legends[0].get_texts()
+    found = [Text.get_window_extent(text) for text in labels]
+    for k, box in enumerate(found):
+        assert page.x0 <= box.x0 < box.x1 <= page.x1 + 1, labels[k]
+        assert page.y0 <= box.y0 < box.y1 <= page.y1 + 1, labels[k]
+        for other, text in zip(found[:k], labels[:k], strict=True):
+            assert not box.overlaps(other), (labels[k], text)
+    for ax in figure.axes:
+        drawn = boxes(label for label in ax.get_xticklabels() if label.get_text())
+        assert all(left.x1 < right.x0 for left, right in pairwise(sorted(drawn, key=lambda box: box.x0)))
+
+
+def test_comparison_draws_the_data():
+    compared = with_agreement(beside(stages=["joint", "frozen"]))
+    figure = plot.comparison(compared)
+    titles = [ax.get_title("left") for ax in figure.axes]
+    assert [title.split(":")[0] for title in titles] == [
+        "loss", "u", "a", "agreement with attention", "relative error of theory",
+    ]  # fmt: skip
+    for ax, name in zip(figure.axes, ("loss", "u", "a"), strict=False):
+        mean, joint, frozen = ax.lines
+        np.testing.assert_array_equal(mean.get_ydata(), compared[f"{name}_mean"])
+        np.testing.assert_array_equal(joint.get_ydata(), compared[f"{name}_predicted"].sel(stages="joint"))
+        np.testing.assert_array_equal(frozen.get_ydata(), compared[f"{name}_predicted"].sel(stages="frozen"))
+        (band,) = ax.collections
+        corners = band.get_paths()[0].vertices
+        assert corners[:, 1].min() == compared[f"{name}_low"].min()
+        assert corners[:, 1].max() == compared[f"{name}_high"].max()
+    assert [ax.get_ylabel() for ax in figure.axes] == ["nats", "logit", "logit", "share of targets", "%"]
+    errors = named(figure.axes[-1])
+    assert list(errors) == ["W", "P"]
+    np.testing.assert_allclose(errors["W"].get_ydata(), 100 * compared.error_W.mean("seed"))
+    assert texts(figure.axes[3]) == ["KTIW β", "βᵘᶠ, uniform", "βᵖˣ, counts", "gradient Δ", "shuffled"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "theory, joint", "theory, frozen", "simulation, mean and 80 % of 4 seeds",
+    ]  # fmt: skip
+
+
+def test_predictions_of_every_seed_are_a_mean_and_its_edges():
+    compared = beside(own=True)
+    ax = plot.comparison(compared).axes[0]
+    _, mean, low, high = ax.lines
+    predicted = compared.loss_predicted
+    np.testing.assert_allclose(mean.get_ydata(), predicted.mean("seed"))
+    np.testing.assert_allclose(low.get_ydata(), np.quantile(predicted, 0.1, axis=0))
+    np.testing.assert_allclose(high.get_ydata(), np.quantile(predicted, 0.9, axis=0))
+    assert low.get_linewidth() < mean.get_linewidth()
+
+
+def test_every_head_has_its_line():
+    compared = beside(heads=3)
+    ax = plot.comparison(compared).axes[1]
+    assert len(ax.lines) == 6
+    assert len(ax.collections) == 3
+    for h in range(3):
+        np.testing.assert_array_equal(ax.lines[h].get_ydata(), compared.u_mean.isel(head=h))
+        np.testing.assert_array_equal(ax.lines[3 + h].get_ydata(), compared.u_predicted.isel(head=h))
+
+
+def test_one_seed_is_not_called_a_band():
+    figure = plot.comparison(beside(seeds=1))
+    assert figure.legends[0].get_texts()[-1].get_text() == "simulation, one seed"
+
+
+def test_nothing_to_compare():
+    for wrong in (xr.Dataset(), xr.Dataset({"loss": ("time", [1.0])}, {"time": [0.0]})):
+        with pytest.raises(InputError, match="give what compare"):
+            plot.comparison(wrong)
+
+
+def by_rate(rates, slopes=(1.0, 2.0)):
+    error = [0.02 * np.asarray(rates) ** slope for slope in slopes]
+    return xr.Dataset(
+        {"error": (("flow", "lr"), error), "slope": ("flow", list(slopes)), "slope_error": ("flow", [0.0123, 0.0456])},
+        {"flow": ["gradient flow", "modified flow"], "lr": rates},
+        {"tau": 40.0},
+    )
+
+
+@pytest.mark.parametrize("rates", [[0.1, 0.2, 0.4], [1e-4, 1e-2, 1.0, 3.0], [1.0, 1.1, 1.2]])
+def test_study_is_legible_and_draws_the_power_laws(rates, tmp_path):
+    found = by_rate(rates)
+    fluctuating = xr.Dataset(
+        {"fluctuation": ("run", np.sqrt(rates)), "ratio": ("run", rates), "slope": 0.5, "slope_error": 0.01},
+        attrs={"tau": 1e4},
+    )
+    for figure, count in ((plot.study(found), 2), (plot.study(fluctuating), 1)):
+        (ax,) = figure.axes
+        plot.save(figure, tmp_path / "study.png")
+        figure.draw_without_rendering()
+        legend = figure.legends[0].get_texts()
+        assert len(legend) == count
+        for text in (ax.xaxis.label, ax.yaxis.label, *legend):
+            box = Text.get_window_extent(text)
+            assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+            assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = axis.get_view_interval()
+            assert sum(low <= tick <= high for tick in axis.get_majorticklocs()) >= 2
+        drawn = boxes(label for label in ax.get_xticklabels() if label.get_text())
+        assert all(left.x1 < right.x0 for left, right in pairwise(drawn))
+    assert legend[0].get_text() == "slope 0.500 ± 0.010"
+    (ax,) = plot.study(found).axes
+    for k, flow in enumerate(found.flow.values):
+        line, points = ax.lines[2 * k : 2 * k + 2]
+        np.testing.assert_array_equal(points.get_ydata(), found.error.sel(flow=flow))
+        np.testing.assert_allclose(line.get_ydata(), found.error.sel(flow=flow).values[[0, -1]])  # an exact power law
+    assert ax.get_xlabel() == "learning rate"
+    with pytest.raises(InputError, match=r"study of dynamics\.convergence"):
+        plot.study(xr.Dataset())
+
+
 # --- times
 
 
