@@ -4,12 +4,13 @@ C[i,o] = E[(n_i(x)/L) 1{y = o}] for an input of L words, n_i of them the word i,
 of a word drawn uniformly from the input and the target.
 """
 
+import hashlib
 import json
 import numbers
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from dynamics.corpus import (
     EncodedPairs,
+    Files,
     LabelledText,
     ParallelText,
     Text,
     beginning,
-    count_words,
-    encoded_blocks,
+    is_empty,
+    matching,
     rows,
     table_suffix,
-    vocabulary,
 )
+from dynamics.counting import Part, Tally, count, files, sides, symmetric, tally, value, within
 from dynamics.errors import DataWarning, InputError
 from dynamics.files import existing, sha256, write_aside
 
@@ -54,7 +56,8 @@ Attrs = Mapping[str, str | int | float]
 class CoOccurrence:
     """The joint distribution of input words and outputs.
 
-    Make one with `from_parallel_text`, `from_labelled_text`, `from_encoded`, `from_counts` or `load`.
+    Make one with `from_parallel_text` or `from_labelled_text`, from many files with `from_parallel_files` or
+    `from_labelled_files`, or with `from_encoded`, `from_counts` or `load`.
 
     Attributes
     ----------
@@ -401,8 +404,84 @@ class CoOccurrence:
         array([0.125, 0.125, 0.125, 0.125])
         """
         text = ParallelText(source, target, tokenizer, lower, max_pairs)
-        attrs = {"origin": "parallel text", **_provenance("source", text.source), **_provenance("target", text.target)}
-        return _from_text(text, attrs, max_vocab, min_count, gram)
+        return _from_text([text], max_pairs, max_vocab, min_count, gram)
+
+    @classmethod
+    def from_parallel_files(
+        cls,
+        source: Files,
+        target: Files,
+        *,
+        tokenizer: str = "words",
+        lower: bool = True,
+        max_vocab: int | None = None,
+        min_count: int = 1,
+        max_pairs: int | None = None,
+        gram: bool = False,
+        scheduler: str | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> "CoOccurrence":
+        """Count a corpus of many files, here or on a cluster.
+
+        The result is that of `from_parallel_text` on all files one after the other, to the last bit, however the corpus
+        is divided and whichever worker is first: the sums are of whole numbers (see `dynamics.counting`). A worker
+        holds one file's counts at a time. Pairs of empty files count nothing.
+
+        Parameters
+        ----------
+        source, target : path-like or iterable of path-like
+            On either side a directory, a pattern such as ``"corpus/*.en"``, or the paths. Files of a directory or a
+            pattern are sorted by their names; the first of one side goes with the first of the other.
+        tokenizer, lower, max_vocab, min_count, max_pairs, gram
+            As for `from_parallel_text`; the limits are those of the whole corpus.
+        scheduler : str, optional
+            The address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, whose workers count the files. They see
+            the files under the same paths. A file that is lost with its worker is counted again by another one.
+        progress : callable, optional
+            Called with the share that is done.
+
+        Returns
+        -------
+        CoOccurrence
+            With files, options and sizes in `attrs`; the SHA-256 of many files is that of the list of theirs, a line
+            each.
+
+        Raises
+        ------
+        InputError
+            As `from_parallel_text`; if there is no file or the sides have unequal numbers of files; if no scheduler
+            answers.
+
+        Warns
+        -----
+        DataWarning
+            As `from_parallel_text`, for the whole corpus.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     for name, text in {"1.en": "a dog", "2.en": "a cat", "1.de": "ein hund", "2.de": "eine katze"}.items():
+        ...         _ = Path(directory, name).write_text(text)
+        ...     co = CoOccurrence.from_parallel_files(f"{directory}/*.en", f"{directory}/*.de")
+        >>> co.inputs, co.outputs, co.length
+        (('a', 'cat', 'dog'), ('ein', 'eine', 'hund', 'katze'), 2.0)
+        """
+        sources, targets = matching(source, "source"), matching(target, "target")
+        if len(sources) != len(targets):
+            raise InputError(
+                f"{len(sources):,} source files ({_span(sources)}) and {len(targets):,} target files "
+                f"({_span(targets)}): give each source file its target file"
+            )
+        paths = []
+        for pair in zip(sources, targets, strict=True):
+            full = [path for path in pair if not is_empty(path)]
+            if len(full) == 1:
+                raise InputError(f"one file of the pair {pair[0]} and {pair[1]} is empty: {full[0]} has no partner")
+            if full:
+                paths.append(_for_workers(pair, scheduler))
+        texts = [ParallelText(x, y, tokenizer, lower, max_pairs) for x, y in paths]
+        return _from_text(texts, max_pairs, max_vocab, min_count, gram, scheduler, progress)
 
     @classmethod
     def from_labelled_text(
@@ -455,8 +534,60 @@ class CoOccurrence:
         (('a', 'dull', 'film', 'fine'), ('0', '1'))
         """
         text = LabelledText(texts, labels, tokenizer, lower, max_pairs, header)
-        attrs = {"origin": "labelled text", **_provenance("texts", text.texts), **_provenance("labels", text.labels)}
-        return _from_text(text, attrs, max_vocab, min_count, gram)
+        return _from_text([text], max_pairs, max_vocab, min_count, gram)
+
+    @classmethod
+    def from_labelled_files(
+        cls,
+        texts: Files,
+        *,
+        tokenizer: str = "words",
+        lower: bool = True,
+        max_vocab: int | None = None,
+        min_count: int = 1,
+        max_pairs: int | None = None,
+        header: bool = False,
+        gram: bool = False,
+        scheduler: str | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> "CoOccurrence":
+        """Count many files with a label and a sentence in each line, here or on a cluster.
+
+        Parameters
+        ----------
+        texts : path-like or iterable of path-like
+            A directory, a pattern such as ``"reviews/*.tsv"``, or the paths.
+        tokenizer, lower, max_vocab, min_count, max_pairs, header, gram
+            As for `from_labelled_text`; every file has a heading, or none.
+        scheduler, progress
+            As for `from_parallel_files`.
+
+        Returns
+        -------
+        CoOccurrence
+
+        Raises
+        ------
+        InputError
+            As `from_labelled_text`; if there is no file; if no scheduler answers.
+
+        Warns
+        -----
+        DataWarning
+            As `from_parallel_text`, for the whole corpus.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     for name, text in {"a.txt": "1 a fine film", "b.txt": "0 dull"}.items():
+        ...         _ = Path(directory, name).write_text(text)
+        ...     CoOccurrence.from_labelled_files(directory).inputs
+        ('a', 'dull', 'film', 'fine')
+        """
+        paths = _for_workers([path for path in matching(texts, "texts") if not is_empty(path)], scheduler)
+        parts = [LabelledText(path, None, tokenizer, lower, max_pairs, header) for path in paths]
+        return _from_text(parts, max_pairs, max_vocab, min_count, gram, scheduler, progress)
 
     @classmethod
     def from_encoded(
@@ -507,23 +638,10 @@ class CoOccurrence:
         row_labels = _labels(inputs, len(inputs), "input", "rows", "inputs")
         column_labels = _labels(outputs, len(outputs), "output", "columns", "outputs")
         shape = (len(row_labels), len(column_labels))
-        sums = _accumulate([pairs] if isinstance(pairs, EncodedPairs) else pairs, shape, gram)
+        sums = tally([pairs] if isinstance(pairs, EncodedPairs) else pairs, shape, gram)
         if sums.targets == 0:
             raise InputError("there are no pairs to count")
-        return _normalised(
-            sums.counts,
-            row_labels,
-            column_labels,
-            sums.words_per_target / sums.targets,
-            None if sums.gram is None else (sums.gram / sums.targets).toarray(),
-            {
-                "origin": "encoded text",
-                **(attrs or {}),
-                "pairs_kept": sums.pairs,
-                "input_words_kept": sums.words,
-                "output_words_kept": sums.targets,
-            },
-        )
+        return _from_tally(sums, row_labels, column_labels, {"origin": "encoded text", **(attrs or {})})
 
     def _with(self, **changes: Any) -> "CoOccurrence":
         fields = ("C", "inputs", "outputs", "length", "gram", "attrs")
@@ -537,77 +655,76 @@ class CoOccurrence:
         )
 
 
-@dataclass
-class _Sums:
-    """What is summed over a corpus."""
-
-    counts: Matrix  # sum of n_i/L * n_o
-    gram: Matrix | None  # sum of T * n_i/L * n_k/L
-    pairs: int = 0
-    words: int = 0
-    targets: int = 0
-    words_per_target: float = 0.0  # sum of T * L
-
-
-def _accumulate(blocks: Iterable[EncodedPairs], shape: tuple[int, int], gram: bool) -> _Sums:
-    """Sum a corpus block by block through products of sparse (sentence, word) matrices."""
-    sums = _Sums(scipy.sparse.csr_array(shape), scipy.sparse.csr_array((shape[0], shape[0])) if gram else None)
-    for block in blocks:
-        bags = scipy.sparse.csr_array(
-            (np.repeat(1 / block.x_lengths, block.x_lengths), block.x, block.x_starts), shape=(len(block), shape[0])
-        )
-        targets = scipy.sparse.csr_array((np.ones(len(block.y)), block.y, block.y_starts), shape=(len(block), shape[1]))
-        sums.counts = sums.counts + bags.T @ targets
-        if sums.gram is not None:
-            # The square root on either side makes the sum symmetric to the last bit.
-            weighted = scipy.sparse.diags_array(np.sqrt(block.y_lengths)) @ bags
-            weighted.sum_duplicates()
-            sums.gram = sums.gram + weighted.T @ weighted
-        sums.pairs += len(block)
-        sums.words += len(block.x)
-        sums.targets += len(block.y)
-        sums.words_per_target += float(block.x_lengths @ block.y_lengths)
-    return sums
-
-
-def _from_text(
-    text: ParallelText | LabelledText, attrs: Attrs, max_vocab: int | None, min_count: int, gram: bool
-) -> CoOccurrence:
-    input_counter, output_counter, pairs = count_words(text)
-    inputs = vocabulary(input_counter, max_vocab, min_count)
-    if isinstance(text, LabelledText):
-        outputs = tuple(sorted(output_counter, key=_by_size))
-    else:
-        outputs = vocabulary(output_counter, max_vocab, min_count)
-    options = {"max_vocab": max_vocab, "min_count": min_count, "max_pairs": text.max_pairs}
-    return CoOccurrence.from_encoded(
-        encoded_blocks(text, inputs, outputs),
+def _from_tally(sums: Tally, inputs: tuple[str, ...], outputs: tuple[str, ...], attrs: Attrs) -> CoOccurrence:
+    return _normalised(
+        value(sums.counts),
         inputs,
         outputs,
-        gram=gram,
-        attrs={
+        sums.words_of_targets / sums.targets,
+        (symmetric(sums.gram) / sums.targets).toarray() if sums.gram else None,
+        {
             **attrs,
-            "tokenizer": text.tokenizer,
-            "lower": int(text.lower),
-            **{name: value for name, value in options.items() if value is not None},
-            "pairs": pairs,
-            "input_words": input_counter.total(),
-            "output_words": output_counter.total(),
+            "pairs_kept": sums.pairs,
+            "input_words_kept": sums.words,
+            "output_words_kept": sums.targets,
         },
     )
 
 
-def _by_size(label: str) -> tuple[bool, int, str]:
-    number = label.isascii() and label.removeprefix("-").isdecimal()
-    return not number, int(label) if number else 0, label
+def _from_text(
+    texts: Sequence[Part],
+    max_pairs: int | None,
+    max_vocab: int | None,
+    min_count: int,
+    gram: bool,
+    scheduler: str | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> CoOccurrence:
+    if not texts:
+        raise InputError("all files are empty")
+    parts = within(texts, max_pairs)
+    counted = count(parts, max_vocab, min_count, gram, scheduler, progress)
+    options = {"max_vocab": max_vocab, "min_count": min_count, "max_pairs": max_pairs}
+    return _from_tally(
+        counted.tally,
+        counted.inputs,
+        counted.outputs,
+        {
+            "origin": "labelled text" if isinstance(parts[0], LabelledText) else "parallel text",
+            **_provenance(parts, counted.digests),
+            "tokenizer": parts[0].tokenizer,
+            "lower": int(parts[0].lower),
+            **{name: option for name, option in options.items() if option is not None},
+            "pairs": counted.pairs,
+            "input_words": counted.words[0],
+            "output_words": counted.words[1],
+        },
+    )
 
 
-def _provenance(name: str, text: Any) -> Attrs:
-    if text is None:
-        return {}
-    if isinstance(text, Path):
-        return {f"{name}_file": text.name, f"{name}_sha256": sha256(text)}
-    return {f"{name}_file": "(in memory)"}
+def _provenance(parts: Sequence[Part], digests: Sequence[Mapping[str, str]]) -> Attrs:
+    found: dict[str, str | int] = {}
+    for name in sides(parts[0]):
+        read = [files(part)[name] for part in parts if name in files(part)]
+        if not read:
+            found[f"{name}_file"] = "(in memory)"
+            continue
+        found[f"{name}_file"] = read[0].name if len(read) == 1 else f"{read[0].name} ... {read[-1].name}"
+        if len(read) > 1:
+            found[f"{name}_files"] = len(read)
+        listed = [of_part[name] for of_part in digests]
+        text = "".join(f"{digest}\n" for digest in listed)
+        found[f"{name}_sha256"] = listed[0] if len(listed) == 1 else hashlib.sha256(text.encode()).hexdigest()
+    return found
+
+
+def _for_workers(paths: Sequence[Path], scheduler: str | None) -> Sequence[Path]:
+    """Workers may run in another directory."""
+    return paths if scheduler is None else [path.absolute() for path in paths]
+
+
+def _span(paths: Sequence[Path]) -> str:
+    return paths[0].name if len(paths) == 1 else f"{paths[0].name} to {paths[-1].name}"
 
 
 def _normalised(

@@ -7,6 +7,7 @@ corpus is iterated over.
 
 import csv
 import functools
+import glob
 import gzip
 import itertools
 import numbers
@@ -30,6 +31,9 @@ from dynamics.files import existing
 
 Text = str | os.PathLike[str] | Iterable[str]
 """A path to a text file, or its lines."""
+
+Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""Many text files: a directory, a pattern such as "corpus/*.en", or the paths one by one."""
 
 BLOCK_WORDS = 1_000_000
 """Words (both sides together) that are held in memory at a time when a corpus is counted."""
@@ -330,8 +334,61 @@ def encode(text: Corpus, inputs: Sequence[str], outputs: Sequence[str]) -> Encod
     return pairs
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """Pairs that are left out because no word of one side is kept.
+
+    Attributes
+    ----------
+    pairs : int
+        In the corpus.
+    dropped : int
+        Of them.
+    first : int
+        Position of the first, from 1; 0 if there is none.
+    """
+
+    pairs: int
+    dropped: int
+    first: int
+
+
+def complain(skipped: Skipped, where: str = "") -> None:
+    """Warn that pairs are left out, or refuse a corpus of which nothing is left.
+
+    Parameters
+    ----------
+    skipped : Skipped
+    where : str
+        Of what file the first pair is, with a space before it.
+
+    Raises
+    ------
+    InputError
+        If no pair is left.
+
+    Warns
+    -----
+    DataWarning
+        If some are left out.
+    """
+    if skipped.dropped == skipped.pairs:
+        raise InputError(f"none of the {skipped.pairs:,} pairs has a kept word on both sides: keep more words")
+    if skipped.dropped:
+        warn(
+            f"{skipped.dropped:,} of {skipped.pairs:,} pairs have no kept word on one side and are left out (the first "
+            f"is pair {skipped.first:,}{where})",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
 def encoded_blocks(
-    text: Corpus, inputs: Sequence[str], outputs: Sequence[str], block_words: int | None = None
+    text: Corpus,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    block_words: int | None = None,
+    skipped: Callable[[Skipped], None] = complain,
 ) -> Iterator[EncodedPairs]:
     """Word ids of a corpus, some sentences at a time, for corpora that do not fit into memory.
 
@@ -342,6 +399,8 @@ def encoded_blocks(
     block_words : int, optional
         A block is complete with the first sentence that brings it to so many words, both sides together; `BLOCK_WORDS`
         by default.
+    skipped : callable
+        Called after the last block with what was left out.
 
     Yields
     ------
@@ -389,15 +448,7 @@ def encoded_blocks(
             x, y, lengths, kept = [], [], [], []
     if kept:
         yield _packed(x, y, lengths, kept)
-    if dropped == pairs:
-        raise InputError(f"none of the {pairs:,} pairs has a kept word on both sides: keep more words")
-    if dropped:
-        warn(
-            f"{dropped:,} of {pairs:,} pairs have no kept word on one side and are left out (the first is pair "
-            f"{first_dropped:,})",
-            DataWarning,
-            stacklevel=3,
-        )
+    skipped(Skipped(pairs, dropped, first_dropped))
 
 
 def _packed(x: list[int], y: list[int], lengths: list[tuple[int, int]], kept: list[int]) -> EncodedPairs:
@@ -441,20 +492,98 @@ def lines(path: Path) -> Iterator[str]:
     ['one\\u2028line', 'two']
     """
     number = 0
+    for number, raw in enumerate(_raw_lines(path), start=1):
+        if number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        yield _decode(raw.removesuffix(b"\n").removesuffix(b"\r"), path, number)
+    if number == 0:
+        raise InputError(f"{path}: the file is empty")
+
+
+def is_empty(path: Path) -> bool:
+    """Whether a text file, plain or gzip, has no line.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is a damaged gzip file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = Path(directory, "text.gz")
+    ...     _ = path.write_bytes(gzip.compress(b""))
+    ...     is_empty(path)
+    True
+    """
+    return next(_raw_lines(path), None) is None
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    number = 0
     try:
         with open(path, "rb") as plain:
             is_gzip = plain.peek(2)[:2] == b"\x1f\x8b"
             with gzip.GzipFile(fileobj=plain) if is_gzip else plain as file:
-                for number, raw in enumerate(file, start=1):
-                    if number == 1:
-                        raw = raw.removeprefix(b"\xef\xbb\xbf")
-                    yield _decode(raw.removesuffix(b"\n").removesuffix(b"\r"), path, number)
+                for raw in file:
+                    number += 1
+                    yield raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: the gzip file is damaged or incomplete after line {number:,} ({error})") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if number == 0:
-        raise InputError(f"{path}: the file is empty")
+
+
+def matching(files: Files, name: str) -> tuple[Path, ...]:
+    """The files of a directory (hidden ones aside) or of a pattern, sorted by their names; or paths in their order.
+
+    Parameters
+    ----------
+    files : path-like or iterable of path-like
+        In patterns ``*``, ``?`` and ``[...]`` stand for parts of a name, ``**`` for any directories. A leading ``~`` is
+        the home directory.
+    name : str
+        Of the argument, for messages.
+
+    Returns
+    -------
+    tuple of Path
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     for number in (2, 1):
+    ...         _ = Path(directory, f"{number}.en").write_text("a line")
+    ...     [path.name for path in matching(f"{directory}/*.en", "source")]
+    ['1.en', '2.en']
+    """
+    if not isinstance(files, str | os.PathLike):
+        try:
+            paths = tuple(files)
+        except TypeError:
+            raise InputError(f"{name} is {type(files).__name__}: give a directory, a pattern or paths") from None
+        if not paths:
+            raise InputError(f"{name} is empty: give at least one path")
+        return tuple(existing(path) for path in paths)
+    where = os.path.expanduser(files)
+    if os.path.isdir(where):
+        found = [path for path in Path(where).iterdir() if path.is_file() and not path.name.startswith(".")]
+        missing = f"{str(files)!r} has no files in it"
+    elif os.path.exists(where) or not glob.has_magic(where):
+        return (existing(where),)
+    else:
+        found = [Path(path) for path in glob.iglob(where, recursive=True) if os.path.isfile(path)]
+        missing = f"no file matches {str(files)!r}"
+    if not found:
+        raise InputError(missing)
+    return tuple(sorted(found))
 
 
 def rows(path: Path) -> Iterator[tuple[int, list[str]]]:

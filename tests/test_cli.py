@@ -217,6 +217,57 @@ def test_wrong_commands(capsys, tmp_path):
     assert "is a file" in complaint(["solve", "-o", str(a_file)], capsys)
 
 
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two languages in three files each, and labelled text in two."""
+    directory = tmp_path / "corpus"
+    directory.mkdir()
+    texts = {"en": ["the dog", "the cat", "a dog"], "de": ["der hund", "die katze", "ein hund"], "lab": ["1 a", "0 b"]}
+    for name, files in texts.items():
+        for number, text in enumerate(files):
+            (directory / f"{number}.{name}").write_text(f"{text}\n", encoding="utf-8")
+    return directory
+
+
+def test_many_files_are_counted_as_one(corpus, tmp_path, capsys):
+    from dynamics import CoOccurrence
+
+    out, one = tmp_path / "many.npz", tmp_path / "one.npz"
+    for name in ("en", "de"):
+        files = sorted(corpus.glob(f"*.{name}"))
+        (tmp_path / name).write_bytes(b"".join(file.read_bytes() for file in files))
+    options = ["--gram", "--max-vocab", "3"]
+    assert run(["cooccurrence", str(corpus / "*.en"), str(corpus / "*.de"), *options, "-o", str(out)]) == 0
+    assert f"written to {out}" in capsys.readouterr().out
+    assert run(["cooccurrence", str(tmp_path / "en"), str(tmp_path / "de"), *options, "-o", str(one)]) == 0
+    many, whole = CoOccurrence.load(out), CoOccurrence.load(one)
+    assert (many.inputs, many.outputs, many.attrs["pairs"]) == (whole.inputs, whole.outputs, 3)
+    np.testing.assert_array_equal(many.C, whole.C)
+    np.testing.assert_array_equal(many.gram, whole.gram)
+    assert run(["cooccurrence", "--labelled", str(corpus / "*.lab"), "-o", str(out)]) == 0
+    assert CoOccurrence.load(out).outputs == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["*.fr", "*.de"], "no file matches"),
+        (["*.en", "[01].de"], "3 source files (0.en to 2.en) and 2 target files (0.de to 1.de)"),
+        (["*.en", "*.de", "--scheduler", "nonsense"], "no Dask scheduler answers there"),
+        (["--labelled", "*.none"], "no file matches"),
+        (["--labelled", "*.lab", "--scheduler", "nonsense"], "no Dask scheduler answers there"),
+    ],
+)
+def test_wrong_corpora_of_many_files(arguments, expected, corpus, tmp_path, capsys, monkeypatch):
+    if "--scheduler" in arguments:
+        pytest.importorskip("distributed")
+        monkeypatch.setattr("dynamics.blocks.ANSWER", 1)
+    monkeypatch.chdir(corpus)
+    out = tmp_path / "out.npz"
+    assert expected in complaint(["cooccurrence", *arguments, "-o", str(out)], capsys)
+    assert not out.exists()
+
+
 def test_too_large_for_memory_says_what_fits(tmp_path, capsys, monkeypatch):
     from dynamics import memory
 
