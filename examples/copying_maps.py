@@ -1,8 +1,8 @@
 """Where copying is learnt, and when: three maps from the two equations.
 
-time.svg: the time to learn to copy L of V words. odds.svg: the share of random first weights that take the good branch,
-over the number of words that are missing from an input and the size of the weights; beside it, training runs of the full
-model on a coarser grid. heads.svg: the same share against the number of heads, which only better the odds.
+time.svg: the time to learn to copy L of V words. odds.svg: the share of random first weights that take the good
+branch, over the number of words that are missing from an input and the size of the weights; beside it, training runs of
+the full model on a coarser grid. heads.svg: the same share against the number of heads, which only better the odds.
 
     python examples/copying_maps.py [output directory]
 """
