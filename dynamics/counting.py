@@ -270,7 +270,7 @@ def count(
     blocks = {str(number): part for number, part in enumerate(parts)}
 
     def done(work: Callable[[Part], Arrays], passes_before: int) -> Iterable[tuple[int, Arrays]]:
-        for finished_before, (key, arrays, _) in enumerate(finished(work, blocks, scheduler=scheduler)):
+        for finished_before, (key, arrays) in enumerate(finished(work, blocks, scheduler=scheduler)):
             yield int(key), arrays
             if progress is not None:
                 progress((passes_before + (finished_before + 1) / len(parts)) / 2)
