@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import partial
 from types import MappingProxyType
 
-from derivations import closures, models, reductions
+from derivations import closures, models, reductions, topic
 from derivations.program import Program, ProgramError
 
 __all__ = ["PROGRAMS", "names", "program"]
@@ -32,6 +32,10 @@ PROGRAMS: Mapping[str, Callable[[], Program]] = MappingProxyType(
         "topic-FC-keys": partial(models.topic_classifier, "FC", keys=True),
         "topic-TC-keys": partial(models.topic_classifier, "TC", keys=True),
         "topic-TL-keys": partial(models.topic_classifier, "TL", keys=True),
+        "topic-FC-span": topic.in_span,
+        "topic-words-FC": partial(topic.topic_words, "FC"),
+        "topic-words-TC": partial(topic.topic_words, "TC"),
+        "topic-words-TL": partial(topic.topic_words, "TL"),
         "copying": reductions.copying,
         "copying-heads-2": partial(reductions.copying_heads, 2),
         "copying-repeats-3": partial(reductions.copying_repeats, 3),

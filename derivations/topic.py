@@ -25,25 +25,25 @@ w, p = indices("w p")
 
 
 @cache
-def topic_words(classifier: str = "FC") -> Program:
+def topic_words(classifier: str = "FC", keys: bool = False) -> Program:
     """The topic classifier on kinds of sentences, whose words move by what they do together.
 
     ``share[n]`` is the share of a kind in the training set, ``times[n, l]`` how often its word x[n, l] occurs in its
     sentences. ``coupling[i, w]`` is how fast word i moves where only word w is pulled: the identity for words that
     stand for themselves, 0 for words at rest. A word that stands for the mean of many moves by ``sum 1/(members)^2``
-    over the members that it has in common with another.
+    over the members that it has in common with another. With ``keys``, keys and the query are trained.
 
     Examples
     --------
     >>> topic_words().state_names
     ('v', 's')
     """
-    full = models.topic_classifier(classifier).model
+    full = models.topic_classifier(classifier, keys).model
     assert full is not None
     flow = gradient_flow(
         Program(
-            name=f"topic-words-{classifier}",
-            title=f"Topic words alone, classifier {classifier}",
+            name=full.name.replace("topic", "topic-words"),
+            title=full.title.replace("Topic classifier", "Topic words alone, classifier"),
             source=models.LU,
             extents=full.extents,
             data=(*full.data, share[n], times[n, l]),
@@ -54,7 +54,7 @@ def topic_words(classifier: str = "FC") -> Program:
             assumptions=(*full.assumptions, "sentences with the same topic words are alike: their others are averaged"),
         )
     )
-    return coupled(flow, {"v": (i, d), "s": (i,)})
+    return coupled(flow, {"v": (i, d), "key": (i, models.e)} if keys else {"v": (i, d), "s": (i,)})
 
 
 def of_kinds(definition: Definition) -> Definition:

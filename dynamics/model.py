@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from derivations import models
 from derivations.program import Program, name_of, subscript
+from derivations.topic import in_span
 from dynamics.errors import InputError
 from dynamics.examples import Examples
+from dynamics.files import did_you_mean
 from dynamics.lowering import Kernel, lower
 
 DIMENSIONS = {
@@ -83,6 +85,9 @@ class Model:
         if "targets" not in self.program.declarations and (examples.targets != 1).any():
             row = int(np.flatnonzero(examples.targets != 1)[0])
             raise InputError(f"{self.name}: example {row} has {examples.targets[row]} targets; it takes one each")
+        if "U" in self.fixed and self.fixed["U"].shape[1] != examples.outputs:
+            columns = self.fixed["U"].shape[1]
+            raise InputError(f"{self.name}: readout has {columns} columns, and the examples {examples.outputs} outputs")
 
     def initial(
         self, examples: Examples, values: Mapping[str, ArrayLike | float] | None = None, seed: int = 0
@@ -130,6 +135,7 @@ def topic(
     hidden: int = 10,
     readout: ArrayLike | None = None,
     query_dimension: int | None = None,
+    span: bool = False,
 ) -> Model:
     """Topic classifier (1e): embeddings v (V, D), scores s (V,), classifier FC, TC or TL.
 
@@ -144,24 +150,97 @@ def topic(
         The fixed classifier U; needed by FC.
     query_dimension : int, optional
         Train keys (V, E) and a query (E,) of this dimension instead of scores.
+    span : bool
+        For FC: follow the logits W = v U (V, K) of words instead of their embeddings. With U fixed these move in the
+        span of its columns, so nothing is lost (:func:`embeddings`), and the state is as small as the number of
+        classes, whatever the dimension. The rate of W is that of the embeddings.
+
+    Raises
+    ------
+    InputError
+        An unknown classifier, sizes that are not whole numbers from 1, a readout that is not a finite matrix, options
+        that do not go together.
+
+    References
+    ----------
+    Lu et al., arXiv 2011.10036. The equations: :func:`derivations.models.topic_classifier`, and for ``span``
+    :func:`derivations.topic.in_span`.
+
+    Examples
+    --------
+    >>> topic("TC", dimension=3).dims
+    {'v': ('input', 'dimension'), 's': ('input',), 'U': ('dimension', 'output')}
+    >>> topic("FC", readout=[[1.0, -1.0], [0.5, 1.0]], span=True).dims
+    {'s': ('input',), 'W': ('input', 'output')}
     """
     if classifier not in models.CLASSIFIERS:
-        raise InputError(f"unknown classifier {classifier!r}; use one of {', '.join(models.CLASSIFIERS)}")
+        hint = did_you_mean(str(classifier), models.CLASSIFIERS)
+        raise InputError(f"unknown classifier {classifier!r}{hint}; use one of {', '.join(models.CLASSIFIERS)}")
     for name, size in (("dimension", dimension), ("hidden", hidden), ("query_dimension", query_dimension)):
-        if size is not None and size < 1:
-            raise InputError(f"{name} = {size} must be 1 or more")
+        if size is not None and (not isinstance(size, int | np.integer) or size < 1):
+            raise InputError(f"{name} = {size} must be a whole number, 1 or more")
     fixed = {}
     if classifier == "FC":
         if readout is None:
             raise InputError("FC has a fixed classifier: give readout, an array of shape (dimension, outputs)")
-        fixed["U"] = np.asarray(readout, dtype=float)
+        fixed["U"] = _readout(readout)
         dimension = fixed["U"].shape[0]
-    sizes = {"D": dimension}
+    elif readout is not None:
+        raise InputError(f"{classifier} trains its classifier: leave readout out, or use FC")
+    if span:
+        if classifier != "FC" or query_dimension is not None:
+            raise InputError("span is for FC with scores: leave it out, and query_dimension too")
+        return Model(in_span(), {"D": dimension}, fixed)
+    sizes = {"D": int(dimension)}
     if classifier == "TL":
         sizes["J"] = hidden
     if query_dimension is not None:
         sizes["E"] = query_dimension
     return Model(models.topic_classifier(classifier, query_dimension is not None), sizes, fixed)
+
+
+def embeddings(readout: ArrayLike, logits: ArrayLike, first: ArrayLike) -> NDArray[np.float64]:
+    """Embeddings of words from their logits W = v U, where they moved in the span of the columns of U.
+
+    Parameters
+    ----------
+    readout : array_like, shape (D, K)
+        The fixed classifier U; of any rank.
+    logits : array_like, shape (..., V, K)
+        W of a :func:`topic` model with ``span``.
+    first : array_like, shape (V, D)
+        The embeddings v_0 that the logits started from, W_0 = v_0 U.
+
+    Returns
+    -------
+    ndarray, shape (..., V, D)
+        v_0 + (W - v_0 U) U^+, with the pseudoinverse of U. Their norms are those of theorem sen
+        (:mod:`derivations.sen`).
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit.
+
+    Examples
+    --------
+    >>> U, start = np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]]), np.ones((1, 3))
+    >>> embeddings(U, (start + [[3.0, 4.0, 0.0]]) @ U, start)
+    array([[4., 5., 1.]])
+    """
+    U, W, v = _readout(readout), np.asarray(logits, dtype=float), np.asarray(first, dtype=float)
+    if v.ndim != 2 or v.shape[1] != U.shape[0] or W.shape[-2:] != (v.shape[0], U.shape[1]):
+        raise InputError(
+            f"readout {U.shape}, logits {W.shape} and first {v.shape} do not fit: (D, K), (..., V, K) and (V, D)"
+        )
+    return v + (W - v @ U) @ np.linalg.pinv(U)
+
+
+def _readout(readout: ArrayLike) -> NDArray[np.float64]:
+    found = np.asarray(readout, dtype=float)
+    if found.ndim != 2 or found.size == 0 or not np.isfinite(found).all():
+        raise InputError(f"readout must be a finite matrix (dimension, outputs), not of shape {found.shape}")
+    return found
 
 
 def _heads(heads: int) -> int:

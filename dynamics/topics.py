@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations import topic
+from derivations.models import CLASSIFIERS, topic_classifier
 from dynamics.errors import InputError
 from dynamics.examples import Examples
+from dynamics.files import did_you_mean
 from dynamics.model import Model
 
 Vector = NDArray[np.float64]
+
+OTHERS = ("rest", "first-order")
 
 
 def topic_words(
@@ -24,7 +28,7 @@ def topic_words(
     Parameters
     ----------
     model : Model
-        :func:`dynamics.model.topic`, with scores (no trained query).
+        :func:`dynamics.model.topic`, with scores or with keys and a trained query; not with ``span``.
     examples : Examples
         The training set. Only counts of it are used: which kinds of sentences there are, how often, and for
         ``first-order``, how often other words occur in each kind.
@@ -64,11 +68,11 @@ def topic_words(
     >>> bool((found.s[-1, :2] > 1).all())
     True
     """
-    name = model.name.removeprefix("topic-")
-    if not model.name.startswith("topic-") or "s" not in model.program.state_names or name not in ("FC", "TC", "TL"):
-        raise InputError(f"topic words are followed in a topic classifier with scores, not in {model.name}")
-    if others not in ("rest", "first-order"):
-        raise InputError(f"others = {others!r}; use rest or first-order")
+    reductions = {topic_classifier(name, keys).name: (name, keys) for name in CLASSIFIERS for keys in (False, True)}
+    if model.name not in reductions:
+        raise InputError(f"topic words are followed in a model of topic(...), with embeddings, not in {model.name}")
+    if others not in OTHERS:
+        raise InputError(f"others = {others!r}{did_you_mean(str(others), OTHERS)}; use {' or '.join(OTHERS)}")
     chosen, kinds = _kinds(examples, words)
     known, m = len(chosen), kinds.others
     W = known + len(kinds.share)
@@ -86,7 +90,7 @@ def topic_words(
         np.concatenate(x), np.array(length), kinds.y, np.ones(len(kinds.y), dtype=np.int64), W, examples.outputs
     )
     fixed = {**model.fixed, "share": kinds.share, "times": np.concatenate(times), "coupling": coupling}
-    return replace(model, program=topic.topic_words(name), fixed=fixed), reduced
+    return replace(model, program=topic.topic_words(*reductions[model.name]), fixed=fixed), reduced
 
 
 def project(examples: Examples, words: Sequence[int], states: ArrayLike) -> Vector:
@@ -100,6 +104,10 @@ def project(examples: Examples, words: Sequence[int], states: ArrayLike) -> Vect
     """
     chosen, kinds = _kinds(examples, words)
     values = np.asarray(states, dtype=float)
+    if values.shape[:1] != (examples.inputs,):
+        raise InputError(
+            f"states must be of all {examples.inputs} words, shape ({examples.inputs}, ...), not {values.shape}"
+        )
     return np.concatenate([values[chosen], np.tensordot(kinds.members, values, axes=1)])
 
 
@@ -149,8 +157,8 @@ class _Kinds:
 
 
 def _kinds(examples: Examples, words: Sequence[int]) -> tuple[NDArray[np.int64], _Kinds]:
-    chosen = np.asarray(words, dtype=np.int64)
-    if chosen.ndim != 1 or chosen.size == 0 or len(set(chosen.tolist())) < chosen.size:
+    chosen = np.asarray(words)
+    if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu" or len(np.unique(chosen)) < chosen.size:
         raise InputError("words must be different ids, one or more")
     if chosen.min() < 0 or chosen.max() >= examples.inputs:
         raise InputError(f"words must be ids between 0 and {examples.inputs - 1}")
@@ -159,5 +167,3 @@ def _kinds(examples: Examples, words: Sequence[int]) -> tuple[NDArray[np.int64],
     if not (place[examples.x] >= 0).any():
         raise InputError("no sentence has any of the words; give ids of words that occur")
     return chosen, _Kinds(examples, place)
-
-
