@@ -6,7 +6,7 @@ result of one does not depend on which others are swept, in which order, or on h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -199,11 +199,11 @@ def sweep(
     return xr.Dataset(variables, coordinates, {**attributes, "seconds": perf_counter() - began})
 
 
-def share(work: Any, queue: NDArray[np.int64], workers: int, cells: int) -> None:
-    """Run the same work on several threads, which share a queue; an interrupt empties it."""
-    if workers == 1:
-        work()
-        return
+def share(work: Callable[[], None], queue: NDArray[np.int64], workers: int, cells: int) -> None:
+    """Run the same work on several threads, which share a queue; an interrupt empties it.
+
+    One worker is a thread too: an interrupt reaches the main thread only while that waits.
+    """
     with ThreadPoolExecutor(workers) as pool:
         tasks = [pool.submit(work) for _ in range(workers)]
         try:

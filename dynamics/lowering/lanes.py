@@ -60,6 +60,9 @@ EXACT: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "forc
 
 exp = njit(**EXACT)(runtime.exp.py_func)
 
+PRECISION = 4 * 2.220446049250313e-16
+"""Of the time of an event, as in SciPy."""
+
 SMALLEST_NORMAL = 2.2250738585072014e-308
 SQRT_HALF = 0.7071067811865476
 
@@ -101,57 +104,39 @@ def next_cells(typingctx, queue):
 
 
 def root_of(value: Callable[..., float]) -> Callable[..., float]:
-    """A function that finds when an event's value is 0 between two times: Brent's method with SciPy's tolerances.
+    """A function that finds when an event's value is 0 between two times: Chandrupatla's method, to SciPy's tolerances.
 
     The values at the ends are given: those of the interpolant there could have lost the change of sign to rounding.
+
+    T. R. Chandrupatla, Advances in Engineering Software 28 (1997) 145-149.
     """
 
     @njit(error_model="numpy")
-    def root(block, lane, event, thresholds, lo, hi, at_lo, at_hi):
-        precision = 4 * 2.220446049250313e-16
-        if at_lo == 0.0:
-            return lo
-        if at_hi == 0.0:
-            return hi
-        previous, current, other = lo, hi, lo
-        at_previous, at_current, at_other = at_lo, at_hi, at_lo
-        last = step = hi - lo
-        for _ in range(100):
-            if (at_current > 0.0) == (at_other > 0.0):
-                other, at_other = previous, at_previous
-                last = step = current - previous
-            if abs(at_other) < abs(at_current):
-                previous, current, other = current, other, current
-                at_previous, at_current, at_other = at_current, at_other, at_current
-            tolerance = 0.5 * precision * (1.0 + abs(current))
-            bisection = 0.5 * (other - current)
-            if abs(bisection) <= tolerance or at_current == 0.0:
-                break
-            if abs(last) >= tolerance and abs(at_previous) > abs(at_current):
-                s = at_current / at_previous
-                if previous == other:
-                    p, q = 2.0 * bisection * s, 1.0 - s
-                else:
-                    q, r = at_previous / at_other, at_current / at_other
-                    p = s * (2.0 * bisection * q * (q - r) - (current - previous) * (r - 1.0))
-                    q = (q - 1.0) * (r - 1.0) * (s - 1.0)
-                if p > 0.0:
-                    q = -q
-                else:
-                    p = -p
-                if 2.0 * p < min(3.0 * bisection * q - abs(tolerance * q), abs(last * q)):
-                    last, step = step, p / q
-                else:
-                    last = step = bisection
+    def root(block, lane, event, thresholds, near, far, at_near, at_far):
+        if at_near == 0.0:
+            return near
+        share = 0.5
+        while True:
+            # The root stays between near and far; last is where one of them was before.
+            time = near + share * (far - near)
+            at_time = value(block, lane, event, thresholds, time)
+            last, at_last = far, at_far
+            if (at_time > 0.0) == (at_near > 0.0):
+                last, at_last = near, at_near
             else:
-                last = step = bisection
-            previous, at_previous = current, at_current
-            if abs(step) > tolerance:
-                current += step
-            else:
-                current += tolerance if bisection > 0.0 else -tolerance
-            at_current = value(block, lane, event, thresholds, current)
-        return current
+                far, at_far = near, at_near
+            near, at_near = time, at_time
+            best, at_best = (near, at_near) if abs(at_near) < abs(at_far) else (far, at_far)
+            smallest = PRECISION * (1.0 + abs(best)) / abs(far - near)
+            if not smallest < 0.5 or at_best == 0.0:
+                return best
+            place, height = (near - far) / (last - far), (at_near - at_far) / (at_last - at_far)
+            share = 0.5
+            if height * height < place and (1.0 - height) * (1.0 - height) < 1.0 - place:
+                # The parabola in the value through the three points is monotone.
+                share = at_near / (at_far - at_near) * at_last / (at_far - at_last)
+                share += (last - near) / (far - near) * at_near / (at_last - at_near) * at_far / (at_last - at_far)
+            share = min(max(share, smallest), 1.0 - smallest)
 
     return root
 
