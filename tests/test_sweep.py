@@ -438,12 +438,23 @@ def test_a_cell_that_fails_says_so_and_costs_little() -> None:
 
 
 def test_a_slope_without_a_value_ends_a_cell() -> None:
-    found = fall([1.0, 0.25], 3.0)
-    assert found.status.values.tolist() == [Status.NOT_FINITE, Status.FINISHED]
-    assert float(found.end_time[0]) == pytest.approx(2.0, abs=1e-3)
-    assert found.evaluations[0] < 3000
-    assert np.isnan([found.y[0], found.largest[0]]).all()
-    assert float(found.y[1]) == pytest.approx(0.625**2, abs=1e-6)
+    given = np.array([1.0, 0.8, 1.3, 2.0, 5.0, 40.0, 0.25])
+    found = fall(given, 3.0)
+    assert found.status.values.tolist() == [Status.NOT_FINITE] * 6 + [Status.FINISHED]
+    assert np.isnan([found.y[:6], found.largest[:6]]).all()
+    assert float(found.y[6]) == pytest.approx(0.625**2, abs=1e-6)
+    # SciPy gives up there too. How often it halves its steps before that depends on rounding, by some in a hundred.
+    expected = []
+    for strength in given[:6]:
+        with np.errstate(invalid="ignore"):
+            one = solve_ivp(
+                lambda t, y, k: [-k * np.sqrt(y[0]), k], (0, 3), [1, 0], "RK23", args=(strength,), rtol=1e-8, atol=1e-9
+            )
+        assert one.status == -1
+        expected.append((one.t[-1], one.nfev))
+    times, evaluations = np.transpose(expected)
+    np.testing.assert_allclose(found.end_time[:6], times, rtol=1e-9)
+    assert float(found.evaluations[:6].mean()) == pytest.approx(evaluations.mean(), rel=0.07)
 
 
 def test_a_cell_of_too_many_steps_is_told() -> None:
