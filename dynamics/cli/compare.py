@@ -49,7 +49,7 @@ def compare(
     With no arguments: copying 8 of 12 words, against the two-equation reduction. With --study, the learning rate (or
     lr/batch) is varied from --lr down, and the slopes are fitted.
 
-    Example: dynamics compare --task lexicon --vocab 60 --batch 64 --steps 1500 --seeds 4
+    Example: dynamics compare --task lexicon --vocab 30 --batch 64 --steps 500 --seeds 4
     """
     check_output(output, figures)
     if study is not None:

@@ -111,7 +111,7 @@ def simulate(
     With no arguments it learns to copy 8 of 12 words. The state of the run is kept in OUTPUT/checkpoint.npz; a run
     that was interrupted goes on with --resume, to the same bits.
 
-    Example: dynamics simulate --task copying --vocab 12 --length 8 --lr 2 --batch 256 --steps 1000 --seeds 8
+    Example: dynamics simulate --task copying --vocab 12 --length 8 --lr 2 --batch 256 --steps 500 --seeds 4
     """
     check_output(output, figures)
     checkpoint, new = output / "checkpoint.npz", not output.exists()
