@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
@@ -102,8 +102,19 @@ def tally(blocks: Iterable[EncodedPairs], shape: tuple[int, int], gram: bool) ->
     -------
     Tally
     """
-    tallies = (_tally(block, shape, gram) for block in blocks)
-    return reduce(add, tallies, next(tallies, Tally.empty(shape, gram)))
+    return total((_tally(block, shape, gram) for block in blocks), Tally.empty(shape, gram))
+
+
+def total(tallies: Iterable[Tally], empty: Tally) -> Tally:
+    """The sum, in pairs of like sizes: a long sum is not gone through again for every short one."""
+    waiting: list[tuple[int, Tally]] = []
+    for found in tallies:
+        size = 1
+        while waiting and waiting[-1][0] == size:
+            found += waiting.pop()[1]
+            size *= 2
+        waiting.append((size, found))
+    return reduce(add, (found for _, found in reversed(waiting)), empty)
 
 
 def _tally(block: EncodedPairs, shape: tuple[int, int], gram: bool) -> Tally:
@@ -287,20 +298,24 @@ def count(
     labelled = isinstance(parts[0], LabelledText)
     outputs = tuple(sorted(counters[1], key=_by_size)) if labelled else vocabulary(counters[1], max_vocab, min_count)
 
-    found = Tally.empty((len(inputs), len(outputs)), gram)
     first_skipped: dict[int, int] = {}
-    for number, arrays in done(partial(_tallied, inputs=inputs, outputs=outputs, gram=gram), 1):
-        found += _read(arrays, found)
-        if arrays["first_skipped"]:
-            first_skipped[number] = int(arrays["first_skipped"])
-    total = sum(pairs.values())
+
+    def tallies() -> Iterator[Tally]:
+        for number, arrays in done(partial(_tallied, inputs=inputs, outputs=outputs, gram=gram), 1):
+            if arrays["first_skipped"]:
+                first_skipped[number] = int(arrays["first_skipped"])
+            yield _read(arrays, empty)
+
+    empty = Tally.empty((len(inputs), len(outputs)), gram)
+    found = total(tallies(), empty)
+    all_pairs = sum(pairs.values())
     first = min(first_skipped, default=0)
     complain(
-        Skipped(total, total - found.pairs, first_skipped.get(first, 0)),
+        Skipped(all_pairs, all_pairs - found.pairs, first_skipped.get(first, 0)),
         f" of {' and '.join(map(str, files(parts[first]).values()))}" if len(parts) > 1 else "",
     )
     words = (counters[0].total(), counters[1].total())
-    return Counted(inputs, outputs, found, words, total, tuple(digests[number] for number in range(len(parts))))
+    return Counted(inputs, outputs, found, words, all_pairs, tuple(digests[number] for number in range(len(parts))))
 
 
 def within(parts: Sequence[Part], max_pairs: int | None) -> list[Part]:
