@@ -417,7 +417,12 @@ def kernel(
 
 
 class Writer:
-    """Writes the module of one system, method and set of events."""
+    """Writes the module of one system, method and set of events.
+
+    What a lane holds between two loops stands in rows of a block, one number a lane in each. Rows are fixed parts of
+    one array, so that the compiler sees that they do not overlap. Of all names, only the program's end with an
+    underscore.
+    """
 
     def __init__(self, system: System, method: str, observables: Sequence[str], crossings: Sequence[Crossing]) -> None:
         self.system, self.solver = system, METHODS[method]
@@ -451,7 +456,11 @@ class Writer:
     def each(self, suffix: str) -> list[str]:
         return [f"{y}{suffix}" for y in self.states]
 
+    def each_level(self, suffix: str) -> list[str]:
+        return [f"{level}{suffix}" for level in self.levels]
+
     def slopes(self, y: str) -> list[str]:
+        """The slopes of a state at the stages, at the step's end, and at the stages of the dense output."""
         return [f"{y}slope{k}" for k in range(self.stages + 1 + len(self.more))]
 
     def sum(self, y: str, weights: Sequence[float]) -> str:
@@ -499,9 +508,6 @@ class Writer:
         kept |= {"step": "min(min(100.0 * h0, h1), end) if finite else 0.0", "rejected": "0.0 if finite else 1.0"}
         kept |= {"due": "start", "norm": "0.0 if finite else np.nan", "t": "0.0", "attempts": "0.0", "steps": "0.0"}
         return {"copy_cell": copy, "begin": self.over_lanes(body, kept), "ROWS": str(len(self.rows))}
-
-    def each_level(self, suffix: str) -> list[str]:
-        return [f"{level}{suffix}" for level in self.levels]
 
     def attempt(self) -> list[str]:
         """A step: its size, the stages, the estimate of its error, and what follows from that."""
