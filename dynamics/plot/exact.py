@@ -81,7 +81,7 @@ def order(trajectory: xr.Dataset) -> Figure:
             ax.set_title(title, loc="left")
             ax.set_ylabel(unit)
             if over and not any(other.get_legend() for other in axes):
-                ax.legend(loc="best", title=" and ".join(over))
+                ax.legend(loc="best", title=" and ".join(map(str, over)))
         for ax in axes[len(names) :]:
             ax.remove()
         for ax in axes[max(0, len(names) - columns) : len(names)]:
