@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 import dynamics.counting
 from dynamics.blocks import finished
@@ -105,6 +106,33 @@ def test_long_sentences_against_fractions(shapes: list[tuple[int, int, int]]) ->
         assert abs(Fraction(G[cell]) - number) <= number * Fraction(1, 2**51)
     np.testing.assert_array_equal(G, G.T)
     assert found.words_of_targets == sum(L * T for L, T, _ in shapes)
+
+
+@given(st.lists(st.integers(0, 2**61), min_size=3, max_size=3))
+@example([2**53 + 1, 2**30, 0])
+def test_floats_do_not_depend_on_how_a_number_is_written(digits: list[int]) -> None:
+    exact = sum(Fraction(digit, 2 ** (30 * place)) for place, digit in enumerate(digits, start=1))
+    first, rest = divmod(exact, Fraction(1, 2**30))
+    second, third = divmod(rest, Fraction(1, 2**60))
+    forms = [digits, [int(first), int(second), int(third * 2**90)]]
+    floats = [value(tuple(csr_array([[digit]], dtype=np.int64) for digit in form)).toarray()[0, 0] for form in forms]
+    assert floats[0] == floats[1]
+    assert floats[0] == pytest.approx(float(exact), rel=2**-51)
+
+
+def test_the_mean_of_either_side_of_a_matrix() -> None:
+    corner = csr_array(np.array([[0, 1], [0, 4]]))
+    np.testing.assert_array_equal(symmetric((corner,)).toarray() * 2**30, [[0, 0.5], [0.5, 4]])
+
+
+def test_a_line_as_long_as_a_book() -> None:
+    """T * n_i * n_k is beyond 2^63 in units of the digits."""
+    size = 300_007
+    ones = np.zeros(size, dtype=np.int64)
+    block = EncodedPairs(ones, np.array([size]), ones, np.array([size]), np.array([0]))
+    found = tally([block], (1, 1), gram=True)
+    assert value(found.counts).toarray() == pytest.approx(size, rel=1e-15)
+    assert value(found.gram).toarray() == pytest.approx(size, rel=1e-15)
 
 
 def test_a_sum_of_floats_would_depend_on_the_order() -> None:
