@@ -287,6 +287,9 @@ class CopyingSystem:
         return ("p_t", "alpha", "u", "a", "loss") if simulated else observables_of(copying())
 
     def complete(self, cells: Cells) -> Cells:
+        for name in ("sigma", "sigma_W", "sigma_P", "eta_W", "eta_A"):
+            if name in cells and (cells[name] < 0).any():
+                raise InputError(f"copying: {name} = {cells[name].min():g} must not be negative")
         found = dict(cells)
         size = next(iter(found.values())).size
         if "extra" in found:
@@ -316,9 +319,6 @@ class CopyingSystem:
                 given = "extra" if name == "V" and "extra" in cells else name
                 above = f" from {least:g}" if np.isfinite(least) else ""
                 raise InputError(f"copying: {given} = {cells[given][bad[0]]:g} must be a whole number{above}")
-        for name in ("sigma_W", "sigma_P", "eta_W", "eta_A"):
-            if name in found and (found[name] < 0).any():
-                raise InputError(f"copying: {name} = {found[name].min():g} must not be negative")
         if not self.possible(found).any():
             raise InputError("copying: L is above V everywhere; an input has L distinct words of V, so give L up to V")
         return found
@@ -566,7 +566,8 @@ def escape_times(c: Vector, sizes: Cells, p: float, t_end: float, threads: int |
             wait = np.log(near / c[here]) / growth_rate(**there)  # not a number on the other side
         found = sweep(
             copying(), {name: values[:, 0] for name, values in there.items()}, {"u": 0.0, "a": a[:, 0]},
-            np.maximum(t_end - np.nanmin(wait, axis=1), 0.0), events={"p": Event("p_t", p, terminal=True)},
+            np.maximum(t_end - np.nanmin(wait, axis=1), 0.0), observables=["p_t"],
+            events={"p_t": Event("p_t", p, terminal=True)},
             rtol=1e-8, atol=1e-14, threads=threads,
         )  # fmt: skip
         passed = passed_at(found)[:, None] + wait

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.program import Program
-from dynamics.blocks import Arrays, Store, finished
+from dynamics.blocks import Arrays, Store, connected, finished
 from dynamics.cells import Cells, Descent, Quantity, System, Vector, system_of
 from dynamics.errors import InputError
 from dynamics.files import did_you_mean
 from dynamics.refinement import refined
+from dynamics.sweep import number_of
 from dynamics.trajectory import provenance
 
 if TYPE_CHECKING:
@@ -128,9 +129,14 @@ def phase_diagram(
     settings = {
         "system": chosen.name, "axes": {n: v.tolist() for n, v in zip(names, values, strict=True)},
         "quantity": asdict(shown), "t_end": float(t_end), "fixed": fixed, "draws": draws, "seed": seed,
-        "refine": refine, "simulation": None if simulation is None else asdict(simulation),
+        "order": names, "refine": refine, "simulation": None if simulation is None else asdict(simulation),
         "version": provenance()["version_attention-dynamics"],
     }  # fmt: skip
+    if scheduler is not None:
+        with connected(scheduler):
+            pass  # whether it answers, before anything is written or deleted
+    else:
+        number_of(threads)
     kept = Store.open(store, settings, resume, force) if store is not None else None
     share = 1 if scheduler is not None and threads is None else threads
     work = partial(_block, chosen, shown, t_end, draws, seed, simulation, share)

@@ -10,8 +10,12 @@ from dynamics.cli.common import RESULTS, Figures, Output, Threads, check_output,
 from dynamics.errors import InputError
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+MOST = 10_000
+"""Points of an axis; a diagram has up to its square."""
 
 Axis = Annotated[str, typer.Option(help="NAME=LOW:HIGH, NAME=LOW:HIGH:POINTS, NAME=LOW:HIGH:POINTS:log or NAME=1,2,5.")]
 
@@ -28,7 +32,9 @@ def phase(
             " does) or value (of the observable at the end)."
         ),
     ] = "time",
-    observable: Annotated[str, typer.Option(help="Such as p_t, alpha, u, a or loss.")] = "p_t",
+    observable: Annotated[
+        str, typer.Option(help="Such as p_t, alpha, u, a or loss; it passes a threshold upwards, the loss downwards.")
+    ] = "p_t",
     threshold: Annotated[float, typer.Option(help="Of the observable.")] = 0.5,
     time: Annotated[float, typer.Option(help="End of training, tau = learning rate x steps.")] = 10_000.0,
     draws: Annotated[int, typer.Option(help="Random initial states of a cell; seeds of a simulation.")] = 64,
@@ -57,16 +63,18 @@ def phase(
 
     Example: dynamics phase --x extra=0:10 --y sigma=0.01:1:40:log --fix L=8 --quantity learnt --observable alpha
     """
+    from dynamics.blocks import SETTINGS
     from dynamics.cells import Descent, Quantity, system_of
     from dynamics.phase import phase_diagram
 
     check_output(output, figures)
-    if seed < 0:
-        raise InputError(f"--seed {seed} must be a whole number from 0")
     chosen = system_of(system)
     axes = dict(axis(text, option, chosen.whole) for text, option in ((y, "--y"), (x, "--x")))
     if len(axes) < 2:
         raise InputError(f"--x and --y are both {next(iter(axes))}; give two parameters")
+    kept = output / "phase.nc"
+    if kept.exists() and not force and not (output / "blocks" / SETTINGS).exists():
+        raise InputError(f"{kept} is of a sweep before; name another --output, or start anew with --force")
     try:
         with progress("sweeping", "cells") as show:
             found = phase_diagram(
@@ -78,20 +86,7 @@ def phase(
             )  # fmt: skip
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the same command with --resume goes on") from None
-    value = found.value.values
-    import numpy as np
-
-    finite = value[np.isfinite(value)]
-    never = int(np.isinf(value).sum())
-    cells = int(found.computed.sum())
-    print(
-        f"{found.value.attrs['long_name']}: {value.size} cells, {cells} of them computed"
-        f" ({found.attrs['seconds']} s, {cells / max(found.attrs['seconds'], 1e-3):,.0f} cells/s)"
-    )
-    if finite.size:
-        print(
-            f"from {finite.min():.4g} to {finite.max():.4g}" + (f"; not by the end in {never} cells" if never else "")
-        )
+    report(found)
 
     def draw() -> dict[str, Figure]:
         from dynamics import plot
@@ -99,6 +94,25 @@ def phase(
         return {"phase": plot.phase(found)}
 
     write(output, figures, {"phase": found}, draw)
+
+
+def report(found: xr.Dataset) -> None:
+    """Print how much was computed, and between which values."""
+    import numpy as np
+
+    value, seconds = found.value.values, max(found.attrs["seconds"], 1e-3)
+    now, computed = found.attrs["computed_now"], int(found.computed.sum())
+    print(
+        f"{found.value.attrs['long_name']}: {value.size} cells, {computed} of them computed"
+        + (f", {computed - now} of those before" if now < computed else "")
+        + f" ({seconds:.3g} s, {now / seconds:,.0f} cells/s)"
+    )
+    finite = value[np.isfinite(value)]
+    ranges = [f"from {finite.min():.4g} to {finite.max():.4g}"] if finite.size else []
+    never, undefined = int(np.isinf(value).sum()), int(np.isnan(value).sum())
+    ranges += [f"not by the end in {never} cells"] * bool(never)
+    ranges += [f"undefined or failed in {undefined}"] * bool(undefined)
+    print("; ".join(ranges))
 
 
 def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray]:
@@ -116,7 +130,8 @@ def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray]:
     name, _, values = text.partition("=")
     wrong = InputError(f"{option} {text!r} is not an axis such as V=4:64, sigma=0.01:1:40:log or V=10,20,40")
     parts = values.split(":")
-    spaced = parts.pop() if parts[-1] in ("log", "linear") else "linear"
+    logarithmic = len(parts) > 2 and parts[-1] == "log"
+    parts = parts[: len(parts) - logarithmic]
     try:
         if len(parts) == 1:
             return name, np.array([float(value) for value in values.split(",")])
@@ -128,8 +143,10 @@ def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray]:
         raise wrong
     if given is not None and given < 2:
         raise InputError(f"{option} {text!r}: an axis has two points or more")
-    if spaced == "log" and low <= 0:
+    if logarithmic and low <= 0:
         raise InputError(f"{option} {text!r}: a logarithmic axis begins above 0")
-    points = given or (round(high - low) + 1 if name in whole else 41)
-    found = np.geomspace(low, high, points) if spaced == "log" else np.linspace(low, high, points)
+    points = given or (round(high - low) + 1 if name in whole and not logarithmic else 41)
+    if points > MOST:
+        raise InputError(f"{option} {text!r}: {points} points are too many; an axis has up to {MOST}")
+    found = np.geomspace(low, high, points) if logarithmic else np.linspace(low, high, points)
     return name, np.unique(np.round(found)) if name in whole else found

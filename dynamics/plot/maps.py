@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from dynamics.errors import InputError
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 _NEVER = "0.82"
 _COLOURS = "cividis_r"
 """Even in lightness, also for readers who do not see red and green."""
-_LEVELS = {"learnt": [0.5, 0.9]}
+_LEVELS = [0.5, 0.9]
+"""Of a probability."""
+_HALO = withStroke(linewidth=2.0, foreground="white", alpha=0.6)
+"""So that lines are seen on the darkest colour."""
 
 
 def phase(diagram: xr.Dataset) -> Figure:
@@ -69,15 +73,18 @@ def phase(diagram: xr.Dataset) -> Figure:
         keys: list[Any] = []
         if np.isinf(value.values).any():
             never = np.where(np.isinf(value.values), 1.0, np.nan)
-            ax.pcolormesh(x, y, never, cmap="Greys", vmin=0, vmax=5, shading="nearest", rasterized=value.size > 2500)
+            ax.pcolormesh(x, y, never, cmap=ListedColormap([_NEVER]), shading="nearest", rasterized=value.size > 2500)
             keys.append(Patch(facecolor=_NEVER, label=f"not by τ = {number(diagram.attrs['t_end'])}"))
         keys += _contours(ax, diagram, kind, x, y, finite)
         ax.set_xlabel(str(diagram[columns].attrs.get("long_name", columns)))
         ax.set_ylabel(str(diagram[rows].attrs.get("long_name", rows)))
-        bar = figure.colorbar(image, ax=ax, label=str(value.attrs.get("long_name", "value")), aspect=25, pad=0.02)
-        bar.outline.set_visible(False)
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
-        bar.ax.yaxis.set_minor_formatter(NullFormatter())
+        if finite.size:
+            bar = figure.colorbar(image, ax=ax, label=str(value.attrs.get("long_name", "value")), aspect=25, pad=0.02)
+            bar.outline.set_visible(False)
+            bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
+            bar.ax.yaxis.set_minor_formatter(NullFormatter())
+        else:
+            ax.set_title(str(value.attrs.get("long_name", "value")))
         if keys:
             figure.legend(handles=keys, loc="outside upper left", ncols=2, handlelength=1.8, columnspacing=1.0)
         return figure
@@ -122,23 +129,22 @@ def _contours(
         decades = np.arange(np.ceil(np.log10(positive.min())), np.floor(np.log10(positive.max())) + 1)
         levels = list(10.0**decades)
     else:
-        levels = _LEVELS["learnt"]
+        levels = _LEVELS
     keys: list[Line2D] = []
-    parts: list[tuple[str, Vector, Vector, Any, str]] = [("value", x, y, "-", "solution")]
-    if "theorem" in diagram:
-        dims = [str(dim) for dim in diagram.theorem.dims]
-        few = [diagram[dim].values.astype(float) for dim in dims]
-        if min(v.size for v in few) > 2:
-            parts.append(("theorem", few[1], few[0], "--", "closed form"))
-    for name, across, up, style, label in parts:
+    for name, colour, style, label in (
+        ("value", "black", "-", "solution" if diagram.attrs.get("method") == "theory" else "simulation"),
+        ("theorem", "#D55E00", "--", "closed form"),
+    ):
+        if name not in diagram:
+            continue
         values = diagram[name].values
         values = np.where(np.isinf(values), 1e3 * diagram.attrs["t_end"], values) if kind == "time" else values
         inside = [level for level in levels if np.nanmin(values) < level < np.nanmax(values)]
         if not inside or np.isfinite(values).sum() < 4:
             continue
         z, at = (np.log(np.maximum(values, 1e-300)), np.log(inside)) if kind == "time" else (values, inside)
-        colour = "#D55E00" if name == "theorem" else "black"
-        ax.contour(across, up, z, levels=at, colors=colour, linewidths=1.0, linestyles=style)
+        lines = ax.contour(x, y, z, levels=at, colors=colour, linewidths=1.0, linestyles=style)
+        lines.set_path_effects([_HALO])
         label += "" if keys else f" at {', '.join(number(level) for level in inside)}"
         keys.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.0, label=label))
     return keys
