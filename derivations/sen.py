@@ -58,7 +58,9 @@ __all__ = [
 ]
 
 s, s_0, w, w_0, z, x, x_0, score, margin, loss, attention = scalars("s s_0 w w_0 z x x_0 score margin loss attention")
-rate_w, rate_s, rest, radius_2, norm_2, late, floor, A = scalars("rate_w rate_s rest radius_2 norm_2 late floor A")
+rate_w, rate_s, rest, radius_2, norm_2, late, floor, A, excess = scalars(
+    "rate_w rate_s rest radius_2 norm_2 late floor A excess"
+)
 m, k, K, f, y, y_0, delta, tau, alpha, p, ell, purity = scalars(
     "m k K f y y_0 delta tau alpha p ell purity", positive=True
 )
@@ -126,7 +128,7 @@ def written_out(
 
 
 def entry(name: str, *at: int) -> Expr:
-    """One entry of a tensor."""
+    """One entry of a tensor, such as ``v[0, 1]``."""
     base = IndexedBase(name, integer=True) if name in ("x", "y", "length") else IndexedBase(name, real=True)
     return base[tuple(map(Integer, at))]
 
@@ -362,7 +364,7 @@ def one_margin() -> Theorem:
     labels = [purity * f, (1 - purity) * f / (K - 1)]
 
     def flow(U: Matrix, v: Matrix) -> tuple[Expr, Expr, Expr, Expr]:
-        """The velocities of the margin and the score, and the margin, of a word in sentences of every label."""
+        """The velocities of the margin and of the score of a word in sentences of every label: found, and expected."""
         dimension, classes = U.shape
         given = sentences([{0: 1, 1: m}] * classes, {0}, range(classes), V=2, D=dimension, K=classes)
         given |= rest_at_zero | {entry("U", d, c): U[d, c] for d in range(dimension) for c in range(classes)}
@@ -457,6 +459,7 @@ def convergence() -> Theorem:
             loss: 1 / (PER_TIME * tau),
             late: 2 * eta_v * delta**2 / (eta_s * margin**2),
             score: log(m * eta_s * margin**2 / (2 * eta_v * delta**2)),
+            excess: (2 * log(y) + 2 * A - 5) / y**2,
         },
         steps=(
             Step(
@@ -471,13 +474,19 @@ def convergence() -> Theorem:
                 share + 2 * square * share.diff(y) / square.diff(y),
             ),
             Step("velocity of 1/ell, per f eta_v delta^2: the limit", limit(limit(grown, ell, 0), y, oo), S.One),
+            Step(
+                "of 1/ell + log(1/ell), what is left: y^2 times it, less 2 log y",
+                limit(y**2 * (share * (share + turn) - 1) - 2 * log(y), y, oo),
+                2 * A - 5,
+            ),
             Step("loss over ell: the limit", limit(log(1 + ell) / ell, ell, 0, "+"), S.One),
             Step("(1 - alpha) w^2: the limit", limit((1 - share) * square, y, oo), 2 * eta_v * delta**2 / eta_s),
             Step("alpha: the limit", limit(share, y, oo), S.One),
         ),
         limits=(
-            "late: 1/ell + log(1/ell) = f eta_v delta^2 tau but for terms of relative order log(y)/y^2, y = exp(s)/m; "
-            "the formulas of attention and score but for log(y)/y"
+            "late: 1/ell + log(1/ell) grows by f eta_v delta^2 (1 + excess) per unit of time, y = exp(s)/m, so that "
+            "the loss is off by as much, which falls like the fourth power of log(tau); attention and score are off by "
+            "log(y)/y and log(log(tau))/log(tau)"
         ),
     )
 

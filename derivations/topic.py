@@ -112,9 +112,13 @@ def with_flow(
     data: tuple[Expr, ...],
     before: tuple[Definition, ...] = (),
 ) -> Program:
-    """A flow with some of its last definitions changed, and what they need."""
+    """A flow with some of its last definitions changed, and what they need: no longer the gradient flow of a model."""
     new = {definition.name: definition for definition in changed}
     definitions = tuple(new.get(one.name, one) for one in flow.definitions)
     return replace(
-        flow, extents={**flow.extents, **extents}, data=(*flow.data, *data), definitions=(*before, *definitions)
+        flow,
+        extents={**flow.extents, **extents},
+        data=(*flow.data, *data),
+        definitions=(*before, *definitions),
+        model=None,
     )
