@@ -374,11 +374,19 @@ class SparseBoolean(Task):
     def sample(self, n: int, rng: np.random.Generator) -> Examples:
         n = _whole("n", n)
         bits = rng.random((n, self.length)) < self.ones
-        weights, values = self._function
-        y = values[bits[:, self.positions] @ weights]
+        y = self.labels(bits[:, self.positions])
         if self.noise:
             y ^= rng.random(n) < self.noise
         return _examples(self, bits + np.arange(0, self.inputs, 2), y[:, None])
+
+    def labels(self, bits: NDArray[Any]) -> NDArray[np.int64]:
+        """f of the bits of the support, shape (n, s), without noise.
+
+        >>> SparseBoolean("majority", length=9, support=3).labels(np.array([[0, 1, 0], [1, 0, 1]]))
+        array([0, 1])
+        """
+        weights, values = self._function
+        return values[bits @ weights]
 
     def population(self, gram: bool = False) -> CoOccurrence:
         T, p = self.length, self.ones
