@@ -143,13 +143,13 @@ def phase_diagram(
     size = values[0].size * values[1].size
     per_cell = draws if any(name.startswith("sigma") for name in cells) else 1
     begun, done, now = time.perf_counter(), 0, 0
+    found = np.full(size, np.nan)
 
     def compute(level: int, which: NDArray[np.int64]) -> Vector:
         nonlocal done, now
         per_block = 1 if simulation is not None else max(1, BLOCK // per_cell)
         parts = np.split(which, range(per_block, which.size, per_block))
         blocks = {f"{level}-{k}": {"index": part, **_at(cells, part)} for k, part in enumerate(parts)}
-        found = np.empty(size)
         before = {key for key in blocks if kept is not None and kept.file(key).exists()}
         for key, arrays in finished(work, blocks, kept, scheduler):
             found[arrays["index"]] = arrays["value"]
@@ -159,10 +159,11 @@ def phase_diagram(
                 progress(done / size, now)
         return _even(found[which], shown)
 
-    value, computed = refined((values[0].size, values[1].size), refine, compute)
+    scaled, computed = refined((values[0].size, values[1].size), refine, compute)
+    value = np.where(computed, found.reshape(scaled.shape), _uneven(scaled, shown))
     seconds = time.perf_counter() - begun
     data: dict[str, Any] = {
-        "value": (names, _uneven(value, shown), {"long_name": shown.label}),
+        "value": (names, value, {"long_name": shown.label}),
         "computed": (names, computed, {"long_name": "computed, not interpolated"}),
     }
     together = max(1, BLOCK // per_cell)

@@ -131,10 +131,11 @@ def _contours(
     else:
         levels = _LEVELS
     keys: list[Line2D] = []
-    for name, colour, style, label in (
+    looks: tuple[tuple[str, str, Any, str], ...] = (
         ("value", "black", "-", "solution" if diagram.attrs.get("method") == "theory" else "simulation"),
         ("theorem", "#D55E00", "--", "closed form"),
-    ):
+    )
+    for name, colour, style, label in looks:
         if name not in diagram:
             continue
         values = diagram[name].values
