@@ -644,6 +644,72 @@ def trained_query() -> Theorem:
     )
 
 
+@cache
+def competition() -> Theorem:
+    """Two words of unequal purity in one sentence."""
+    f_a, f_b, f_ab = symbols("f_a f_b f_ab", positive=True)
+    x_a, x_b, x_ab, w_a, w_b, p_a, p_b, p_ab = scalars("x_a x_b x_ab w_a w_b p_a p_b p_ab")
+    n_a, n_b = symbols("n_a n_b", positive=True)
+    shares = {(0,): (f_a, p_a), (1,): (f_b, p_b), (0, 1): (f_ab, p_ab)}
+    kinds = [{**dict.fromkeys(own, 1), 2: m} for own in shares for _ in range(2)]
+    parts = [f * part for f, right in shares.values() for part in (right, 1 - right)]
+    given = sentences(kinds, {0, 1}, [0, 1] * 3, V=3, D=1, K=2)
+    given |= {entry("s", 2): S.Zero, entry("v", 2, 0): S.Zero}
+    found = of_linear(given, parts)
+    v, first = [entry("v", i, 0) for i in range(2)], {entry("s", i): S.Zero for i in range(2)}
+    origin = first | dict.fromkeys(v, S.Zero)
+    of_U = entry("U", 0, 0) - entry("U", 0, 1)
+    Q = [
+        f_own * (2 * p_own - 1) / (m + 1) + f_ab * (2 * p_ab - 1) / (m + 2)
+        for f_own, p_own in ((f_a, p_a), (f_b, p_b))
+    ]  # fmt: skip
+    vdot = [found[entry("vdot", i, 0)].xreplace(origin) for i in range(2)]
+    bend = sum(found[entry("sdot", 0)].xreplace(first).diff(v[i]).xreplace(origin) * vdot[i] for i in range(2))
+    scale = eta_s * eta_v * of_U**2 / 4
+    Q_a, Q_b, early = scalars("Q_a Q_b early")
+    seen = f_a * (2 * p_a - 1) / (m + 1) ** 2 * Q_a + f_ab * (2 * p_ab - 1) / (m + 2) ** 2 * (Q_a + Q_b)
+    signals = {Q_a: Q[0], Q_b: Q[1]}
+    margins = {w_a: x_a * (n_a + m) / n_a, w_b: x_b * (n_b + m) / n_b}
+    together = ((n_a * w_a + n_b * w_b) / (n_a + n_b + m)).subs(margins)
+    line = n_a * (x_ab - x_a) + n_b * (x_ab - x_b) - m * (x_a + x_b - x_ab)
+    return Theorem(
+        name="topic-competition",
+        title="Two topic words in one sentence",
+        source=LU,
+        hypotheses=(
+            "two classes, the classifier U is fixed and linear (FC); others at rest with embedding 0 and score 0",
+            "shares f_a, f_b, f_ab of all sentences hold a alone, b alone, both; shares p_a, p_b, p_ab of these have "
+            "the first label, x its log-odds log(p/(1 - p))",
+            "training starts from zero",
+        ),
+        statement=(
+            "At first the score of a word grows with the square of its signal Q, frequency times purity above chance: "
+            "a frequent word leads, though it may be less pure. What is left of its own sentences is corrected at the "
+            "order 1/m. In the end every kind of sentence wants its log-odds, and those with both get a mean of both "
+            "margins: with n = exp(score), balance = 0, a line of scores where training can stop. If common sentences "
+            "show less than the mean of both log-odds, the less pure word ends with the higher score, at any "
+            "frequencies; only if they show more can it be the purer one. If they are pure, and so is one of the words, "
+            "it is that word: the margin of the other is bounded."
+        ),
+        results={
+            **signals,
+            early: eta_s * eta_v * delta**2 / 8 * tau**2 * (Q_a**2 - seen),
+            Symbol("balance", real=True): line,
+        },
+        steps=(
+            Step("the embeddings start along the signals", Matrix(vdot), eta_v * of_U / 2 * Matrix(Q)),
+            Step("the second derivative of the score of a", bend, scale * (Q_a**2 - seen).subs(signals)),
+            Step("sentences with both show their log-odds", (together - x_ab) * (n_a + n_b + m), -line),
+            Step(
+                "the line where both scores are equal",
+                line.subs({n_a: n_b}),
+                n_b * (2 * x_ab - x_a - x_b) - m * (x_a + x_b - x_ab),
+            ),
+        ),
+        limits="others at rest; the early score to second order in time; the line is where training can stop, not when",
+    )
+
+
 THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
     {
         "sen": identity,
@@ -653,6 +719,7 @@ THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
         "topic-convergence": convergence,
         "topic-keys-fixed": keys_fixed,
         "topic-embeddings-fixed": embeddings_fixed,
+        "topic-competition": competition,
         "topic-query": trained_query,
     }
 )

@@ -477,3 +477,92 @@ def test_words_that_move_alike_with_a_trained_query() -> None:
     r = 2 * rates["query"] / rates["key"]
     first = quad(lambda x: 1 / np.sqrt(q**2 + r * x**2), 0, kappa)[0]
     assert first == pytest.approx(np.arcsinh(np.sqrt(r) * kappa / q) / np.sqrt(r), rel=1e-10)
+
+
+# -- two words in one sentence ----------------------------------------------------------------------------------------
+
+
+def competing(shares: list[float], purities: list[float], t, m: int = 20) -> tuple[np.ndarray, np.ndarray, float]:
+    """Scores and margins of a and b over time, where a alone, b alone, or both stand among others at rest."""
+    U = np.array([[1.0, -1.0], [0.5, 0.2]])
+    x, y, share, times = [], [], [], []
+    for own, part, purity in zip(([0], [1], [0, 1]), shares, purities, strict=True):
+        for label, right in ((0, purity), (1, 1 - purity)):
+            if part * right > 0:
+                x.append([*own, 2])
+                y.append(label)
+                share.append(part * right)
+                times += [1.0] * len(own) + [m]
+    model = Model(
+        topic.topic_words("FC"), {"D": 2},
+        {"U": U, "share": np.array(share), "times": np.array(times), "coupling": np.diag([1.0, 1, 0])},
+    )  # fmt: skip
+    examples = Examples.from_rows(x, y, inputs=3, outputs=2)
+    found = solve(model, examples, t, rtol=1e-9, atol=1e-12, method="LSODA")
+    return found.s.values[:, :2], found.v.values[:, :2] @ column(U), float(np.linalg.norm(column(U)))
+
+
+def signals(shares: list[float], purities: list[float], m: int = 20, **more: float) -> dict[str, float]:
+    """What the theorem needs of the sentences."""
+    of_shares = dict(zip(("f_a", "f_b", "f_ab"), shares, strict=True))
+    return {**of_shares, **dict(zip(("p_a", "p_b", "p_ab"), purities, strict=True)), "m": m, **more}
+
+
+def balance(s: np.ndarray, purities: list[float], m: int = 20) -> float:
+    """How far scores are from the line where training can stop."""
+    x = dict(zip(("x_a", "x_b", "x_ab"), np.log(np.array(purities) / (1 - np.array(purities))), strict=True))
+    return float(evaluated("topic-competition", "balance", **x, n_a=np.exp(s[0]), n_b=np.exp(s[1]), m=m))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_word_with_the_larger_signal_leads_at_first(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shares, purities = rng.dirichlet([1, 1, 1]).tolist(), rng.uniform(0.55, 0.99, 3).tolist()
+    tau = 0.5
+    s, _, delta = competing(shares, purities, [tau])
+    values = signals(shares, purities, tau=tau, eta_s=1.0, eta_v=1.0, delta=delta)
+    swapped = signals([shares[1], shares[0], shares[2]], [purities[1], purities[0], purities[2]])
+    expected = [float(evaluated("topic-competition", "early", **values | own)) for own in ({}, swapped)]
+    np.testing.assert_allclose(s[0], expected, rtol=0.02, atol=2e-3 * max(expected))
+    Q_a, Q_b = (float(evaluated("topic-competition", name, **values)) for name in ("Q_a", "Q_b"))
+    if abs(Q_a / Q_b - 1) > 0.1:
+        assert (s[0, 0] > s[0, 1]) == (Q_a > Q_b)
+
+
+@pytest.mark.parametrize(("rare", "purity"), [(0.01, 0.7), (0.02, 0.9), (0.1, 0.8), (0.1, 0.95)])
+def test_the_pure_word_wins_however_rare(rare: float, purity: float) -> None:
+    """b stands in both classes and is frequent; a only in the first. b leads, then a overtakes it for good."""
+    both = rare / 2
+    shares, purities = [rare / 2, 1 - rare, both], [1.0, purity, 1.0]
+    t = np.concatenate([[0, 1], np.logspace(1, 7, 25)])
+    s, w, _ = competing(shares, purities, t)
+    lead = s[:, 0] - s[:, 1]
+    assert lead[1] < 0
+    assert lead.min() < -1
+    assert lead[-1] > 1
+    assert (np.diff(np.sign(lead[1:])) != 0).sum() == 1
+    assert w[-1, 0] > w[-1, 1] > 0
+    # The rarer the pure word, the later: the lead changes at a time that goes as one over its share.
+    later, _, _ = competing([rare / 4, 1 - rare / 2, rare / 4], purities, t)
+    assert (later[:, 0] < later[:, 1])[1:].sum() > (lead < 0)[1:].sum()
+
+
+@pytest.mark.parametrize(
+    ("shares", "purities", "winner"),
+    [
+        # Below the mean of both log-odds, 0.78, the less pure word wins, whatever the shares; well above it the purer.
+        ([0.4, 0.3, 0.3], [0.9, 0.6, 0.895], 0),
+        ([0.1, 0.6, 0.3], [0.9, 0.6, 0.895], 0),
+        ([0.4, 0.3, 0.3], [0.9, 0.6, 0.75], 1),
+        ([0.6, 0.1, 0.3], [0.9, 0.6, 0.75], 1),
+    ],
+)
+def test_impure_words_end_where_their_common_sentences_are_between_them(
+    shares: list[float], purities: list[float], winner: int
+) -> None:
+    s, w, _ = competing(shares, purities, [1e6])
+    n = np.exp(s[-1])
+    alone = n / (n + 20) * w[-1]
+    np.testing.assert_allclose(1 / (1 + np.exp(-alone)), purities[:2], atol=1e-5)
+    assert abs(balance(s[-1], purities)) < 1e-3 * n.max()
+    assert s[-1, winner] > s[-1, 1 - winner] + 0.2
