@@ -688,8 +688,8 @@ def competition() -> Theorem:
             "order 1/m. In the end every kind of sentence wants its log-odds, and those with both get a mean of both "
             "margins: with n = exp(score), balance = 0, a line of scores where training can stop. If common sentences "
             "show less than the mean of both log-odds, the less pure word ends with the higher score, at any "
-            "frequencies; only if they show more can it be the purer one. If they are pure, and so is one of the words, "
-            "it is that word: the margin of the other is bounded."
+            "frequencies; only if they show more can it be the purer one. If they are pure, and one of the "
+            "words is, it is that word: the margin of the other is bounded."
         ),
         results={
             **signals,
