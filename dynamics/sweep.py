@@ -104,7 +104,7 @@ def sweep(
         Events by a name of your own. The first time of each is recorded.
     method : {"RK45", "RK23", "DOP853"}
         A pair of :func:`scipy.integrate.solve_ivp`, with its steps, its error norm and its dense output.
-        DOP853 takes the least time where errors below 1e-6 are wanted.
+        DOP853 takes the least time where errors below 1e-9 are wanted.
     rtol, atol : float
         Relative and absolute tolerance of the step-size control.
     max_steps : int

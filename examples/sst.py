@@ -1,0 +1,120 @@
+"""What attention learns on real sentences: the Stanford Sentiment Treebank, label and sentence on every line.
+
+The topic classifier with a fixed linear classifier of dimension 200, in the span of its columns (as many numbers a word
+as there are labels, and a score). purity.svg: how pure the most attended words are along training; sst_sen.svg: norm
+against score of the 100 words of highest score, beside the identity with m = mean length of the sentences that hold the
+word, minus 1.
+
+    python examples/sst.py FILE [output directory] [end of training, tau] [--padding word]
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from derivations.sen import norm_squared
+from dynamics import solve
+from dynamics.examples import Examples
+from dynamics.model import embeddings, topic
+from dynamics.plot import save
+from dynamics.plot.frame import number
+
+DIMENSION, SHOWN = 200, (10, 100, 1000)
+COLOURS = ("#0072B2", "#D55E00", "#009E73")
+
+
+def statistics(examples: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For every word: how many sentences hold it, their mean length, and its purity.
+
+    Purity is 0 where sentences with the word have the labels of all sentences, and 1 where they have one label only.
+    """
+    sentence = np.repeat(np.arange(len(examples)), examples.length)
+    pairs = np.unique(np.stack([examples.x, sentence]), axis=1)  # each word once a sentence
+    counts = np.zeros((examples.inputs, examples.outputs))
+    np.add.at(counts, (pairs[0], examples.y[pairs[1]]), 1.0)
+    number_of = counts.sum(axis=1)
+    length = np.bincount(pairs[0], examples.length[pairs[1]], examples.inputs) / np.maximum(number_of, 1)
+    base = np.bincount(examples.y, minlength=examples.outputs) / len(examples)
+    share = counts / np.maximum(number_of, 1)[:, None]
+    farthest = 0.5 * np.abs(np.eye(examples.outputs) - base).sum(axis=1).max()
+    return number_of, length, 0.5 * np.abs(share - base).sum(axis=1) / farthest
+
+
+def main(path: str, output: Path, end: float, padding: bool) -> None:
+    examples = Examples.from_labelled_text(path, tokenizer="whitespace")
+    examples = examples.padded() if padding else examples
+    random = np.random.default_rng(0)
+    readout = random.standard_normal((DIMENSION, examples.outputs))
+    np.fill_diagonal(readout, 1.0)
+    first = 1e-6 * random.standard_normal((examples.inputs, DIMENSION))
+    eta = float(np.sum((0.3 * random.standard_normal(DIMENSION)) ** 2))
+    times = np.concatenate([[0.0], np.geomspace(1e-3 * end, end, 60)])
+    began = time.perf_counter()
+    found = solve(
+        topic("FC", readout=readout, span=True), examples, times, initial={"W": first @ readout}, rates={"s": eta}
+    )
+    seconds = time.perf_counter() - began
+    held, length, purity = statistics(examples)
+    scores = found.s.values
+    order = np.argsort(-scores, axis=1, kind="stable")
+    print(
+        f"{len(examples)} sentences, {examples.inputs} words, {examples.outputs} labels: loss"
+        f" {float(found.loss[0]):.3f} -> {float(found.loss[-1]):.3f} at tau = {end:g};"
+        f" {found.attrs['evaluations']} evaluations, {seconds:.1f} s"
+    )
+    print("highest scores:", ", ".join(str(found.input.values[k]) for k in order[-1, :12]))
+
+    figure = Figure(figsize=(3.4, 2.6), layout="constrained")
+    ax = figure.add_subplot()
+    for top, colour in zip(SHOWN, COLOURS, strict=True):
+        curve = [purity[row[:top]].mean() for row in order]
+        ax.plot(times[1:], curve[1:], color=colour, label=f"{top} highest scores")
+        print(f"purity of the {top} words of highest score at the end: {curve[-1]:.3f}")
+    mean = float((purity * held).sum() / held.sum())
+    ax.axhline(mean, color="0.5", linewidth=0.8, linestyle=(0, (4, 1.5)), label="all words, by frequency")
+    ax.set_xscale("log")
+    ax.set_ylim(0, 1.03)
+    ax.set_xlabel("training time τ = learning rate × steps", fontsize=8)
+    ax.set_ylabel("mean purity of the words", fontsize=8)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda tau, _: number(tau)))
+    ax.legend(frameon=False, fontsize=7)
+    _plain(ax)
+    save(figure, output / "purity.svg")
+
+    best = order[-1, :100]
+    v = embeddings(readout, found.W.values[-1], first)[best]
+    size, s, m = np.sqrt(eta) * np.linalg.norm(v, axis=1), scores[-1, best], length[best] - 1
+    predicted = np.sqrt(eta * norm_squared(s, m, eta_s=eta))
+    gap = size / predicted - 1
+    print(
+        f"identity over the 100 words of highest score: norm / theorem - 1 = {gap.mean():+.3f} on average,"
+        f" spread {gap.std():.3f}, from {gap.min():+.3f} to {gap.max():+.3f}"
+    )
+    figure = Figure(figsize=(3.4, 2.6), layout="constrained")
+    ax = figure.add_subplot()
+    line = np.array([0, 1.05 * max(size.max(), predicted.max())])
+    ax.plot(line, line, color="black", linewidth=1, label="identity")
+    ax.plot(predicted, size, "o", markersize=3, color=COLOURS[0], alpha=0.6, label="100 words of highest score")
+    ax.set_xlabel("norm by theorem, from score and sentence length", fontsize=8)
+    ax.set_ylabel("query norm × embedding norm", fontsize=8)
+    ax.legend(frameon=False, fontsize=7)
+    _plain(ax)
+    save(figure, output / "sst_sen.svg")
+    print(f"written to {output}: purity.svg, sst_sen.svg")
+
+
+def _plain(ax) -> None:
+    ax.tick_params(labelsize=7)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+if __name__ == "__main__":
+    given = [one for one in sys.argv[1:] if one not in ("--padding", "word")]
+    if not given:
+        sys.exit(__doc__)
+    where = Path(given[1] if len(given) > 1 else "results")
+    main(given[0], where, float(given[2]) if len(given) > 2 else 100.0, "--padding" in sys.argv)
