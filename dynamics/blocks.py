@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,11 +196,24 @@ def connected(scheduler: str) -> Iterator[Any]:
             "--scheduler needs Dask; install it with: pip install 'attention-dynamics[distributed]'"
         ) from None
     try:
+        # A client waits for ever for something else that listens there; and here a loop may be running already.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, _answer(scheduler)).result()
         client = Client(scheduler, timeout=ANSWER)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({type(error).__name__})") from None
     with client:
         yield client
+
+
+async def _answer(scheduler: str) -> None:
+    """Shake hands with whatever listens at an address."""
+    from distributed import Security
+    from distributed.comm import connect
+
+    options = Security().get_connection_args("client")
+    comm = await asyncio.wait_for(connect(scheduler, timeout=ANSWER, **options), ANSWER)
+    await comm.close()
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

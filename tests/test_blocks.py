@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -207,6 +208,15 @@ def test_no_scheduler(address, monkeypatch):
     with pytest.raises(InputError, match=r"--scheduler .*: no Dask scheduler answers there") as error:
         list(finished(squares([]), NUMBERS, None, address))
     assert "\n" not in str(error.value)
+
+
+def test_something_else_listens(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(blocks, "ANSWER", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(InputError, match="no Dask scheduler answers there"):
+            list(finished(squares([]), NUMBERS, None, address))
 
 
 def test_dask_is_not_installed(monkeypatch):
