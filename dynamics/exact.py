@@ -34,7 +34,7 @@ def work_of(model: Model, examples: Examples) -> int:
     """Products of one evaluation, roughly: what decides whether threads pay."""
     sizes = model.all_sizes(examples)
     pairs = int((examples.length * examples.targets).sum())
-    return pairs * sizes.get("D", sizes["K"]) * sizes.get("H", 1)
+    return pairs * sizes["D" if "v" in model.program.state_names else "K"] * sizes.get("H", 1)
 
 
 def solve_exact(
