@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamics.cli.common import RESULTS, Figures, Output, Threads, check_output, named_numbers, progress, write
+from dynamics.cli.problem import ProgramFile
 from dynamics.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def phase(
     x: Axis = "V=8:64",
     y: Axis = "L=4:60",
     system: Annotated[str, typer.Option(help="The system.")] = "copying",
+    program: ProgramFile = None,
     fix: Annotated[str | None, typer.Option(help="Other parameters, such as L=8,sigma=0.1.")] = None,
     quantity: Annotated[
         str,
@@ -68,7 +70,12 @@ def phase(
     from dynamics.phase import phase_diagram
 
     check_output(output, figures)
-    chosen = system_of(system)
+    if program is not None:
+        from dynamics.program_file import load
+
+        if resume:
+            raise InputError(f"--resume cannot tell whether {program} has changed since; start anew with --force")
+    chosen = system_of(system if program is None else load(program))
     axes = dict(axis(text, option, chosen.whole) for text, option in ((y, "--y"), (x, "--x")))
     if len(axes) < 2:
         raise InputError(f"--x and --y are both {next(iter(axes))}; give two parameters")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,10 +13,15 @@ from dynamics.cli.common import Labelled, Lower, MaxPairs, MaxVocab, MinCount, S
 from dynamics.errors import InputError
 
 if TYPE_CHECKING:
+    from derivations.program import Program
     from dynamics.examples import Examples
     from dynamics.model import Model
     from dynamics.tasks import Task
 
+ProgramFile = Annotated[
+    Path | None,
+    typer.Option(help="A model of your own instead: a Python file with definitions and a loss. The file is executed."),
+]
 TASKS = ("copying", "lexicon", "topics", "boolean")
 MODELS = {"copying": "positional", "lexicon": "lexical", "topics": "topic-FC", "boolean": "keyword-bias"}
 """The model of each task."""
@@ -81,6 +87,14 @@ def problem(
     heads: Annotated[int, typer.Option(help="lexical, positional: attention heads.")] = 1,
     dimension: Annotated[int, typer.Option(help="topic models: dimension of the embeddings.")] = 10,
     hidden: Annotated[int, typer.Option(help="topic-TL: rectified units.")] = 10,
+    program: ProgramFile = None,
+    arrays: Annotated[
+        str | None,
+        typer.Option("--data", help="--program: its arrays by name, FILE.npz (initial states too); normal: at random."),
+    ] = None,
+    values: Annotated[
+        str | None, typer.Option("--set", help="--program: its parameters, and sizes, such as beta=0.5,R=3.")
+    ] = None,
     tokenizer: Tokenizer = "words",
     lower: Lower = True,
     max_vocab: MaxVocab = None,
@@ -104,6 +118,20 @@ def problem(
     }  # fmt: skip
     if sum(one is not None for one in (source, labelled, task)) > 1:
         raise InputError("give one of: two texts, --labelled FILE, --task NAME")
+    rates = named_numbers(rate, "--rate") if rate else {}
+    own: Model | None = None
+    if program is not None:
+        from dynamics.cli.programs import own_model
+
+        if model is not None:
+            raise InputError("--program is a model: leave --model out")
+        own, given, start = own_model(program, arrays, values, seed)
+        if given is not None:
+            if source is not None or labelled is not None or task is not None or examples is not None:
+                raise InputError(f"{own.name} has data of its own: leave out texts, --labelled, --task and --examples")
+            return Problem(given, own, start | initial_states(init, own.program, {}), rates, seed)
+    elif arrays is not None or values is not None:
+        raise InputError("--data and --set are for --program FILE; leave them out")
     data: Task | Examples
     if source is not None:
         if target is None:
@@ -131,21 +159,29 @@ def problem(
     chosen = model or fits
     if chosen not in NAMES:
         raise InputError(f"unknown model {chosen!r}{did_you_mean(chosen, NAMES)}; use one of {', '.join(NAMES)}")
-    built, initial = _model(chosen, data.outputs, heads, dimension, hidden, seed)
-    states = built.program.state_names
-    if init is not None:
-        if "=" in init:
-            initial = named_numbers(init, "--init")
-        else:
-            try:
-                initial = dict.fromkeys(states, float(init))
-            except ValueError:
-                raise InputError(f"--init {init!r} is neither a number nor a list such as W=0.01,P=0") from None
-        for name, size in initial.items():
-            if not 0 <= size < float("inf"):
-                raise InputError(f"--init: {name} = {size} must be a number from 0 on")
-    right = range(data.outputs) if task in ("copying", "lexicon") else None
-    return Problem(data, built, initial, named_numbers(rate, "--rate") if rate else {}, seed, right)
+    built, initial = (own, {}) if own is not None else _model(chosen, data.outputs, heads, dimension, hidden, seed)
+    right = range(data.outputs) if task in ("copying", "lexicon") and own is None else None
+    return Problem(data, built, initial_states(init, built.program, initial), rates, seed, right)
+
+
+def initial_states(init: str | None, program: Program, default: dict[str, float]) -> dict[str, float]:
+    """Standard deviations of initial states, and the values of those that are scalars."""
+    from derivations.program import name_of, subscript
+
+    if init is None:
+        return default
+    if "=" in init:
+        found = named_numbers(init, "--init")
+    else:
+        try:
+            found = dict.fromkeys(program.state_names, float(init))
+        except ValueError:
+            raise InputError(f"--init {init!r} is neither a number nor a list such as W=0.01,P=0") from None
+    scalars = {name_of(state) for state in program.states if not subscript(state)}
+    for name, size in found.items():
+        if not (0 <= size < float("inf") or (name in scalars and abs(size) < float("inf"))):
+            raise InputError(f"--init: {name} = {size} must be a number from 0 on")
+    return found
 
 
 def _model(

@@ -80,9 +80,12 @@ def run(
     keep_partial: bool = False,
 ) -> xr.Dataset:
     """The runs that the options ask for."""
+    from dynamics.program_data import ProgramModel
     from dynamics.simulation import simulate
     from dynamics.tasks import Task
 
+    if descent.batch is not None and isinstance(problem.model, ProgramModel) and not problem.model.labelled:
+        raise InputError("--batch takes some of the examples of a text or a task; arrays are taken whole: leave it out")
     batch = 256 if descent.batch is None and isinstance(problem.data, Task) else descent.batch
     if descent.seeds < 1:
         raise InputError(f"--seeds {descent.seeds} must be 1 or more")
@@ -106,13 +109,16 @@ def simulate(
     output: Output = RESULTS,
     figures: Figures = "png",
 ) -> None:
-    """Train an exact model by gradient descent, from many seeds.
+    """Train an exact model, or --program, by gradient descent, from many seeds.
 
     With no arguments it learns to copy 8 of 12 words. The state of the run is kept in OUTPUT/checkpoint.npz; a run
     that was interrupted goes on with --resume, to the same bits.
 
     Example: dynamics simulate --task copying --vocab 12 --length 8 --lr 2 --batch 256 --steps 500 --seeds 4
     """
+    from dynamics.cli.programs import as_program, drawn
+    from dynamics.program_data import ProgramModel
+
     check_output(output, figures)
     checkpoint, new = output / "checkpoint.npz", not output.exists()
     try:
@@ -128,6 +134,9 @@ def simulate(
         if new and not any(output.iterdir()):
             output.rmdir()
         raise
+    own = isinstance(problem.model, ProgramModel)
+    if own:
+        found = as_program(found, problem)
     print(
         f"{found.attrs['data']}: {found.attrs['title']}; {found.sizes['seed']} runs of {found.attrs['steps']} steps to"
         f" tau = {float(found.time[-1]):g} ({found.attrs['seconds']} s)"
@@ -142,6 +151,8 @@ def simulate(
         from dynamics import plot
         from dynamics.comparison import bands
 
+        if own:
+            return drawn(found)
         return {"run": plot.comparison(bands(found))}
 
     write(output, figures, {"run": found}, draw)

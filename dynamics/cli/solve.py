@@ -25,6 +25,7 @@ from dynamics.cli.common import (
 )
 from dynamics.cli.models import Settings, initial_sizes, of_model
 from dynamics.cli.problem import Problem, problem
+from dynamics.cli.programs import of_program
 from dynamics.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Asked:
     @property
     def anything(self) -> bool:
         """Whether any text, task or model is named."""
-        return any(self.options[name] is not None for name in ("source", "labelled", "task", "model"))
+        return any(self.options[name] is not None for name in ("source", "labelled", "task", "model", "program"))
 
     @property
     def problem(self) -> Problem:
@@ -100,7 +101,8 @@ def solve(
     """Predict how words and attention are learnt.
 
     Two texts, or counts: from their co-occurrence alone. --labelled, --task or --model: the exact flow of a model, or
-    its reduction. With no file it runs on a bundled text, the Universal Declaration of Human Rights.
+    its reduction. --program: that of a model of your own, on its own data or a text. With no file it runs on a bundled
+    text, the Universal Declaration of Human Rights.
 
     Example: dynamics solve --words human,freedom,rights --output results
     """
@@ -108,7 +110,9 @@ def solve(
     check_output(output, figures)
     if cooccurrence is not None and asked.anything:
         raise InputError("--cooccurrence gives counts alone; leave out texts, --labelled, --task and --model")
-    by_counts = asked.options["labelled"] is None and asked.options["task"] is None and asked.options["model"] is None
+    by_counts = all(
+        asked.options[name] is None for name in ("labelled", "task", "model", "program", "arrays", "values")
+    )
     settings = Settings(wanted, rtol, method, threads)
     listed = [word.strip() for word in words.split(",") if word.strip()] if words is not None else []
     if by_counts and theory in (None, "closure"):
@@ -116,6 +120,8 @@ def solve(
         _from_counts(system, asked.options, settings, stages, switch, listed, top, output, figures)
     elif cooccurrence is not None:
         raise InputError(f"--theory {theory} needs the examples; counts alone give --theory closure")
+    elif asked.options["program"] is not None:
+        of_program(asked.problem, theory, settings, lr, output, figures)
     else:
         of_model(asked.problem, theory, settings, stages, switch, lr, listed, top, output, figures)
 

@@ -1,0 +1,55 @@
+"""Trajectories of a program: its loss and its scalar states."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from dynamics.plot.frame import COLOURS, COLUMN, PAGE, TIME, from_zero, house_style, marker, time_axis, times_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+COLUMNS = 3
+
+
+def course(found: xr.Dataset) -> Figure:
+    """Loss and scalar states over time, each in a panel, a line for each seed.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        With ``loss`` over (time,) or (seed, time).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> found = xr.Dataset({"p": ("time", [0.1, 0.2]), "loss": ("time", [1.0, 0.5])}, {"time": [0, 9]})
+    >>> [ax.get_title("left") for ax in course(found).axes]
+    ['loss', 'p']
+    """
+    names = [str(name) for name, value in found.data_vars.items() if set(value.dims) == set(found.loss.dims)]
+    names.sort(key=lambda name: name != "loss")
+    times = times_of(found)
+    columns = 2 if len(names) == 4 else min(len(names), COLUMNS)
+    rows = -(-len(names) // columns)
+    with house_style():
+        figure = Figure((PAGE if columns > 1 else COLUMN, 2.0 * rows + 0.3), layout="constrained")
+        axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+        for ax, name in zip(axes, names, strict=False):
+            lines = found[name].transpose("time", ...).values.reshape(times.size, -1)
+            ax.plot(times, lines, color=COLOURS[0], linewidth=1.4 if lines.shape[1] == 1 else 0.7, **marker(times))
+            time_axis(ax, times)
+            from_zero(ax, lines)
+            ax.set_title(name, loc="left")
+        for ax in axes[len(names) :]:
+            ax.remove()
+        for ax in axes[max(0, len(names) - columns) : len(names)]:
+            ax.set_xlabel(TIME if columns == 1 else "training time τ")
+            ax.tick_params(labelbottom=True)
+        return figure
