@@ -84,6 +84,10 @@ def test_contours_are_where_the_values_are():
             np.testing.assert_allclose(1 + (y - 4) / 5 + (x - 8) * 1.5 / 7 + shift, level, atol=1e-9)
 
 
+def test_closed_form_that_holds_nowhere():
+    assert keys(drawn(diagram(10**LOGARITHMS, theorem=np.full((6, 8), np.nan)))) == ["solution at 100, 1000"]
+
+
 def test_probabilities_from_nothing_to_one():
     share = np.clip(np.add.outer(np.zeros(5), np.linspace(0.2, 0.8, 7)), 0, 1)
     figure = drawn(diagram(share, "learnt", method="simulation"))

@@ -140,8 +140,9 @@ def _contours(
             continue
         values = diagram[name].values
         values = np.where(np.isinf(values), 1e3 * diagram.attrs["t_end"], values) if kind == "time" else values
-        inside = [level for level in levels if np.nanmin(values) < level < np.nanmax(values)]
-        if not inside or np.isfinite(values).sum() < 4:
+        known = values[np.isfinite(values)]
+        inside = [level for level in levels if known.size > 3 and known.min() < level < known.max()]
+        if not inside:
             continue
         z, at = (np.log(np.maximum(values, 1e-300)), np.log(inside)) if kind == "time" else (values, inside)
         lines = ax.contour(x, y, z, levels=at, colors=colour, linewidths=1.0, linestyles=style)
