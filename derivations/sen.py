@@ -243,8 +243,8 @@ def identity() -> Theorem:
             ),
         ),
         limits=(
-            "other words move, by their share of the sentences; sentences that differ in m or k, and several topic "
-            "words in a sentence: see sen-company"
+            "the motion of other words, which goes with their share of the sentences; for sentences that differ in m "
+            "or k, and for several topic words in a sentence, see sen-company"
         ),
     )
 
@@ -308,7 +308,7 @@ def company() -> Theorem:
                 1 + 2 * exp(own) / m,
             ),
         ),
-        limits="exact while the others rest; an average over sentences has no formula in the score alone",
+        limits="the motion of words that are taken to rest; for several m there is no formula in the score alone",
     )
 
 
@@ -428,7 +428,7 @@ def one_margin() -> Theorem:
             ),
             Step("where it rests: alpha w", p_of.subs(w, log(purity * (K - 1) / (1 - purity)) / alpha), purity),
         ),
-        limits="other words move, by their share of the sentences; several topic words in a sentence",
+        limits="the motion of other words, which goes with their share of the sentences",
     )
 
 
@@ -451,8 +451,9 @@ def convergence() -> Theorem:
             "The margin grows for ever: its velocity is positive and falls to zero only where p = 1. So the loss goes "
             "to 0, like 1/(f eta_v delta^2 tau), and attention to 1, but slowly: 1 - alpha is one over the squared "
             "logarithm of time, the score grows as twice the logarithm of the logarithm of time, and the embedding "
-            "like the logarithm. The sum over words of f times the loss, what training sees, is the same for rare "
-            "and for frequent words."
+            "like the logarithm. late is 1 - alpha; y = exp(s)/m, and A, from the start, is what is left of w^2 = (2 "
+            "eta_v delta^2/eta_s) (y + log(y) + A). The sum over words of f times the loss, what training sees, is the "
+            "same for rare and for frequent words."
         ),
         results={
             margin: reached,
@@ -484,9 +485,9 @@ def convergence() -> Theorem:
             Step("alpha: the limit", limit(share, y, oo), S.One),
         ),
         limits=(
-            "late: 1/ell + log(1/ell) grows by f eta_v delta^2 (1 + excess) per unit of time, y = exp(s)/m, so that "
-            "the loss is off by as much, which falls like the fourth power of log(tau); attention and score are off by "
-            "log(y)/y and log(log(tau))/log(tau)"
+            "leading order in time: 1/ell + log(1/ell) grows by f eta_v delta^2 (1 + excess) per unit of time, so that "
+            "the loss is off by as much, which falls like the fourth power of 1/log(tau); attention and score are off "
+            "by log(y)/y and log(log(tau))/log(tau)"
         ),
     )
 
@@ -519,7 +520,7 @@ def keys_fixed() -> Theorem:
             ),
             Step("x + exp(x)/(K - 1) grows evenly", path.diff(x) * velocity, PER_TIME * alpha**2),
         ),
-        limits="as theorem topic-margin",
+        limits="the motion of other words, which goes with their share of the sentences",
     )
 
 
@@ -564,7 +565,7 @@ def embeddings_fixed() -> Theorem:
                 f * eta_s * a / (1 + exp(a) / (K - 1)),
             ),
         ),
-        limits="as theorem topic-margin",
+        limits="the motion of other words, which goes with their share of the sentences",
     )
 
 
@@ -596,7 +597,7 @@ def trained_query() -> Theorem:
     on_line |= {query[e]: q * direction[e] for e in range(2)}
     length = q_0**2 + T * eta_query / eta_key * kappa**2
     first = asinh(sqrt(T * eta_query / eta_key) * kappa / q_0) / sqrt(T * eta_query / eta_key)
-    sdot, q_2, cross = scalars("sdot q_2 cross")
+    sdot, square, q_2, cross = scalars("sdot square q_2 cross")
     return Theorem(
         name="topic-query",
         title="Keys and query trained: what is conserved, and how the identity breaks",
@@ -607,15 +608,15 @@ def trained_query() -> Theorem:
         ),
         statement=(
             "sum_i k_i k_i^T/eta_key - q q^T/eta_query does not move, nor does its trace. The score moves by its key, "
-            "at the rate ||q||^2 of the moment, and by the query: cross = eta_query sum_j (-dLoss/da_j) k_j . k_i. So "
-            "the identity holds as the integral of rate_n, the velocity of ||v||^2; with the first ||q||^2 and without "
-            "cross it does not. From zero keys, all keys and the query stay on the line of the first query: "
+            "at the rate square = ||q||^2 of the moment, and by the query: cross = eta_query sum_j (-dLoss/da_j) k_j . "
+            "k_i. So the identity holds as the integral of rate_n, the velocity of ||v||^2; with the first ||q||^2 and "
+            "without cross it does not. From zero keys, all keys and the query stay on the line of the first query: "
             "k_i = kappa_i n, a_i = kappa_i ||q||, ||q||^2 = q_0^2 + (eta_query/eta_key) sum kappa_i^2. For T words "
             "that move alike rate_kappa, the change of ||v||^2 with kappa, is explicit: its first term is an asinh, "
             "its second a quadrature."
         ),
         results={
-            Symbol("rate_n", real=True): 2 * eta_v / (eta_key * q_2) * (1 + exp(s) / m) * (sdot - cross),
+            Symbol("rate_n", real=True): 2 * eta_v / (eta_key * square) * (1 + exp(s) / m) * (sdot - cross),
             q_2: length,
             Symbol("rate_kappa", real=True): 2 * eta_v / eta_key * (1 + exp(kappa * sqrt(q_2)) / m) / sqrt(q_2),
         },
@@ -640,7 +641,7 @@ def trained_query() -> Theorem:
             Step("T alike: the conserved length", length.diff(kappa) * eta_key * q, 2 * q * T * eta_query * kappa),
             Step("the first term, integrated", first.diff(kappa), 1 / sqrt(length)),
         ),
-        limits="what is conserved is exact; the norm: as theorem sen",
+        limits="what is conserved is exact; the norm up to the motion of other words",
     )
 
 
@@ -684,12 +685,12 @@ def competition() -> Theorem:
         ),
         statement=(
             "At first the score of a word grows with the square of its signal Q, frequency times purity above chance: "
-            "a frequent word leads, though it may be less pure. What is left of its own sentences is corrected at the "
+            "a frequent word leads, though it may be less pure; its own part of the contexts takes off what is of "
             "order 1/m. In the end every kind of sentence wants its log-odds, and those with both get a mean of both "
             "margins: with n = exp(score), balance = 0, a line of scores where training can stop. If common sentences "
             "show less than the mean of both log-odds, the less pure word ends with the higher score, at any "
-            "frequencies; only if they show more can it be the purer one. If they are pure, and one of the "
-            "words is, it is that word: the margin of the other is bounded."
+            "frequencies; only if they show more can it be the purer one. If they are pure, and one of the words is, "
+            "it is that word: the margin of the other is bounded."
         ),
         results={
             **signals,
@@ -706,7 +707,7 @@ def competition() -> Theorem:
                 n_b * (2 * x_ab - x_a - x_b) - m * (x_a + x_b - x_ab),
             ),
         ),
-        limits="others at rest; the early score to second order in time; the line is where training can stop, not when",
+        limits="second order in time (early), and the motion of other words; balance is where training can stop, not when",
     )
 
 
