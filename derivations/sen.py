@@ -707,7 +707,7 @@ def competition() -> Theorem:
                 n_b * (2 * x_ab - x_a - x_b) - m * (x_a + x_b - x_ab),
             ),
         ),
-        limits="second order in time (early), and the motion of other words; balance is where training can stop, not when",
+        limits="second order in time (early), and the motion of other words; balance tells where training can stop",
     )
 
 
