@@ -25,7 +25,7 @@ ProgramFile = Annotated[
 TASKS = ("copying", "lexicon", "topics", "boolean")
 MODELS = {"copying": "positional", "lexicon": "lexical", "topics": "topic-FC", "boolean": "keyword-bias"}
 """The model of each task."""
-NAMES = ("keyword", "keyword-bias", "lexical", "positional", "topic-FC", "topic-TC", "topic-TL")
+NAMES = ("keyword", "keyword-bias", "lexical", "positional", "topic-FC", "topic-FC-span", "topic-TC", "topic-TL")
 POPULATION = 2000
 """Examples that stand for all of a task where a fixed set is needed."""
 
@@ -95,6 +95,9 @@ def problem(
     values: Annotated[
         str | None, typer.Option("--set", help="--program: its parameters, and sizes, such as beta=0.5,R=3.")
     ] = None,
+    padding: Annotated[
+        str, typer.Option(help="--labelled: masked, or word (inputs are filled up with a word like any other).")
+    ] = "masked",
     tokenizer: Tokenizer = "words",
     lower: Lower = True,
     max_vocab: MaxVocab = None,
@@ -116,6 +119,8 @@ def problem(
     text: dict[str, Any] = {
         "tokenizer": tokenizer, "lower": lower, "max_vocab": max_vocab, "min_count": min_count, "max_pairs": max_pairs,
     }  # fmt: skip
+    if padding not in ("masked", "word") or (padding == "word" and labelled is None):
+        raise InputError(f"--padding {padding}: give masked, or with --labelled FILE also word")
     if sum(one is not None for one in (source, labelled, task)) > 1:
         raise InputError("give one of: two texts, --labelled FILE, --task NAME")
     rates = named_numbers(rate, "--rate") if rate else {}
@@ -139,6 +144,7 @@ def problem(
         data, fits = Examples.from_parallel_text(source, target, **text), "lexical"
     elif labelled is not None:
         data, fits = Examples.from_labelled_text(labelled, **text), "keyword-bias"
+        data = data.padded() if padding == "word" else data
     else:
         task = task or "copying"
         if task not in TASKS:
@@ -200,13 +206,15 @@ def _model(
         return model.lexical(heads), {"W": 0.01, "A": 0.01} if heads > 1 else {}
     if name == "positional":
         return model.positional(heads), {"W": 0.01, "P": 0.01}
-    classifier = name.removeprefix("topic-")
+    classifier, span = name.removeprefix("topic-").removesuffix("-span"), name.endswith("-span")
     if dimension < 1:
         raise InputError(f"--dimension {dimension} must be 1 or more")
     readout = None
     if classifier == "FC":  # the authors': standard normal with ones on the diagonal
         readout = np.random.default_rng(seed).standard_normal((dimension, outputs))
         np.fill_diagonal(readout, 1.0)
-    found = model.topic(classifier, dimension, hidden, readout)
+    found = model.topic(classifier, dimension, hidden, readout, span=span)
+    if span:
+        return found, {"W": 1e-3}
     trained = {"FC": {}, "TC": {"U": dimension**-0.5}, "TL": {"F": dimension**-0.5, "G": hidden**-0.5}}[classifier]
     return found, {"v": 1e-3, **trained}
