@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Expr, Indexed, Integer, Symbol
+from sympy import Indexed, Integer, Symbol
 
 from derivations.program import Program, extent_symbols, name_of, subscript
 from dynamics.errors import InputError
@@ -40,6 +40,10 @@ class ProgramModel(Model):
     """
 
     labelled: bool = False
+
+    def all_sizes(self, examples: Examples) -> dict[str, int]:
+        """Every size of the program; a dimension D too, as that of a state v is asked for to share work."""
+        return {"D": 1, **super().all_sizes(examples)}
 
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
@@ -159,7 +163,6 @@ def given(
     for access in _looked_up(program):
         _check_range(program, access, found, sizes)
     own: dict[str, Any] = {**sizes, **parameters}
-    own |= {str(extent): int(extent) for extent in program.extents.values() if isinstance(extent, Integer)}
     fixed = {**found, **_recorded(program, parameters)}
     return ProgramModel(program, own, fixed), Examples.from_rows([[0]], [0], 1, 1)
 
@@ -195,12 +198,8 @@ def normal_arrays(program: Program, values: Mapping[str, float], seed: int = 0) 
         extents = [program.extents[index] for index in subscript(access)]
         if access.is_integer or any(isinstance(extent, Indexed) for extent in extents):
             raise InputError(f"{program.name}: {access} cannot be drawn at random; give it, --data FILE.npz")
-        found[name_of(access)] = random.standard_normal([_number(extent, sizes) for extent in extents])
+        found[name_of(access)] = random.standard_normal([sizes[str(extent)] for extent in extents])
     return found
-
-
-def _number(extent: Expr, sizes: Mapping[str, int]) -> int:
-    return int(extent) if isinstance(extent, Integer) else sizes[str(extent)]
 
 
 def _arrays(program: Program, arrays: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
@@ -250,11 +249,9 @@ def _sizes_of(program: Program, arrays: Mapping[str, NDArray[Any]]) -> dict[str,
                 continue
             if n == 0:
                 raise InputError(f"{name} is empty; give at least one entry along {extent}")
-            known = int(extent) if isinstance(extent, Integer) else sizes.setdefault(str(extent), n)
-            first = owner.setdefault(str(extent), name)
+            known, first = sizes.setdefault(str(extent), n), owner.setdefault(str(extent), name)
             if known != n:
-                of = f"{extent} = {known} in {first}" if isinstance(extent, Symbol) else f"{known} are declared"
-                raise InputError(f"{name} has {n} entries along {extent} where {of}; the shapes must agree")
+                raise InputError(f"{name} has {n} entries along {extent}, and {first} has {known}; they must agree")
     return sizes
 
 
@@ -302,7 +299,7 @@ def _check_range(program: Program, access: Any, arrays: Mapping[str, NDArray[Any
         if isinstance(sub, Symbol):
             continue
         low, high = (int(sub), int(sub)) if isinstance(sub, Integer) else _range(name_of(sub), arrays, program)
-        entries = int(arrays[name_of(extent)].min()) if isinstance(extent, Indexed) else _number(extent, sizes)
+        entries = int(arrays[name_of(extent)].min()) if isinstance(extent, Indexed) else sizes[str(extent)]
         if low < 0 or high >= entries:
             raise InputError(
                 f"{sub} is {low if low < 0 else high} in {access}, where {name} has {entries} entries; give numbers"

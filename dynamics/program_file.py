@@ -31,6 +31,7 @@ from sympy import (
     Rational,
     S,
     Symbol,
+    SympifyError,
     cos,
     cosh,
     exp,
@@ -41,7 +42,7 @@ from sympy import (
     sqrt,
     sympify,
     tanh,
-)  # fmt: skip
+)
 from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
@@ -63,7 +64,7 @@ from derivations.program import (
     scalars,
     subscript,
     tensors,
-)  # fmt: skip
+)
 from dynamics.errors import InputError
 from dynamics.files import did_you_mean, existing
 
@@ -118,7 +119,7 @@ def model(
     definitions : sequence of Definition
         In order: each reads only what is declared or defined before it.
     extents : mapping
-        How far each index runs: a size, a number, or an access for rows of different lengths (``{l: length[n]}``).
+        How far each index runs: a size, or an access for rows of different lengths (``{l: length[n]}``).
     data, parameters : accesses, scalars
         Arrays and numbers that are given when the program is run.
     flow : mapping of str to str, optional
@@ -148,7 +149,7 @@ def model(
         name="program",
         title=title,
         source=source,
-        extents={index: _extent(index, extent) for index, extent in (extents or {}).items()},
+        extents=_extents(extents or {}),
         data=_declared("data", data),
         states=_declared("states", states),
         parameters=_declared("parameters", parameters),
@@ -232,7 +233,7 @@ def _program(file: Path) -> Program:
     except ProgramError as error:
         _refuse(file, error)
     except SyntaxError as error:
-        _refuse(file, f"{error.msg}{f': {error.text.strip()}' if error.text else ''}", error.lineno)
+        _refuse(file, f"{error.msg}{f': {error.text.strip()[:60]}' if error.text else ''}", error.lineno)
     except NameError as error:
         known = [name for name in space if not name.startswith("__")]
         hint = did_you_mean(error.name or "", known)
@@ -245,7 +246,7 @@ def _program(file: Path) -> Program:
         _refuse(file, "there is no 'program'; end the file with program = model(...)")
     program = space["program"]
     if not isinstance(program, Program):
-        _refuse(file, f"program is a {type(program).__name__}; write program = model(...)")
+        _refuse(file, f"'program' is no program but of type {type(program).__name__}; write program = model(...)")
     return replace(
         program,
         name=f"program {file.name}",
@@ -286,23 +287,28 @@ def _definition(d: Any) -> Definition:
     if not isinstance(d.lhs, Indexed | Symbol):
         raise ProgramError(f"definition of {d.lhs}: what is defined must be a tensor with its indices, or a scalar")
     try:
-        rhs = sympify(d.rhs)
+        rhs = sympify(d.rhs, strict=True)
         if isinstance(rhs, Reduction):
-            rhs = type(rhs)(sympify(rhs.body), *rhs.over, weight=sympify(rhs.weight))
-    except (TypeError, ValueError, SyntaxError):
+            body, weight = (sympify(part, strict=True) for part in (rhs.body, rhs.weight))
+            rhs = type(rhs)(body, *rhs.over, weight=weight)
+    except SympifyError:
         rhs = None
     if not isinstance(rhs, Expr):
-        raise ProgramError(f"definition of {d.lhs}: {d.rhs} is not an expression; write it with tensors and numbers")
+        raise ProgramError(f"definition of {d.lhs}: {d.rhs!r} is not an expression; write it with tensors and numbers")
     if isinstance(rhs, Reduction) and not rhs.over:
         raise ProgramError(f"definition of {d.lhs}: {type(rhs).__name__} of no index; say what it is over")
     return replace(d, rhs=rhs)
 
 
-def _extent(index: Any, extent: Any) -> Expr:
-    found = sympify(extent)
-    if isinstance(found, Symbol) and not found.is_integer:
-        raise ProgramError(f"extent {extent} of index {index} is not a size; make it with sizes({str(extent)!r})")
-    return found
+def _extents(given: Any) -> dict[Symbol, Expr]:
+    if not isinstance(given, Mapping):
+        raise ProgramError(f"extents: {given} does not say how far each index runs; write {{n: N, i: V}}")
+    for index, extent in given.items():
+        if not (isinstance(index, Symbol) and index.is_integer):
+            raise ProgramError(f"extents: {index!r} is not an index; make it with indices({str(index)!r})")
+        if not (isinstance(extent, Symbol | Indexed) and extent.is_integer):
+            raise ProgramError(f"extents: {extent} of index {index} is not a size; make one with sizes('V')")
+    return dict(given)
 
 
 def _parts(d: Definition) -> Iterator[Basic]:
@@ -320,8 +326,8 @@ def _check_part(part: Basic, whole: set[Symbol], where: str) -> None:
         raise ProgramError(f"{where}: {part} is neither an index nor a size of the extents; add it to them")
     if not isinstance(part, (*PLAIN, *FUNCTIONS)):
         name = part.func.__name__ if isinstance(part, Function) else type(part).__name__
-        known = ", ".join(sorted([f.__name__ for f in FUNCTIONS] + ["sqrt"]))
-        raise ProgramError(f"{where}: {name} cannot be differentiated and compiled; there are {known}")
+        known = ", ".join(sorted(["sqrt", *(function.__name__ for function in FUNCTIONS)], key=str.lower))
+        raise ProgramError(f"{where}: {name} cannot be differentiated and compiled; there are SumOver, {known}")
     if isinstance(part, Max) and len(part.args) > 2:
         raise ProgramError(f"{where}: Max of {len(part.args)} numbers; take two, and give the rest its own definition")
     if part.has(S.ImaginaryUnit, S.NaN, S.ComplexInfinity):
