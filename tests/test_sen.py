@@ -462,7 +462,7 @@ def test_with_a_trained_query_the_identity_breaks_as_predicted(zero: bool) -> No
 
 def test_words_that_move_alike_with_a_trained_query() -> None:
     """The norm as an integral over kappa: an asinh and a quadrature."""
-    U, m, rates = np.array([[1.0, -1.0], [0.6, -0.6]]), 5, {"v": 1.0, "key": 1.2, "query": 0.7}
+    U, m, rates = np.array([[1.0, -1.0], [0.6, -0.6], [0.0, 0.0]]), 5, {"v": 1.0, "key": 1.2, "query": 0.7}
     rows = [beside(m, {0: 1}, 2), beside(m, {1: 1}, 2)]
     query = np.array([0.3, 0.8])
     model = topic_model(readout=U, query_dimension=2)
@@ -486,7 +486,7 @@ def test_words_that_move_alike_with_a_trained_query() -> None:
 
 def competing(shares: list[float], purities: list[float], t, m: int = 20) -> tuple[np.ndarray, np.ndarray, float]:
     """Scores and margins of a and b over time, where a alone, b alone, or both stand among others at rest."""
-    U = np.array([[1.0, -1.0], [0.5, 0.2]])
+    U = np.array([[1.0, -1.0], [0.5, 0.2], [0.1, 0.0]])
     x, y, share, times = [], [], [], []
     for own, part, purity in zip(([0], [1], [0, 1]), shares, purities, strict=True):
         for label, right in ((0, purity), (1, 1 - purity)):
@@ -496,7 +496,7 @@ def competing(shares: list[float], purities: list[float], t, m: int = 20) -> tup
                 share.append(part * right)
                 times += [1.0] * len(own) + [m]
     model = Model(
-        topic.topic_words("FC"), {"D": 2},
+        topic.topic_words("FC"), {"D": 3},
         {"U": U, "share": np.array(share), "times": np.array(times), "coupling": np.diag([1.0, 1, 0])},
     )  # fmt: skip
     examples = Examples.from_rows(x, y, inputs=3, outputs=2)

@@ -274,7 +274,7 @@ def test_the_winner_in_common_sentences_as_in_the_exact_flow() -> None:
     """A rare pure word and a frequent impure one: the lead changes once, at the same time with and without others."""
     kinds_of = [((0,), 0, 12), ((0, 1), 0, 12), ((1,), 0, 200), ((1,), 1, 60), ((2,), 1, 60)]
     examples = sentences(kinds_of, 3, 12, seed=5)
-    full, t = topic(readout=[[1.0, -1.0], [0.3, 0.5]]), np.linspace(0, 4000, 401)
+    full, t = topic(readout=[[1.0, -1.0], [0.3, 0.5], [0.0, 0.1]]), np.linspace(0, 4000, 401)
     exact = solve(full, examples, t, initial={"v": 0.0}, keep={"input": range(3)}).s.values
     reduced, kinds = topic_words(full, examples, range(3))
     found = solve(reduced, kinds, t).s.values[:, :3]
@@ -290,7 +290,7 @@ def test_formulas_of_one_word_on_sentences_and_both_ablations() -> None:
     m, t = 10, np.array([0.0, 20, 100, 400])
     examples = TopicSentences(2, 1, 2000, m).examples(1000, seed=8)
     share = np.bincount(examples.y) / 1000
-    U = np.array([[1.0, -1.0], [0.5, 0.2]])
+    U = np.array([[1.0, -1.0], [0.5, 0.2], [0.0, 0.3]])
     delta, model, keep = np.linalg.norm(U[:, 0] - U[:, 1]), topic(readout=U), {"input": [0, 1]}
     learnt = solve(model, examples, t, keep=keep)
     times = time_to_score(learnt.s.values[1:], m, delta, share)
@@ -299,7 +299,7 @@ def test_formulas_of_one_word_on_sentences_and_both_ablations() -> None:
     np.testing.assert_allclose(fixed.loss, keys_fixed_loss(t[:, None], m, delta, share) @ share, rtol=0.03)
     assert (fixed.s == 0).all()
     assert (learnt.loss[1:] < 0.995 * fixed.loss[1:]).all()
-    v = np.zeros((2002, 2))
+    v = np.zeros((2002, 3))
     v[:2] = 1.5 * np.outer([1, -1], U[:, 0] - U[:, 1]) / delta**2
     still = solve(model, examples, t, initial={"v": v}, rates={"v": 0.0}, keep=keep)
     times = embeddings_fixed_time(still.s.values[1:], m, 1.5, share)
@@ -348,9 +348,9 @@ def test_sentences_of_topic_words_only_are_not_reduced() -> None:
 
 def test_a_trained_query_is_reduced_too() -> None:
     examples = TopicSentences(2, 1, 600, 8).examples(400, seed=6)
-    full, t = topic(readout=[[1.0, -1.0], [0.5, 1.0]], query_dimension=2), np.linspace(0, 60, 7)
+    full, t = topic(readout=[[1.0, -1.0], [0.5, 1.0], [0.0, 0.3]], query_dimension=2), np.linspace(0, 60, 7)
     rng = np.random.default_rng(2)
-    initial = {"v": 0.01 * rng.normal(size=(602, 2)), "key": 0.01 * rng.normal(size=(602, 2)), "query": [0.6, 0.4]}
+    initial = {"v": 0.01 * rng.normal(size=(602, 3)), "key": 0.01 * rng.normal(size=(602, 2)), "query": [0.6, 0.4]}
     exact = solve(full, examples, t, initial=initial, keep={"input": [0, 1]}, rtol=1e-8)
     reduced, kinds = topic_words(full, examples, [0, 1])
     start = initial | {name: project(examples, [0, 1], initial[name]) for name in ("v", "key")}
