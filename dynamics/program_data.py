@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Indexed, Integer, Symbol
+from sympy import Expr, Indexed, Integer, Symbol
 
 from derivations.program import Program, extent_symbols, name_of, subscript
 from dynamics.errors import InputError
@@ -23,8 +23,6 @@ from dynamics.examples import Examples
 from dynamics.files import did_you_mean, existing
 from dynamics.model import Model
 
-OF_EXAMPLES = {"x": "V", "y": "K"}
-"""The tables of examples, and the size below which their numbers are."""
 DIMENSIONS = {"V": "input", "K": "output"}
 """Dimensions of results that have the words of the examples as labels, by size."""
 
@@ -65,6 +63,17 @@ class ProgramModel(Model):
                 f"{self.name}: example {row} has {examples.targets[row]} targets and y[n] is one; write y[n, t] with"
                 " {t: targets[n]}"
             )
+        if self.labelled:
+            below = {"x": examples.inputs, "y": examples.outputs}
+            sizes = self.all_sizes(examples)
+            for access, sub, extent in _looked_up(self.program):
+                entries = 1 if isinstance(extent, Indexed) else sizes[str(extent)]  # of words, each has one
+                needed = int(sub) + 1 if isinstance(sub, Integer) else below.get(name_of(sub), np.inf)
+                if needed > entries:
+                    raise InputError(
+                        f"{self.name}: {access} looks up {name_of(access)}, which has {entries} entries, by {sub}; of"
+                        f" text and tasks, x numbers {examples.inputs} input words and y {examples.outputs} outputs"
+                    )
 
 
 def takes_examples(program: Program) -> bool:
@@ -99,18 +108,8 @@ def on_examples(program: Program, values: Mapping[str, float] | None = None) -> 
     Raises
     ------
     InputError
-        A table that looks up what it does not number (x numbers V input words, y numbers K outputs); sizes or
-        parameters that are missing or unknown.
+        Sizes or parameters that are missing or unknown.
     """
-    for access in _looked_up(program):
-        for sub, extent in zip(subscript(access), subscript(program.declarations[name_of(access)]), strict=True):
-            if isinstance(sub, Integer) and sub > 0:
-                raise InputError(f"{program.name}: {access} looks up number {sub}; every text has 0, not more for sure")
-            if isinstance(sub, Indexed) and str(program.extents[extent]) != OF_EXAMPLES.get(name_of(sub)):
-                raise InputError(
-                    f"{program.name}: {access} looks up {name_of(access)}, which has {program.extents[extent]} entries,"
-                    f" by {name_of(sub)}; of text and tasks, x numbers V input words and y numbers K outputs"
-                )
     (rows,) = subscript(next(access for access in program.data if name_of(access) == "length"))
     known = {"V": 0, "K": 0, "L": 0, "T": 0, str(program.extents[rows]): 0}
     sizes, parameters = _values(program, known, values or {})
@@ -160,8 +159,14 @@ def given(
     """
     found = _arrays(program, arrays or {})
     sizes, parameters = _values(program, _sizes_of(program, found), values or {})
-    for access in _looked_up(program):
-        _check_range(program, access, found, sizes)
+    for access, sub, extent in _looked_up(program):
+        low, high = (int(sub), int(sub)) if isinstance(sub, Integer) else _range(name_of(sub), found, program)
+        entries = int(found[name_of(extent)].min()) if isinstance(extent, Indexed) else sizes[str(extent)]
+        if low < 0 or high >= entries:
+            raise InputError(
+                f"{sub} is {low if low < 0 else high} in {access}, where {name_of(access)} has {entries} entries; give"
+                f" numbers from 0 to {entries - 1}"
+            )
     own: dict[str, Any] = {**sizes, **parameters}
     fixed = {**found, **_recorded(program, parameters)}
     return ProgramModel(program, own, fixed), Examples.from_rows([[0]], [0], 1, 1)
@@ -283,28 +288,16 @@ def _values(
     return found, {name: float(values[name]) for name in parameters}
 
 
-def _looked_up(program: Program) -> Iterator[Any]:
-    """Every access with a table or a number for a subscript."""
-    waiting = [access for d in program.definitions for access in (*d.reads, d.lhs)]
-    for access in dict.fromkeys(waiting):
-        if any(isinstance(sub, Indexed | Integer) for sub in subscript(access)):
-            yield access
+def _looked_up(program: Program) -> Iterator[tuple[Any, Expr, Expr]]:
+    """(access, subscript, extent) wherever a table or a number is a subscript.
 
-
-def _check_range(program: Program, access: Any, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[str, int]) -> None:
-    """Refuse entries that an access looks up and that are not there: compiled code would read other memory."""
-    name = name_of(access)
-    for sub, index in zip(subscript(access), subscript(program.declarations[name]), strict=True):
-        extent = program.extents[index]
-        if isinstance(sub, Symbol):
-            continue
-        low, high = (int(sub), int(sub)) if isinstance(sub, Integer) else _range(name_of(sub), arrays, program)
-        entries = int(arrays[name_of(extent)].min()) if isinstance(extent, Indexed) else sizes[str(extent)]
-        if low < 0 or high >= entries:
-            raise InputError(
-                f"{sub} is {low if low < 0 else high} in {access}, where {name} has {entries} entries; give numbers"
-                f" from 0 to {entries - 1}"
-            )
+    Compiled code does not check them: what is out of range would be other memory.
+    """
+    for access in dict.fromkeys(access for d in program.definitions for access in (*d.reads, d.lhs)):
+        declared = subscript(program.declarations[name_of(access)])
+        for sub, index in zip(subscript(access), declared, strict=True):
+            if not isinstance(sub, Symbol):
+                yield access, sub, program.extents[index]
 
 
 def _range(name: str, arrays: Mapping[str, NDArray[Any]], program: Program) -> tuple[int, int]:

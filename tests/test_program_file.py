@@ -553,10 +553,17 @@ def test_tables_that_point_nowhere_are_refused(changes, told: str, write):
     assert str(error.value).startswith(told)
 
 
-def test_text_looks_up_only_what_it_numbers(write):
-    program = load(write(KEYWORD.replace("W[x[n, l], k]", "W[y[n], k]").replace("alpha[n, l] * W", "alpha[n, l] * W")))
-    with pytest.raises(InputError, match=r"W\[y\[n\], k\] looks up W, which has V entries, by y"):
-        on_examples(program)
-    program = load(write(KEYWORD.replace("z[n, y[n]]", "z[n, 1]")))
-    with pytest.raises(InputError, match="looks up number 1"):
-        on_examples(program)
+def test_text_looks_up_only_what_is_there(write):
+    task = SparseBoolean("and", 6, 2)
+    for old, new, told in (
+        ("W[x[n, l], k]", "W[y[n], x[n, l]]", "looks up W, which has 2 entries, by x"),
+        ("z[n, y[n]]", "z[n, 2]", "looks up z, which has 2 entries, by 2"),
+        ("s[x[n, l]] - M[n]", "s[x[n, 1]] * s[x[n, l]]", "looks up x, which has 1 entries, by 1"),
+        ("W[x[n, l], k]", "W[length[n], k] / length[n]", "by length"),
+    ):
+        text = KEYWORD.replace(old, new)
+        assert text != KEYWORD
+        model = on_examples(load(write(text)))
+        with pytest.raises(InputError, match="looks up") as error:
+            solve(model, task.examples(5, 0), [0, 1])
+        assert told in str(error.value)
