@@ -1,47 +1,96 @@
-"""Every program of the theory by name: the one registry."""
+"""Every derivation of the theory by name, programs and theorems: the one registry."""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
+from inspect import signature
 from types import MappingProxyType
 
+import derivations
 from derivations import closures, models, reductions, topic
 from derivations.program import Program, ProgramError
+from derivations.theorem import Theorem
 
-__all__ = ["PROGRAMS", "names", "program"]
+__all__ = ["PARTS", "PROGRAMS", "derived", "names", "parts", "program", "theorems"]
 
-PROGRAMS: Mapping[str, Callable[[], Program]] = MappingProxyType(
+PARTS: Mapping[str, Mapping[str, Callable[[], Program]]] = MappingProxyType(
     {
-        "joint": closures.both_stages,
-        "joint-sparse": closures.both_stages_sparse,
-        "linear": closures.linear,
-        "linear-bias": closures.linear_bias,
-        "marginal": closures.marginal,
-        "gram": closures.gram,
-        "keyword": models.keyword_classifier,
-        "keyword-bias": partial(models.keyword_classifier, bias=True),
-        "lexical": models.lexical_attention,
-        "lexical-heads": partial(models.lexical_attention, heads=True),
-        "positional": models.positional_attention,
-        "positional-heads": partial(models.positional_attention, heads=True),
-        "topic-FC": partial(models.topic_classifier, "FC"),
-        "topic-TC": partial(models.topic_classifier, "TC"),
-        "topic-TL": partial(models.topic_classifier, "TL"),
-        "topic-FC-keys": partial(models.topic_classifier, "FC", keys=True),
-        "topic-TC-keys": partial(models.topic_classifier, "TC", keys=True),
-        "topic-TL-keys": partial(models.topic_classifier, "TL", keys=True),
-        "topic-FC-span": topic.in_span,
-        "topic-words-FC": partial(topic.topic_words, "FC"),
-        "topic-words-TC": partial(topic.topic_words, "TC"),
-        "topic-words-TL": partial(topic.topic_words, "TL"),
-        "copying": reductions.copying,
-        "copying-heads-2": partial(reductions.copying_heads, 2),
-        "copying-repeats-3": partial(reductions.copying_repeats, 3),
+        "Exact models": {
+            "keyword": models.keyword_classifier,
+            "keyword-bias": partial(models.keyword_classifier, bias=True),
+            "lexical": models.lexical_attention,
+            "lexical-heads": partial(models.lexical_attention, heads=True),
+            "positional": models.positional_attention,
+            "positional-heads": partial(models.positional_attention, heads=True),
+            "topic-FC": partial(models.topic_classifier, "FC"),
+            "topic-TC": partial(models.topic_classifier, "TC"),
+            "topic-TL": partial(models.topic_classifier, "TL"),
+            "topic-FC-keys": partial(models.topic_classifier, "FC", keys=True),
+            "topic-TC-keys": partial(models.topic_classifier, "TC", keys=True),
+            "topic-TL-keys": partial(models.topic_classifier, "TL", keys=True),
+        },
+        "Closures": {
+            "joint": closures.both_stages,
+            "joint-sparse": closures.both_stages_sparse,
+            "linear": closures.linear,
+            "linear-bias": closures.linear_bias,
+            "marginal": closures.marginal,
+            "gram": closures.gram,
+        },
+        "Reductions": {
+            "topic-FC-span": topic.in_span,
+            "topic-words-FC": partial(topic.topic_words, "FC"),
+            "topic-words-TC": partial(topic.topic_words, "TC"),
+            "topic-words-TL": partial(topic.topic_words, "TL"),
+            "topic-words-FC-keys": partial(topic.topic_words, "FC", keys=True),
+            "topic-words-TC-keys": partial(topic.topic_words, "TC", keys=True),
+            "topic-words-TL-keys": partial(topic.topic_words, "TL", keys=True),
+            "copying": reductions.copying,
+            "copying-heads-2": partial(reductions.copying_heads, 2),
+            "copying-repeats-3": partial(reductions.copying_repeats, 3),
+        },
     }
 )
-"""Name -> the function that derives the program. Nothing is derived before it is asked for."""
+"""Title of a part -> name -> the function that derives the program. Nothing is derived before it is asked for."""
+
+PROGRAMS: Mapping[str, Callable[[], Program]] = MappingProxyType(
+    {name: make for part in ("Closures", "Exact models", "Reductions") for name, make in PARTS[part].items()}
+)
+"""Name -> the function that derives the program."""
+
+
+@cache
+def theorems() -> Mapping[str, Callable[[], Theorem]]:
+    """Name -> the function that derives the theorem: from every table of theorems in the modules of this package.
+
+    Examples
+    --------
+    >>> "sen" in theorems(), "copying-branch" in theorems()
+    (True, True)
+    """
+    found: dict[str, Callable[[], Theorem]] = {}
+    for module in sorted(info.name for info in pkgutil.iter_modules(derivations.__path__)):
+        if module == "catalogue":
+            continue
+        for table in vars(import_module(f"derivations.{module}")).values():
+            if isinstance(table, Mapping) and table and all(map(is_theorem, table.values())):
+                found |= table
+    return MappingProxyType(found)
+
+
+def is_theorem(value: object) -> bool:
+    """Whether something is a function without arguments that says that it returns a theorem."""
+    if not callable(value) or isinstance(value, type):
+        return False
+    try:
+        own = signature(value)
+    except (TypeError, ValueError):
+        return False
+    return own.return_annotation in ("Theorem", Theorem) and not own.parameters
 
 
 def names() -> tuple[str, ...]:
@@ -53,6 +102,17 @@ def names() -> tuple[str, ...]:
     ('joint', 'joint-sparse')
     """
     return tuple(PROGRAMS)
+
+
+def parts() -> dict[str, tuple[str, ...]]:
+    """The names of all derivations, programs and theorems, by the title of their part, in the order of the theory.
+
+    Examples
+    --------
+    >>> list(parts())
+    ['Exact models', 'Closures', 'Reductions', 'Theorems']
+    """
+    return {**{title: tuple(part) for title, part in PARTS.items()}, "Theorems": tuple(theorems())}
 
 
 def program(name: str) -> Program:
@@ -72,7 +132,31 @@ def program(name: str) -> Program:
     derivations.program.ProgramError: nothing is called 'gramm'; did you mean gram? Names: joint, ...
     """
     if name not in PROGRAMS:
-        near = get_close_matches(str(name).lower(), PROGRAMS)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ProgramError(f"nothing is called {name!r}; {hint}Names: {', '.join(PROGRAMS)}")
+        raise unknown(name, PROGRAMS)
     return PROGRAMS[name]()
+
+
+def derived(name: str) -> Program | Theorem:
+    """The program or the theorem of a name.
+
+    Raises
+    ------
+    ProgramError
+        As for :func:`program`.
+
+    Examples
+    --------
+    >>> derived("copying-branch").title
+    'Two branches of copying'
+    """
+    if name in PROGRAMS:
+        return PROGRAMS[name]()
+    if name in theorems():
+        return theorems()[name]()
+    raise unknown(name, {**PROGRAMS, **theorems()})
+
+
+def unknown(name: str, known: Mapping[str, object]) -> ProgramError:
+    near = get_close_matches(str(name).lower(), known)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return ProgramError(f"nothing is called {name!r}; {hint}Names: {', '.join(known)}")

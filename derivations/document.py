@@ -1,23 +1,29 @@
-"""A derivation written out: as text, Markdown and LaTeX to read, and as plain Python loops to check.
+"""A derivation as a list of sections: of a program, or of a theorem. :mod:`derivations.writers` writes it out.
 
-Everything is read off a program; no equation is typed by hand. The definitions that add up one tensor (``=`` and then
-``+=``) make one displayed equation, in which a scattered term carries an Iverson bracket: ``Zbar[o, o] += -q[o]`` is
-``- q_o [o = v]``, and ``Wbar[word[o, e], v] += ...`` is a sum over o and e of ``[word_oe = i] ...``.
+Everything is read off a program or a theorem; no equation is typed by hand. The definitions that add up one tensor
+(``=`` and then ``+=``) make one displayed equation, in which a scattered term carries an Iverson bracket:
+``Zbar[o, o] += -q[o]`` is ``- q_o [o = v]``, and ``Wbar[word[o, e], v] += ...`` is a sum over o and e of
+``[word_oe = i] ...``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from sympy import Add, Expr, Mul, Symbol
 
-from derivations.plain_python import plain_python
+from derivations.checks import Check
+from derivations.plain_python import plain_formulas, plain_python
 from derivations.program import Definition, Program, SumOver, index_symbols, name_of, subscript
 from derivations.reductions import written_out
-from derivations.typeset import GREEK, Iverson, Latex, Prose, Text, broken, markdown_escaped, tex_escaped, width
+from derivations.typeset import Iverson
 
-__all__ = ["Derivation", "Equation", "Section", "derivation"]
+if TYPE_CHECKING:
+    from derivations.theorem import Step, Theorem
+
+__all__ = ["Derivation", "Equation", "Formula", "Section", "checks_of", "derivation", "proof"]
 
 
 @dataclass(frozen=True)
@@ -26,45 +32,66 @@ class Equation:
 
     Attributes
     ----------
-    lhs : Indexed or Symbol
-        What it defines, with plain indices.
+    lhs : Expr
+        What it defines, with plain indices; or the left side of a step of a proof.
     terms : tuple of Expr
         What adds up to it, each elementwise or one reduction.
     note : str
         What it is, in words.
+    is_step : bool
+        Whether it is a step of a proof, where neither side defines the other.
     """
 
     lhs: Expr
     terms: tuple[Expr, ...]
     note: str = ""
+    is_step: bool = False
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A cell of a table: expressions with something between them, and before them."""
+
+    parts: tuple[Expr, ...]
+    between: str = ", "
+    before: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """Equations under a title, after a sentence that introduces them."""
+    """A part of a derivation under a title: a sentence, then a list, a table or equations."""
 
     title: str
-    lead: str
-    equations: tuple[Equation, ...]
+    lead: str = ""
+    equations: tuple[Equation, ...] = ()
+    items: tuple[str, ...] = ()
+    rows: tuple[tuple[Formula | str, ...], ...] = ()
+    links: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """The equations, one a line, aligned at the equals sign; notes to the right."""
-        show = Text()
-        return aligned([(show(e.lhs), "= " + show.total(e.terms), " " + e.note) for e in self.equations])
+        """The section in plain ASCII, without its title."""
+        from derivations.writers import section_text
+
+        return section_text(self)
 
 
 @dataclass(frozen=True, eq=False)
 class Derivation:
-    """A program as a paper would have it.
+    """A program, or a theorem, as a paper would have it.
 
     Attributes
     ----------
     name, title, source : str
         Its key in the catalogue, one line, and where the equations come from.
-    program : Program
-        What all of it is read off.
+    preface : tuple of Section
+        ``Assumptions`` of a program or ``Hypotheses`` of a theorem, and ``Notation``.
     sections : tuple of Section
-        ``Model``; for a gradient flow then ``Adjoints``; for any flow ``Flow``; for a reduction ``Arithmetic``.
+        Of a program: ``Model``; for a gradient flow then ``Adjoints``; for any flow ``Flow``; for a reduction
+        ``Arithmetic``. Of a theorem: ``Statement``, ``Result``, ``Proof``, ``Limits``.
+    python_source : str
+        The equations as a Python module.
+    appendix : tuple of Section
+        What was added: ``See also``, ``Check``.
 
     Examples
     --------
@@ -76,85 +103,49 @@ class Derivation:
     name: str
     title: str
     source: str
-    program: Program
+    preface: tuple[Section, ...]
     sections: tuple[Section, ...]
+    python_source: str
+    appendix: tuple[Section, ...] = ()
+
+    @property
+    def every(self) -> tuple[Section, ...]:
+        """All sections, in order."""
+        return (*self.preface, *self.sections, *self.appendix)
 
     def section(self, title: str) -> Section:
         """The section of a title."""
-        return next(section for section in self.sections if section.title == title)
+        return next(section for section in self.every if section.title == title)
+
+    def extended(self, *sections: Section) -> Derivation:
+        """The derivation with more sections at its end."""
+        return replace(self, appendix=(*self.appendix, *sections))
 
     def text(self) -> str:
         """Plain ASCII, with the names of the code: one equation a line, aligned at the equals sign."""
-        show = Text()
-        parts = [f"{self.title} [{self.name}]\n{self.source}"]
-        if self.program.assumptions:
-            parts.append("Assumptions\n" + "\n".join(f"  - {line}" for line in self.program.assumptions))
-        parts.append("Notation\n" + aligned(list(notation(self.program, show))))
-        parts += [f"{section.title}: {section.lead}\n{section.text()}" for section in self.sections]
-        return "\n\n".join(parts) + "\n"
+        return self.written("text")
 
     def markdown(self) -> str:
         """Markdown with equations in dollar signs, as code hosts and notebooks show it."""
-        show, words = Latex(), Prose(self.program, markdown_escaped)
-        lines = [f"# {words(self.title)}", "", f"`{self.name}`. {words(self.source)}.", ""]
-        if self.program.assumptions:
-            lines += ["## Assumptions", "", *(f"- {words(line)}" for line in self.program.assumptions), ""]
-        lines += ["## Notation", "", "| symbol | what | size |", "|---|---|---|"]
-        lines += [
-            f"| ${symbol}$ | {words(kind)} | {dollars(size)} |" for symbol, kind, size in notation(self.program, show)
-        ]
-        for section in self.sections:
-            lines += ["", f"## {section.title}", "", words(sentence(section.lead, "."))]
-            for e in section.equations:
-                lines += ["", words(sentence(e.note, ":"))] if e.note else []
-                rows = broken(show.total(e.terms), ROOM - width(show(e.lhs)))
-                body = rows[0] if len(rows) == 1 else " \\\\\n&\\quad ".join(rows)
-                equation = f"{show(e.lhs)} = {body}"
-                if len(rows) > 1:
-                    equation = f"\\begin{{aligned}}\n{show(e.lhs)} &= {body}\n\\end{{aligned}}"
-                lines += ["", "$$", equation, "$$"]
-        return "\n".join(lines) + "\n"
+        return self.written("markdown")
 
     def latex(self) -> str:
         """A complete article; needs amsmath and geometry only."""
-        show, words = Latex(), Prose(self.program, tex_escaped)
-        lines = [
-            r"\documentclass[11pt]{article}",
-            r"\usepackage[utf8]{inputenc}",
-            r"\usepackage{amsmath}",
-            r"\usepackage[margin=2.5cm]{geometry}",
-            r"\setlength{\parindent}{0pt}",
-            r"\setlength{\emergencystretch}{3em}",
-            r"\allowdisplaybreaks",
-            rf"\title{{{words(self.title)}}}",
-            rf"\author{{\texttt{{{tex_escaped(self.name)}}}}}",
-            r"\date{}",
-            r"\begin{document}",
-            r"\maketitle",
-            rf"{words(self.source)}.",
-        ]
-        if self.program.assumptions:
-            lines += [r"\section*{Assumptions}", r"\begin{itemize}"]
-            lines += [*(rf"\item {words(line)}" for line in self.program.assumptions), r"\end{itemize}"]
-        lines += [r"\section*{Notation}", r"\begin{tabular}{lll}"]
-        lines += [
-            rf"${symbol}$ & {words(kind)} & {dollars(size)} \\" for symbol, kind, size in notation(self.program, show)
-        ]
-        lines += [r"\end{tabular}"]
-        for section in self.sections:
-            lines += [rf"\section*{{{section.title}}}", words(sentence(section.lead, "."))]
-            for k, e in enumerate(section.equations):
-                rows = broken(show.total(e.terms), ROOM - width(show(e.lhs)))
-                body = " \\nonumber \\\\\n  &\\quad {}".join(rows)
-                lines += [r"\begin{align}"] if k == 0 else []
-                lines += [rf"\intertext{{{words(sentence(e.note, ':'))}}}"] if e.note else []
-                lines += [f"  {show(e.lhs)} &= {body}" + (r" \\" if k + 1 < len(section.equations) else "")]
-            lines += [r"\end{align}"]
-        return "\n".join([*lines, r"\end{document}"]) + "\n"
+        return self.written("latex")
+
+    def html(self) -> str:
+        """A complete page that is well-formed XML; formulas are MathML, and nothing is fetched."""
+        return self.written("html")
+
+    def written(self, form: str) -> str:
+        """One of the formats of :mod:`derivations.writers`."""
+        from derivations.writers import article
+
+        return article(self, form)
 
     def python(self) -> str:
-        """A module with one function: the equations as they stand, in nested loops; see :func:`plain_python`."""
-        return plain_python(self.program)
+        """A module with one function: the equations as they stand; see :mod:`derivations.plain_python`."""
+        return self.python_source
 
 
 def derivation(program: Program) -> Derivation:
@@ -187,14 +178,80 @@ def derivation(program: Program) -> Derivation:
         ("Flow", "a dot is the derivative by the time tau = learning rate times steps", flow),
         ("Arithmetic", "a logarithm of a sum is computed as the largest term, plus the logarithm of the rest", helpers),
     )
+    preface = (Section("Assumptions", items=program.assumptions), Section("Notation", rows=tuple(notation(program))))
     sections = (Section(title, lead, equations(shown, kind, title != "Adjoints")) for title, lead, kind in kinds)
     return Derivation(
         program.name,
         program.title,
         program.source,
-        program,
+        tuple(section for section in preface if section.items or section.rows),
         tuple(section for section in sections if section.equations),
+        plain_python(program),
     )
+
+
+def proof(theorem: Theorem) -> Derivation:
+    """A theorem, ready to be written out.
+
+    Examples
+    --------
+    >>> from derivations.theorems import linearisation
+    >>> print(proof(linearisation()).section("Hypotheses").text())
+      - the symmetric reduction of copying
+      - u is small
+    """
+    sections = [
+        Section("Statement", theorem.statement),
+        Section(
+            "Result",
+            "each formula may use those before it",
+            tuple(Equation(k, Add.make_args(v)) for k, v in theorem.results.items()),
+        ),
+        Section("Proof", "both sides of every equation are derived, and compared", step_equations(theorem.steps)),
+        Section("Limits", f"Exact to: {theorem.limits}" if theorem.limits != "exact" else "None: it is exact."),
+    ]
+    return Derivation(
+        theorem.name,
+        theorem.title,
+        theorem.source,
+        (Section("Hypotheses", items=theorem.hypotheses), Section("Notation", rows=tuple(assumed(theorem)))),
+        tuple(section for section in sections if section.title != "Result" or section.equations),
+        plain_formulas(theorem.name, theorem.title, theorem.source, theorem.results),
+    )
+
+
+def step_equations(steps: Sequence[Step]) -> tuple[Equation, ...]:
+    """One equation for each entry of each step; entries that are the same on both sides say nothing."""
+    found = []
+    for step in steps:
+        entries = [(left, right) for left, right in step.entries if left != right] or list(step.entries[:1])
+        notes = [step.note, *[""] * (len(entries) - 1)]
+        found += [Equation(x, Add.make_args(y), note, True) for (x, y), note in zip(entries, notes, strict=True)]
+    return tuple(found)
+
+
+KINDS = (("positive", "is_positive"), ("not negative", "is_nonnegative"), ("real", "is_real"))
+
+
+def assumed(theorem: Theorem) -> Iterator[tuple[Formula | str, ...]]:
+    """What sympy is told about the symbols of a theorem."""
+    left = list(theorem.symbols)
+    for integer in (True, False):
+        for kind, test in KINDS:
+            own = [s for s in left if getattr(s, test) and bool(s.is_integer) == integer and s not in theorem.results]
+            left = [s for s in left if s not in own]
+            if own:
+                yield Formula(tuple(own)), f"{kind} integer" if integer else kind
+    defined = tuple(theorem.results)
+    if defined:
+        yield Formula(defined), "defined under Result"
+
+
+def checks_of(checks: Sequence[Check]) -> Section:
+    """What was compared when the derivation was written out, and the outcome."""
+    failed = [check for check in checks if not check.passed]
+    lead = f"computed as this was written: {f'{len(failed)} of {len(checks)} FAIL' if failed else 'all hold'}"
+    return Section("Check", lead, rows=tuple((check.what, check.figure) for check in checks))
 
 
 def equations(program: Program, wanted: set[str], notes: bool) -> tuple[Equation, ...]:
@@ -251,36 +308,15 @@ def terms_of(d: Definition, lhs: Expr, program: Program) -> tuple[Expr, ...]:
     return (SumOver(body, *over),) if over else Add.make_args(body)
 
 
-ROOM = 62
-"""Characters of mathematics that fit in one line of an article."""
-
-
-def notation(program: Program, show: Text | Latex) -> Iterator[tuple[str, str, str]]:
+def notation(program: Program) -> Iterator[tuple[Formula | str, ...]]:
     """(symbol, what it is, its size) for indices, data, states and parameters."""
-    times, span = (r" \times ", r"1, \dots, ") if isinstance(show, Latex) else (" x ", "1..")
     for extent in dict.fromkeys(program.extents.values()):
-        letters = [index for index, own in program.extents.items() if own == extent]
-        yield ", ".join(map(show, letters)), "index", span + show(extent)
+        letters = tuple(index for index, own in program.extents.items() if own == extent)
+        yield Formula(letters), "index", Formula((extent,), before="1..")
     for kind, declared in (("data", program.data), ("state", program.states), ("parameter", program.parameters)):
         for access in declared:
             what = "data, integer" if kind == "data" and access.is_integer else kind
             if name_of(access).removeprefix("eta_") in program.state_names:
                 what = f"learning rate of {name_of(access).removeprefix('eta_')}" if kind == "parameter" else what
-            yield show(access), what, times.join(show(program.extents[index]) for index in subscript(access))
-
-
-def aligned(rows: Sequence[tuple[str, str, str]]) -> str:
-    """Three columns of text, indented. What is far longer than the rest is no measure for the second."""
-    first, second = (max((len(row[k]) for row in rows if k == 0 or len(row[k]) <= 60), default=0) for k in (0, 1))
-    return "\n".join(f"  {a:<{first}} {b:<{second}} {c}".rstrip() for a, b, c in rows)
-
-
-def dollars(text: str) -> str:
-    return f"${text}$" if text else ""
-
-
-def sentence(note: str, end: str) -> str:
-    """A note as a sentence; symbols keep their case."""
-    first = note.split()[0]
-    symbol = first in GREEK or "[" in first or (len(first) == 1 and first != "a")
-    return (note if symbol else note[0].upper() + note[1:]) + (end if ":" not in note else ".")
+            size = tuple(program.extents[index] for index in subscript(access))
+            yield Formula((access,)), what, Formula(size, between=" x ")

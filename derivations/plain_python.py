@@ -1,4 +1,4 @@
-"""A program as plain Python: its equations as they stand, in nested loops over NumPy arrays.
+"""Equations as plain Python: those of a program in nested loops over NumPy arrays, those of a theorem as they stand.
 
 Slow on purpose. Nothing is reordered, shared or fused, so that the text can be compared with the equations by eye, and
 the compiled code with its results.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sympy import Expr, Indexed, S, Symbol
+from sympy.printing.numpy import SciPyPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
@@ -28,7 +29,7 @@ from derivations.program import (
 )
 from derivations.typeset import Text
 
-__all__ = ["plain_python"]
+__all__ = ["plain_formulas", "plain_python"]
 
 
 def plain_python(program: Program) -> str:
@@ -185,6 +186,55 @@ class Loops(PythonCodePrinter):
             f"def {re.sub(r'[^0-9A-Za-z]', '_', program.name)}({', '.join(arguments)}):",
         ]
         return "\n".join([*head, *(f"    {line}".rstrip() for line in body)]) + "\n"
+
+
+class Formulas(SciPyPrinter):
+    """Scalar formulas by NumPy and SciPy; an entry of a tensor is a name."""
+
+    def _print_Symbol(self, expr: Symbol) -> str:
+        return safe(expr.name)
+
+    def _print_Indexed(self, expr: Indexed) -> str:
+        return "_".join([safe(name_of(expr)), *(str(sub) for sub in subscript(expr))])
+
+
+def plain_formulas(name: str, title: str, source: str, results: Mapping[Symbol, Expr]) -> str:
+    """The formulas of a theorem as a Python module with one function: from numbers or arrays to every result by name.
+
+    Examples
+    --------
+    >>> from derivations.theorems import mean_attention
+    >>> space = {}
+    >>> exec(plain_formulas("attention", "", "", mean_attention().results), space)
+    >>> float(space["attention"](L=3, alpha=0.5, sigma_P=0.1)["a"].round(4))
+    0.6931
+    """
+    show = Formulas({"fully_qualified_modules": True})
+    given: dict[str, None] = {}
+    done: set[Symbol] = set()
+    lines: list[str] = []
+    for symbol, value in results.items():
+        entries = value.atoms(Indexed)
+        inside = {s for entry in entries for s in entry.free_symbols}
+        needed = sorted({*entries, *(value.free_symbols - inside - done)}, key=str)
+        given |= dict.fromkeys(map(show.doprint, needed))
+        lines.append(f"{safe(symbol.name)} = {show.doprint(value)}")
+        done.add(symbol)
+    returned = ", ".join(f'"{symbol.name}": {safe(symbol.name)}' for symbol in results)
+    head = [f'"""{title}: the formulas of {name!r} as they stand.', "", *([f"{source}.", ""] if source else []), '"""']
+    body = [*lines, f"return {{{returned}}}"]
+    modules = [
+        f"import {module}" for module in ("numpy", "scipy.special") if any(f"{module}." in line for line in lines)
+    ]
+    return "\n".join(
+        [
+            *head,
+            *(["", *modules] if modules else []),
+            *("", ""),
+            f"def {re.sub(r'[^0-9A-Za-z]', '_', name)}({', '.join(given)}):",
+            *(f"    {line}" for line in body),
+        ]
+    ) + "\n"  # fmt: skip
 
 
 def safe(name: str) -> str:

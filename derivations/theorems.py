@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -40,10 +39,9 @@ from sympy import (
     zeros,
 )
 
-from derivations.models import SNELL
 from derivations.program import scalars
 from derivations.reductions import DistinctWords, L, V, closed_form, eta_A, eta_W, squared_length, symmetric
-from derivations.typeset import Text
+from derivations.theorem import Step, Theorem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,76 +68,6 @@ alpha, tau, k_W, k_A, g, d, signal, sigma_W, sigma_P, H = scalars(
     "alpha tau k_W k_A g d signal sigma_W sigma_P H", positive=True
 )
 """alpha: attention to the right position where the flow is linearised."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One equation of a proof."""
-
-    note: str
-    left: Expr
-    right: Expr
-
-    def holds(self) -> bool:
-        """Whether sympy finds both sides equal."""
-        difference = Matrix([self.left - self.right])
-        return all(simplify(entry) == 0 for entry in difference)
-
-
-@dataclass(frozen=True)
-class Theorem:
-    """A statement, its proof by sympy, and its limits.
-
-    Attributes
-    ----------
-    name, title : str
-    hypotheses : tuple of str
-        What must hold.
-    statement : str
-        In words.
-    results : mapping of Symbol to Expr
-        The formulas; each may use those before it.
-    steps : tuple of Step
-        Equations that sympy verifies.
-    limits : str
-        Where it stops being exact.
-    """
-
-    name: str
-    title: str
-    hypotheses: tuple[str, ...]
-    statement: str
-    results: Mapping[Symbol, Expr]
-    steps: tuple[Step, ...]
-    limits: str
-    source: str = SNELL
-
-    def holds(self) -> bool:
-        """Whether sympy verifies every step."""
-        return all(step.holds() for step in self.steps)
-
-    def expression(self, name: str) -> Expr:
-        """A formula with all those before it put in."""
-        values: dict[Expr, Expr] = {}
-        for symbol, value in self.results.items():
-            values[symbol] = value.xreplace(values)
-            if symbol.name == name:
-                return values[symbol]
-        raise KeyError(name)
-
-    def text(self) -> str:
-        """Plain ASCII: the statement, what each step finds, the formulas, the limits."""
-        show = Text()
-        found = ["; ".join(map(show, Matrix([step.right]))) for step in self.steps]
-        parts = [
-            f"{self.title} [{self.name}]\n{self.source}",
-            "Hypotheses\n" + "\n".join(f"  - {line}" for line in self.hypotheses),
-            f"Statement\n  {self.statement}",
-            "Steps\n" + "\n".join(f"  {s.note}\n    {right}" for s, right in zip(self.steps, found, strict=True)),
-            "Results\n" + "\n".join(f"  {show(symbol)} = {show(value)}" for symbol, value in self.results.items()),
-            f"Exact to\n  {self.limits}",
-        ]
-        return "\n\n".join(parts) + "\n"
 
 
 @cache

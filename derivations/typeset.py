@@ -1,11 +1,9 @@
-"""How expressions look, in text and in LaTeX: the order of terms and factors, names, and words with symbols in them."""
+"""How expressions look, in text and in LaTeX: the order of terms and factors, names, and where lines break."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sympy import Add, Expr, Function, Indexed, Pow, Rational, S, Symbol, exp
@@ -14,9 +12,9 @@ from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
-from derivations.program import Program, Reduction, SumOver, extent_symbols, name_of, subscript
+from derivations.program import Reduction, SumOver, name_of, subscript
 
-__all__ = ["Iverson", "Latex", "Prose", "Text", "broken", "markdown_escaped", "tex_escaped", "tex_name", "width"]
+__all__ = ["GREEK", "Iverson", "Latex", "Text", "broken", "joined", "tex_name", "tex_word", "width"]
 
 
 class Iverson(Expr):
@@ -212,8 +210,8 @@ def tex_name(name: str, subs: str = "") -> str:
 
 
 def joined(subs: Sequence[str]) -> str:
-    """Subscripts side by side, with commas where one is longer than a letter."""
-    return ("" if all(len(sub) <= 1 for sub in subs) else ",").join(subs)
+    """Subscripts side by side, with commas where one is longer than a letter, or a number."""
+    return ("" if all(len(sub) <= 1 and not sub.isdigit() for sub in subs) else ",").join(subs)
 
 
 def tex_word(word: str) -> str:
@@ -223,64 +221,6 @@ def tex_word(word: str) -> str:
     if len(letters) > 1 and not letters.isdigit():
         letters = GREEK.get(letters, rf"\mathrm{{{letters}}}")
     return letters + primes
-
-
-@dataclass(frozen=True)
-class Prose:
-    """Words with symbols set as mathematics: accesses, Greek names, and single letters that the program uses."""
-
-    program: Program
-    escaped: Callable[[str], str]
-
-    def __call__(self, text: str) -> str:
-        used = {s.name for s in (*self.program.extents, *extent_symbols(self.program))} | set(self.program.declarations)
-        parts = re.split(r"(\b[A-Za-z]\w*(?:\[[A-Za-z, ]+\])?)", text)
-        for k, part in enumerate(parts):
-            name, _, subs = part.rstrip("]").partition("[")
-            article = part == "a" or (part == "A" and k == 1)
-            letter = len(name) == 1 and name in used and not article
-            if k % 2 and (subs or name in GREEK or letter):
-                parts[k] = f"${tex_name(name, joined([tex_word(sub.strip()) for sub in subs.split(',')]))}$"
-            else:
-                parts[k] = self.escaped(part)
-        return re.sub(r"\$( ?[-=+/] ?)\$", r"\1", "".join(parts))
-
-
-TEX = {c: rf"\{c}" for c in "#$%&_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{c: f"${c}$" for c in "<>|"},
-    **{"≤": r"$\le$", "≥": r"$\ge$", "×": r"$\times$", "·": r"$\cdot$", "−": "$-$", "→": r"$\to$", "∂": r"$\partial$"},
-}
-
-
-def tex_escaped(text: str) -> str:
-    r"""Text that pdfTeX can set, whatever it holds: Greek as mathematics, other scripts as their nearest letters.
-
-    Examples
-    --------
-    >>> print(tex_escaped("50 % of β_0, “naïve”, 犬"))
-    50 \% of $\beta$\_0, “naïve”, ?
-    """
-    return "".join(map(tex_character, unicodedata.normalize("NFC", text)))
-
-
-def tex_character(c: str) -> str:
-    """One character for pdfTeX."""
-    if c in TEX:
-        return TEX[c]
-    if ord(c) < 0x180 or c in "‘’“”–—…":
-        return c
-    if greek := re.match(r"GREEK (SMALL|CAPITAL) LETTER (\w+)$", unicodedata.name(c, "")):
-        name = greek[2].capitalize() if greek[1] == "CAPITAL" else greek[2].lower()
-        return f"${GREEK.get(name, name)}$"
-    return unicodedata.normalize("NFKD", c).encode("ascii", "ignore").decode() or "?"
-
-
-def markdown_escaped(text: str) -> str:
-    """Text without accidental Markdown."""
-    return re.sub(r"([\\`*_$<>|])", r"\\\1", text)
 
 
 def width(tex: str) -> float:

@@ -1,29 +1,39 @@
-"""The equations behind a prediction: as a paper has them, and as the machine runs them."""
+"""The equations behind a prediction: as a paper has them, checked as they are shown, and as the machine runs them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
+
 from derivations import catalogue
-from derivations.document import Derivation, derivation
+from derivations.checks import Check, checked, largest, moving_point, plain_flow, small_sizes
+from derivations.document import Derivation, Section, checks_of, derivation, proof
 from derivations.program import Program, ProgramError
+from derivations.theorem import Theorem
+from derivations.writers import book
 from dynamics.errors import InputError
 
-__all__ = ["derive", "source"]
+__all__ = ["check", "derive", "document", "listing", "source"]
+
+TITLE = "How attention learns: every derivation"
 
 
-def derive(name: str) -> Derivation:
-    """The derivation of a closure or a model, from its definitions to its flow.
+def derive(name: str, check: bool = False) -> Derivation:
+    """The derivation of a closure, a model, a reduction or a theorem.
 
     Parameters
     ----------
     name : str
-        One of ``derivations.catalogue.names()``: ``joint`` and ``joint-sparse`` (both stages from the co-occurrence
+        One of those that :func:`listing` lists: ``joint`` and ``joint-sparse`` (both stages from the co-occurrence
         matrix), ``linear``, ``linear-bias``, ``marginal`` and ``gram`` (stage one), ...
+    check : bool
+        Whether its equations are checked by numbers now, and a section says what was found; see :func:`check`.
 
     Returns
     -------
     Derivation
-        Its methods ``text()``, ``markdown()`` and ``latex()`` write it out; ``python()`` is the same equations as plain
-        NumPy loops.
+        Its methods ``text()``, ``markdown()``, ``latex()`` and ``html()`` write it out; ``python()`` is the same
+        equations as plain NumPy loops.
 
     Raises
     ------
@@ -37,7 +47,74 @@ def derive(name: str) -> Derivation:
       Wdot[i,v] = -eta_W Wbar[i,v]  gradient flow of W
       Adot[i,o] = -eta_A Abar[i,o]  gradient flow of A
     """
-    return derivation(_program(name))
+    found = _derived(name)
+    written = derivation(found) if isinstance(found, Program) else proof(found)
+    related = _related(name, found)
+    written = written.extended(Section("See also", links=related)) if related else written
+    return written.extended(checks_of(checks(found))) if check else written
+
+
+def check(name: str) -> tuple[Check, ...]:
+    """What the equations of a derivation are compared with, and how far apart they are.
+
+    A flow: finite differences of its loss in plain Python, and its compiled code against plain Python. A closure of
+    stage one: the exact flow where both agree. A theorem: every step, by sympy or at random points.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`derive`.
+
+    Returns
+    -------
+    tuple of Check
+
+    Examples
+    --------
+    >>> [found.passed for found in check("linear")]
+    [True, True, True, True]
+    """
+    return checks(_derived(name))
+
+
+def checks(found: Program | Theorem) -> tuple[Check, ...]:
+    """The same for a program or a theorem that is at hand."""
+    if isinstance(found, Program):
+        return (*checked(found), *((compiled_against_plain(found),) if found.flow else ()))
+    return tuple(step.check() for step in found.steps)
+
+
+def compiled_against_plain(program: Program) -> Check:
+    """The compiled flow of a program against its equations in plain Python loops, at a random point."""
+    import numpy as np
+
+    from dynamics.lowering import lower  # loads numba
+
+    values = moving_point(program)
+    bound = lower(program).bind(values, small_sizes(program) | values)
+    y = np.concatenate([np.ravel(values[name]) for name in program.state_names]).astype(float)
+    compiled, plain = bound.evaluate(y), plain_flow(program, values)
+    pairs = [(compiled[rate], plain[rate]) for rate in program.flow.values()]
+    return Check("compiled flow against the equations in plain Python, at a random point", largest(pairs), 1e-11)
+
+
+def document(form: str, progress: Callable[[float], None] | None = None) -> str:
+    """Every derivation, checked, in one document.
+
+    Parameters
+    ----------
+    form : str
+        ``latex``, ``markdown``, ``html`` or ``text``.
+    progress : callable, optional
+        Called with the share that is done.
+    """
+    names = [name for part in catalogue.parts().values() for name in part]
+    found = {}
+    for k, name in enumerate(names):
+        found[name] = derive(name, check=True)
+        if progress is not None:
+            progress((k + 1) / len(names))
+    return book(TITLE, {title: [found[name] for name in part] for title, part in catalogue.parts().items()}, form)
 
 
 def source(name: str) -> str:
@@ -56,21 +133,50 @@ def source(name: str) -> str:
     """
     from dynamics.lowering import lower  # loads numba
 
-    program = _program(name)
+    program = _derived(name)
+    if not isinstance(program, Program):
+        raise InputError(f"{name} is a theorem, which has no code; leave --source out")
     if not program.flow:
         raise InputError(f"{name} defines no flow; name what to compute with dynamics.lowering.lower(program, outputs)")
     return lower(program).source
 
 
-def _program(name: str) -> Program:
+def _derived(name: str) -> Program | Theorem:
     try:
-        return catalogue.program(name)
+        return catalogue.derived(name)
     except ProgramError as error:
         raise InputError(str(error)) from None
 
 
+OF: Mapping[str, tuple[str, ...]] = {
+    "copying": ("copying", "positional"),
+    "sen": ("topic-words-FC", "topic-FC"),
+    "topic": ("topic-words-FC", "topic-FC"),
+    "sparse": ("keyword-bias",),
+    "stage-one": ("linear", "linear-bias", "gram", "keyword"),
+    "two-stages": ("joint",),
+}
+"""First words of the name of a theorem -> the programs that it is about."""
+
+
+def _related(name: str, found: Program | Theorem) -> tuple[str, ...]:
+    """The derivations to read beside one: the programs of a theorem, the theorems of a program, those it names."""
+    if isinstance(found, Program):
+        return tuple(other for other in catalogue.theorems() if name in _programs(other))
+    words = re.findall(r"[a-z]+(?:-[A-Za-z0-9]+)+", " ".join((found.statement, found.limits, *found.hypotheses)))
+    named = [word for word in dict.fromkeys(words) if word in catalogue.theorems() and word != name]
+    return (*_programs(name), *named)
+
+
+def _programs(theorem: str) -> tuple[str, ...]:
+    return next((programs for first, programs in OF.items() if f"{theorem}-".startswith(f"{first}-")), ())
+
+
 def listing() -> str:
-    """Every derivation with its title, one a line."""
-    titles = {name: catalogue.program(name).title for name in catalogue.names()}
-    width = max(map(len, titles))
-    return "\n".join(f"{name:{width}}  {title}" for name, title in titles.items())
+    """Every derivation with its title, one a line, by parts."""
+    titles = {part: {name: _derived(name).title for name in names} for part, names in catalogue.parts().items()}
+    width = max(len(name) for part in titles.values() for name in part)
+    return "\n".join(
+        "\n".join([part, *(f"  {name:{width}}  {title}" for name, title in own.items())])
+        for part, own in titles.items()
+    )

@@ -30,7 +30,8 @@ from derivations.program import (
     subscript,
     tensors,
 )
-from derivations.typeset import Iverson, Latex, Prose, Text, broken, markdown_escaped, tex_escaped, tex_name, width
+from derivations.prose import Prose, markdown_escaped, tex_escaped
+from derivations.typeset import Iverson, Latex, Text, broken, tex_name, width
 from dynamics.equations import derive, source
 from dynamics.errors import InputError
 
@@ -256,11 +257,10 @@ def test_names(name: str, subs: str, latex: str) -> None:
 
 
 def test_words_and_symbols() -> None:
-    program = catalogue.program("joint")
-    words = Prose(program, tex_escaped)
+    words = Prose(tex_escaped)
     assert words("R[i,o] = C[i,o]/q[o] given a target o, 5 %") == r"$R_{io} = C_{io}/q_{o}$ given a target $o$, 5 \%"
     assert words("A word; gradient flow of A") == r"A word; gradient flow of $A$"
-    assert Prose(program, markdown_escaped)("x_y * z") == r"x\_y \* z"
+    assert Prose(markdown_escaped)("long_name * two") == r"long\_name \* two"
 
 
 def test_long_formulas_are_broken_outside_parentheses() -> None:
@@ -284,8 +284,7 @@ def test_text_is_aligned_and_complete() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_defined_is_shown_once(name: str) -> None:
-    found = derive(name)
-    program = found.program
+    found, program = derive(name), catalogue.program(name)
     names = [name_of(e.lhs) for section in found.sections for e in section.equations]
     assert sorted(names) == sorted({d.name for d in program.definitions})
     assert (found.name, found.title, found.source) == (name, program.title, program.source)

@@ -7,37 +7,57 @@ from typing import Annotated
 
 import typer
 
-from dynamics.cli.common import check_output
+from dynamics.cli.common import check_output, progress
 from dynamics.errors import InputError
+
+SUFFIXES = {"text": "txt", "latex": "tex", "markdown": "md", "html": "html", "python": "py"}
 
 
 def derive(
     name: Annotated[str | None, typer.Argument(help="A derivation; all are listed if none is named.")] = None,
-    format: Annotated[str, typer.Option(help="text, latex, markdown or python.")] = "text",
+    format: Annotated[str, typer.Option(help="text, latex, markdown, html or python.")] = "text",
     source: Annotated[
         bool, typer.Option("--source", help="Print the generated numba code of the flow instead.")
     ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Write every derivation to one document.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Directory to write to instead.")] = None,
 ) -> None:
-    """Show the equations behind a prediction, derived by sympy.
+    """Show the equations behind a prediction, derived by sympy, and checked by numbers as they are shown.
 
     Example: dynamics derive joint --format markdown
     """
     from dynamics import equations
     from dynamics.files import write_aside
 
-    suffixes = {"text": "txt", "latex": "tex", "markdown": "md", "python": "py"}
-    if name is None:
+    if format not in SUFFIXES:
+        raise InputError(f"unknown format {format!r}; use one of {', '.join(SUFFIXES)}")
+    if everything:
+        if name is not None or source:
+            raise InputError("--all writes every derivation: leave out the name, and --source")
+        if format == "python":
+            raise InputError("--all writes one document; use --format latex, markdown, html or text")
+        if output is None:
+            raise InputError("--all writes a document: name a directory with -o")
+    elif name is None:
+        if source or output is not None:
+            raise InputError("which derivation? Name one, or use --all; dynamics derive lists them")
         print(equations.listing())
         return
-    if format not in suffixes:
-        raise InputError(f"unknown format {format!r}; use one of {', '.join(suffixes)}")
-    shown = equations.source(name) if source else getattr(equations.derive(name), format)()
+    if output is not None:
+        check_output(output)
+    if everything:
+        with progress("deriving") as bar:
+            shown = equations.document(format, bar)
+    else:
+        assert name is not None
+        if source:
+            shown = equations.source(name)
+        else:
+            shown = getattr(equations.derive(name, check=format != "python"), format)()
     if output is None:
         print(shown, end="" if shown.endswith("\n") else "\n")
         return
-    check_output(output)
-    path = output / f"{name}.{'py' if source else suffixes[format]}"
+    path = output / f"{'derivations' if everything else name}.{'py' if source else SUFFIXES[format]}"
     with write_aside(path) as aside:
         Path(aside).write_text(shown, encoding="utf-8")
     print(f"written to {path}")

@@ -1,0 +1,96 @@
+"""What a theorem is: a statement, its formulas, a proof whose steps are verified, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sympy import Expr, Indexed, Matrix, Symbol, simplify
+
+from derivations.checks import POINTS, Check, at_random_points
+from derivations.models import SNELL
+
+__all__ = ["Step", "Theorem"]
+
+TOLERANCE = 1e-12
+"""The relative difference that both sides of a step may have at a random point."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One equation of a proof: scalars, or vectors and matrices entry by entry."""
+
+    note: str
+    left: Expr
+    right: Expr
+
+    @property
+    def entries(self) -> tuple[tuple[Expr, Expr], ...]:
+        """Both sides, entry by entry."""
+        return tuple(zip(Matrix([self.left]), Matrix([self.right]), strict=True))
+
+    def check(self) -> Check:
+        """Whether sympy simplifies the difference of both sides to 0, or else how large it is at random points."""
+        if all(simplify(entry) == 0 for entry in Matrix([self.left - self.right])):
+            return Check(self.note, how="sympy simplifies the difference to 0", exact=True)
+        error = max(at_random_points(left, right) for left, right in self.entries)
+        return Check(self.note, error, TOLERANCE, f"at {POINTS} random points")
+
+    def holds(self) -> bool:
+        """Whether both sides are equal."""
+        return self.check().passed
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """A statement, its proof by sympy, and its limits.
+
+    Attributes
+    ----------
+    name, title : str
+    hypotheses : tuple of str
+        What must hold, beside the assumptions of the symbols.
+    statement : str
+        In words.
+    results : mapping of Symbol to Expr
+        The formulas; each may use those before it.
+    steps : tuple of Step
+        Equations that are verified one by one.
+    limits : str
+        Where it stops being exact.
+    """
+
+    name: str
+    title: str
+    hypotheses: tuple[str, ...]
+    statement: str
+    results: Mapping[Symbol, Expr]
+    steps: tuple[Step, ...]
+    limits: str
+    source: str = SNELL
+
+    def holds(self) -> bool:
+        """Whether every step does."""
+        return all(step.holds() for step in self.steps)
+
+    def expression(self, name: str) -> Expr:
+        """A formula with all those before it put in."""
+        values: dict[Expr, Expr] = {}
+        for symbol, value in self.results.items():
+            values[symbol] = value.xreplace(values)
+            if symbol.name == name:
+                return values[symbol]
+        raise KeyError(name)
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The symbols of its formulas, or of its steps if it has none, sorted by name."""
+        shown = [*self.results.keys(), *self.results.values()] or [e for s in self.steps for e in Matrix([s.right])]
+        entries = {s for e in shown for entry in e.atoms(Indexed) for s in entry.free_symbols}
+        return tuple(sorted({s for e in shown for s in e.free_symbols} - entries, key=str))
+
+    def text(self) -> str:
+        """Plain ASCII; see :func:`derivations.document.proof` for other formats."""
+        from derivations.document import proof  # which shows programs as well
+
+        return proof(self).text()
