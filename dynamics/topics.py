@@ -25,6 +25,8 @@ def topic_words(
 ) -> tuple[Model, Examples]:
     """The reduced system of some words: sentences with the same of them are one kind, other words are averaged.
 
+    So is their number, where the sentences of a kind differ in length.
+
     Parameters
     ----------
     model : Model
