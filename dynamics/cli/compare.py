@@ -10,13 +10,13 @@ import typer
 from dynamics.cli.common import RESULTS, Figures, Output, check_output, progress, with_options, write
 from dynamics.cli.problem import Problem, problem
 from dynamics.cli.simulate import Descent, descent, divergence, run
+from dynamics.cli.theory import Settings, solved, theory_of
 from dynamics.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-THEORIES = ("reduction", "closure", "exact")
 STUDIES = ("lr", "batch")
 MEASURED = 256
 """Examples on which the agreement measures are taken."""
@@ -82,25 +82,6 @@ def compare(
     write(output, figures, saved, draw)
 
 
-def theory_of(problem: Problem, wanted: str | None) -> str:
-    """Which prediction: the asked one if it fits, else the most reduced one that does."""
-    from dynamics.tasks import Copying
-
-    fits = {
-        "reduction": isinstance(problem.data, Copying) and problem.model.name.startswith("positional"),
-        "closure": problem.model.name == "lexical",
-        "exact": True,
-    }
-    if wanted is None:
-        return next(name for name, fit in fits.items() if fit)
-    if wanted not in fits:
-        raise InputError(f"unknown theory {wanted!r}; use one of {', '.join(THEORIES)}")
-    if not fits[wanted]:
-        needs = {"reduction": "--task copying with fresh examples", "closure": "--model lexical with one head"}
-        raise InputError(f"--theory {wanted} needs {needs[wanted]}; leave it out, or use --theory exact")
-    return wanted
-
-
 def _predicted(problem: Problem, found: xr.Dataset, theory: str, stages: str) -> xr.Dataset:
     """The prediction from the state at which each seed starts; one for all if they start alike."""
     import xarray as xr
@@ -109,37 +90,16 @@ def _predicted(problem: Problem, found: xr.Dataset, theory: str, stages: str) ->
     begin = found.isel(time=0)
     alike = all((begin[name] == begin[name].isel(seed=0)).all() for name in names)
     seeds = found.seed.values[:1] if alike else found.seed.values
-    parts = []
+    settings, parts = Settings(_flow_times(found), stages=stages), []
     with progress("solving") as show:
         for k, seed in enumerate(seeds):
             start = {name: begin[name].sel(seed=seed).values for name in names}
-            parts.append(_solved(problem, found, theory, stages, start))
+            parts.append(solved(problem, theory, settings, start).assign_coords(time=found.time.values))
             if show is not None:
                 show((k + 1) / len(seeds))
     return (
         parts[0] if alike else xr.concat(parts, xr.DataArray(seeds, dims="seed", name="seed"), combine_attrs="override")
     )
-
-
-def _solved(problem: Problem, found: xr.Dataset, theory: str, stages: str, start: dict[str, Any]) -> xr.Dataset:
-    """One prediction, at the times of the run."""
-    from dynamics.exact import solve_exact
-    from dynamics.predict import solve
-    from dynamics.reduced import copying, solve_reduced
-    from dynamics.tasks import Copying, Task
-
-    data, t = problem.data, _flow_times(found)
-    if theory == "reduction":
-        assert isinstance(data, Copying)
-        system = copying(data.vocab, data.length, problem.model.sizes.get("H", 1), data.replacement)
-        solved = solve_reduced(system, t, initial=system.project(start), rates=problem.rates)
-    elif theory == "closure":
-        names = [name.strip() for name in stages.split(",")]
-        counts = (data.population() if isinstance(data, Task) else None) or problem.examples.cooccurrence()
-        solved = solve(counts, t, stages=names if len(names) > 1 else names[0], initial=start, rates=problem.rates)
-    else:
-        solved = solve_exact(problem.model, problem.examples, t, initial=start, rates=problem.rates)
-    return solved.assign_coords(time=found.time.values)
 
 
 def _flow_times(found: xr.Dataset) -> Any:

@@ -73,6 +73,8 @@ def phase(
     if program is not None:
         from dynamics.program_file import load
 
+        if system != "copying":
+            raise InputError("--program is a system: leave --system out")
         if resume:
             raise InputError(f"--resume cannot tell whether {program} has changed since; start anew with --force")
     chosen = system_of(system if program is None else load(program))

@@ -128,8 +128,10 @@ def problem(
     if program is not None:
         from dynamics.cli.programs import own_model
 
-        if model is not None:
-            raise InputError("--program is a model: leave --model out")
+        if model is not None or (heads, dimension, hidden) != (1, 10, 10):
+            raise InputError(
+                "--program is a model: leave out --model, --heads, --dimension, --hidden; --set gives sizes"
+            )
         own, given, start = own_model(program, arrays, values, seed)
         if given is not None:
             if source is not None or labelled is not None or task is not None or examples is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from dynamics.cli.models import Settings
     from dynamics.cli.problem import Problem
+    from dynamics.cli.theory import Settings
     from dynamics.examples import Examples
     from dynamics.program_data import ProgramModel
 
@@ -46,11 +47,19 @@ def own_model(
 
 
 def of_program(
-    problem: Problem, theory: str | None, settings: Settings, lr: float | None, output: Path, figures: str
+    problem: Problem,
+    theory: str | None,
+    settings: Settings,
+    lr: float | None,
+    words: Sequence[str],
+    output: Path,
+    figures: str,
 ) -> None:
     """Solve the flow of a program and present it."""
     from dynamics.exact import solve_exact
 
+    if words:
+        raise InputError("--words shows words of the models of the package; leave it out")
     if theory not in (None, "exact"):
         raise InputError(f"--theory {theory} is for the models of the package; a program has its own flow")
     if lr is not None and problem.model.program.model is None:
@@ -73,9 +82,11 @@ def of_program(
 
 
 def as_program(found: xr.Dataset, problem: Problem) -> xr.Dataset:
-    """A result with what the program says of its loss and its data, where it would say what those of models are."""
+    """A result that says of its loss and its data what the program does, not what is true of the exact models."""
+    from dynamics.program_data import ProgramModel
+
     found.loss.attrs = {"long_name": "loss"}
-    if not problem.model.labelled:  # type: ignore[attr-defined]
+    if isinstance(problem.model, ProgramModel) and not problem.model.labelled:
         for name in {"examples", "evaluation"} & set(found.attrs):
             del found.attrs[name]
         found.attrs["data"] = ", ".join(map(str, problem.model.program.data)) or "no data"

@@ -23,9 +23,10 @@ from dynamics.cli.common import (
     with_options,
     write,
 )
-from dynamics.cli.models import Settings, initial_sizes, of_model
-from dynamics.cli.problem import Problem, problem
+from dynamics.cli.models import of_model
+from dynamics.cli.problem import Problem, initial_states, problem
 from dynamics.cli.programs import of_program
+from dynamics.cli.theory import Settings
 from dynamics.errors import InputError
 
 if TYPE_CHECKING:
@@ -113,17 +114,17 @@ def solve(
     by_counts = all(
         asked.options[name] is None for name in ("labelled", "task", "model", "program", "arrays", "values")
     )
-    settings = Settings(wanted, rtol, method, threads)
+    settings = Settings(wanted, rtol, method, threads, stages, switch, top, lr)
     listed = [word.strip() for word in words.split(",") if word.strip()] if words is not None else []
     if by_counts and theory in (None, "closure"):
         system = _system(cooccurrence, text, asked.options)
-        _from_counts(system, asked.options, settings, stages, switch, listed, top, output, figures)
+        _from_counts(system, asked.options, settings, listed, output, figures)
     elif cooccurrence is not None:
         raise InputError(f"--theory {theory} needs the examples; counts alone give --theory closure")
     elif asked.options["program"] is not None:
-        of_program(asked.problem, theory, settings, lr, output, figures)
+        of_program(asked.problem, theory, settings, lr, listed, output, figures)
     else:
-        of_model(asked.problem, theory, settings, stages, switch, lr, listed, top, output, figures)
+        of_model(asked.problem, theory, settings, listed, output, figures)
 
 
 def _times(time: float, times: int, at: str | None) -> NDArray[Any]:
@@ -148,28 +149,27 @@ def _from_counts(
     system: CoOccurrence,
     options: Mapping[str, Any],
     settings: Settings,
-    stages: str,
-    switch: float | None,
     words: Sequence[str],
-    top: int,
     output: Path,
     figures: str,
 ) -> None:
     """Closures on the co-occurrence matrix of a text."""
     import numpy as np
 
+    from derivations.closures import both_stages
     from dynamics import predict
 
-    names = [name.strip() for name in stages.split(",") if name.strip()]
+    names = [name.strip() for name in settings.stages.split(",") if name.strip()]
     chosen = _known(words, system)
     rates = named_numbers(options["rate"], "--rate") if options["rate"] else None
-    seed, sizes = options["seed"], initial_sizes(options["init"], ("W", "A"))
+    seed, sizes = options["seed"], initial_states(options["init"], both_stages(), {})
     random = np.random.default_rng(seed)
     initial = {name: size * random.standard_normal(system.shape) for name, size in sizes.items() if size > 0}
 
     def predicted(keep: Sequence[str], show: Callable[[float], None] | None) -> xr.Dataset:
         return predict.solve(
-            system, settings.times, stages=names, switch=switch, rates=rates, initial=initial or None, top=top,
+            system, settings.times, stages=names, switch=settings.switch, rates=rates, initial=initial or None,
+            top=settings.top,
             keep=keep, rtol=settings.rtol, method=settings.method, threads=settings.threads, progress=show,
         )  # fmt: skip
 
