@@ -21,7 +21,8 @@ from derivations.program import Program, extent_symbols, name_of, subscript
 from dynamics.errors import InputError
 from dynamics.examples import Examples
 from dynamics.files import did_you_mean, existing
-from dynamics.model import Model
+from dynamics.lowering import Kernel, lower
+from dynamics.model import UNROLLED, Model
 
 DIMENSIONS = {"V": "input", "K": "output"}
 """Dimensions of results that have the words of the examples as labels, by size."""
@@ -54,6 +55,17 @@ class ProgramModel(Model):
                 names.append(label if label is not None and label not in names else index.name)
             found[name_of(state)] = tuple(names)
         return found
+
+    def kernel(self, examples: Examples, outputs: tuple[str, ...] | None = None, parallel: bool = False) -> Kernel:
+        """The compiled flow, or other tensors; small sizes are constants of the code.
+
+        Not those of tables: a row of constant length is a row of floating-point numbers.
+        """
+        table = self.program.extents
+        tables = {str(table[index]) for access in self.program.data if access.is_integer for index in subscript(access)}
+        known = {str(extent) for extent in table.values()} - tables - {"V", "L", "T"}
+        constants = {name: n for name, n in self.all_sizes(examples).items() if name in known and n <= UNROLLED}
+        return lower(self.program, outputs, parallel=parallel, constants=constants)
 
     def check(self, examples: Examples) -> None:
         """Raise InputError if the model cannot take the examples."""

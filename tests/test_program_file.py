@@ -17,10 +17,12 @@ from dynamics.errors import InputError
 from dynamics.model import keyword
 from dynamics.program_data import given, normal_arrays, on_examples, takes_examples
 from dynamics.program_file import load
-from dynamics.tasks import SparseBoolean
+from dynamics.tasks import Copying, SparseBoolean
 
 HERE = Path(__file__).parent.parent
-TWO_LAYERS, GATED = (HERE / "examples" / "programs" / name for name in ("two_layers.py", "gated.py"))
+TWO_LAYERS, GATED, LINEAR_ATTENTION = (
+    HERE / "examples" / "programs" / f"{name}.py" for name in ("two_layers", "gated", "linear_attention")
+)
 SIZES = {"N": 7.0, "D": 4.0, "R": 3.0, "K": 2.0}
 RNG = np.random.default_rng(11)
 
@@ -196,18 +198,19 @@ def test_solved_is_simulated_as_the_rate_falls():
     assert corrected[1] / corrected[2] == pytest.approx(4, rel=0.05)
 
 
-def test_gated_flow_has_its_closed_form(tmp_path: Path):
-    """p'' = 2p: p = p0 cosh(sqrt 2 t) + (beta1 - beta0) sinh(sqrt 2 t) / sqrt 2; beta0 + beta1 is conserved."""
+@pytest.mark.parametrize("rate", [1, 4])
+def test_gated_flow_has_its_closed_form(rate: int, tmp_path: Path):
+    """p'' = 2 rate p, p' = rate (beta1 - beta0); beta0 + beta1 is conserved."""
     program = load(GATED)
     assert {str(d) for d in program.definitions if d.name.endswith("dot")} == {
         "pdot = -eta_p*(beta0 - beta1)", "beta0dot = -eta_beta0*p", "beta1dot = eta_beta1*p"
     }  # fmt: skip
     out = tmp_path / "out"
     assert run(["solve", "--program", str(GATED), "--init", "p=-0.1,beta0=0.5,beta1=2", "--time", "3", "--times", "9",
-                "--rtol", "1e-10", "-o", str(out)]) == 0  # fmt: skip
-    found, root = trajectory.load(out / "trajectory.nc"), np.sqrt(2)
+                "--rate", f"p={rate}", "--rtol", "1e-10", "-o", str(out)]) == 0  # fmt: skip
+    found, root = trajectory.load(out / "trajectory.nc"), np.sqrt(2 * rate)
     t = found.time.values
-    np.testing.assert_allclose(found.p, -0.1 * np.cosh(root * t) + 1.5 * np.sinh(root * t) / root, rtol=1e-7)
+    np.testing.assert_allclose(found.p, -0.1 * np.cosh(root * t) + 1.5 * rate * np.sinh(root * t) / root, rtol=1e-7)
     np.testing.assert_allclose(found.beta0 + found.beta1, 2.5, rtol=1e-9)
     np.testing.assert_allclose(found.loss, found.p * (found.beta0 - found.beta1), rtol=1e-9)
     assert (out / "course.png").stat().st_size > 10_000
@@ -267,7 +270,22 @@ def test_a_program_is_trained_on_minibatches(write):
         np.testing.assert_allclose(runs[0][name], runs[1][name], atol=1e-12)
 
 
+def test_linear_attention_learns_to_copy():
+    program = load(LINEAR_ATTENTION)
+    words = {"length": [3, 2], "x": [0, 1, 2, 2, 2], "targets": [2, 1], "y": [1, 0, 2]}
+    sizes = {"V": 4, "D": 2, "L": 3, "T": 2}
+    assert gap(program, words, sizes, drawn(program, sizes)) < 1e-8
+    model, task = on_examples(program, {"D": 12}), Copying(12, 8)
+    runs = simulate(task, model, 0.5, 64, 200, seeds=2, records=[0, 200], initial={"E": 0.2, "A": 0.2})
+    assert dict(runs.E.sizes) == {"seed": 2, "time": 2, "input": 12, "d": 12}
+    assert dict(runs.A.sizes) == {"seed": 2, "time": 2, "m": 8, "p": 8}
+    assert (runs.loss[:, -1] < 0.05).all()
+    flow = solve(model, task.examples(2000, 0), [0, 100], initial={n: runs[n].values[0, 0] for n in ("E", "A")})
+    assert float(flow.loss[-1]) == pytest.approx(float(runs.loss[0, -1]), rel=0.2)
+
+
 def test_what_takes_examples(write):
+    assert takes_examples(load(LINEAR_ATTENTION))
     assert takes_examples(load(write(KEYWORD)))
     assert not takes_examples(load(TWO_LAYERS))
     assert not takes_examples(load(GATED))
@@ -482,7 +500,9 @@ DATA = {
     "unknown state": (["--data", "FILE", "--set", "R=3", "--init", "V=1"], "initial 'V': the states of program two_l"),
     "negative deviation": (["--data", "FILE", "--set", "R=3", "--init", "U=-1"], "--init: U = -1.0 must be a number"),
     "a task": (["--data", "FILE", "--set", "R=3", "--task", "copying"], "program two_layers.py has data of its own"),
-    "a model": (["--model", "keyword"], "--program is a model: leave --model out"),
+    "a model": (["--model", "keyword"], "--program is a model: leave out --model"),
+    "heads": (["--heads", "2"], "--program is a model: leave out --model, --heads"),
+    "words": (["--data", "FILE", "--set", "R=3", "--words", "a"], "--words shows words of the models of the package"),
     "not a file of arrays": (["--data", str(TWO_LAYERS)], f"--data '{TWO_LAYERS}' is not a file of arrays"),
     "closure": (["--data", "FILE", "--set", "R=3", "--theory", "closure"], "--theory closure is for the models"),
 }  # fmt: skip
@@ -505,6 +525,7 @@ def test_more_wrong_options(write, tmp_path: Path, capsys: pytest.CaptureFixture
     for option in (["--set", "R=3"], ["--data", "normal"]):
         assert "--data and --set are for --program FILE" in refusal(["solve", *option], out, capsys)
     assert "not a system of scalars" in refusal(["phase", "--program", str(TWO_LAYERS)], out, capsys)
+    assert "leave --system out" in refusal(["phase", "--program", str(GATED), "--system", "joint"], out, capsys)
     assert "--resume cannot tell" in refusal(["phase", "--program", str(GATED), "--resume"], out, capsys)
     flow = write(two_layers(flow="{'U': 'U', 'W': 'W'}"))
     assert "gives its own" in refusal(["solve", "--program", str(flow), *normal, "--lr", "0.1"], out, capsys)
