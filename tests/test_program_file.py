@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -333,16 +335,43 @@ def test_a_run_is_resumed_only_with_the_same_program_and_data(write, tmp_path: P
     assert "sha256_program" in capsys.readouterr().err
 
 
-def test_the_document_names_the_file():
-    from derivations.document import derivation
+def test_the_readme_word_for_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    files = re.findall(r"```python\n(from dynamics\.program_file import \*\n.*?)```", text, re.DOTALL)
+    if not files:
+        pytest.skip("the README shows no program")
+    assert TWO_LAYERS.read_text(encoding="utf-8").endswith(files[0])
+    (tmp_path / "two_layers.py").write_text(files[0], encoding="utf-8")
+    (tmp_path / "examples").symlink_to(HERE / "examples")
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^dynamics (.* --program .*)", text, re.MULTILINE)
+    assert {command.split()[0] for command in commands} == {"derive", "solve", "simulate", "phase"}
+    for number, command in enumerate(commands):
+        assert run([*shlex.split(command, comments=True), "-o", f"out{number}"]) == 0, command
 
-    text = derivation(load(TWO_LAYERS)).text()
-    assert text.startswith("Linear network of two layers [program two_layers.py]")
-    assert "Udot[i,r] = -eta_U Ubar[i,r]" in text
+
+@pytest.mark.parametrize("file", [TWO_LAYERS, GATED, LINEAR_ATTENTION], ids=lambda file: file.stem)
+def test_the_document_names_the_file(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert run(["derive", "--program", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert f"[program {file.name}]" in text.splitlines()[0]
+    for state in load(file).state_names:
+        assert f"{state}dot" in text
+    assert "compiled flow against the equations in plain Python" in text
+    assert run(["derive", "--program", str(file), "--source"]) == 0
+    assert "def kernel(" in capsys.readouterr().out
+    assert run(["derive", "--program", str(file), "--format", "latex", "-o", str(tmp_path)]) == 0
+    assert (tmp_path / f"{file.stem}.tex").read_text(encoding="utf-8").endswith("\\end{document}\n")
+
+
+def test_a_document_of_one_thing(tmp_path: Path, capsys: pytest.CaptureFixture):
+    for more in (["joint"], ["--all"]):
+        line = refusal(["derive", *more, "--program", str(GATED)], tmp_path / "out", capsys)
+        assert line == "error: --program is a derivation: leave out the name, and --all"
 
 
 def test_help_says_that_the_file_is_executed():
-    for command in ("solve", "simulate", "phase"):
+    for command in ("solve", "simulate", "phase", "derive"):
         shown = subprocess.run(
             [sys.executable, "-m", "dynamics.cli", command, "--help"], capture_output=True, text=True, check=True,
             env={"COLUMNS": "200", "PATH": "", "HOME": "/tmp"},

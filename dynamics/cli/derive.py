@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dynamics.cli.common import check_output, progress
+from dynamics.cli.problem import ProgramFile
 from dynamics.errors import InputError
 
 SUFFIXES = {"text": "txt", "latex": "tex", "markdown": "md", "html": "html", "python": "py"}
@@ -20,6 +21,7 @@ def derive(
         bool, typer.Option("--source", help="Print the generated numba code of the flow instead.")
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Write every derivation to one document.")] = False,
+    program: ProgramFile = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Directory to write to instead.")] = None,
 ) -> None:
     """Show the equations behind a prediction, derived by sympy, and checked by numbers as they are shown.
@@ -31,6 +33,8 @@ def derive(
 
     if format not in SUFFIXES:
         raise InputError(f"unknown format {format!r}; use one of {', '.join(SUFFIXES)}")
+    if program is not None and (everything or name is not None):
+        raise InputError("--program is a derivation: leave out the name, and --all")
     if everything:
         if name is not None or source:
             raise InputError("--all writes every derivation: leave out the name, and --source")
@@ -38,7 +42,7 @@ def derive(
             raise InputError("--all writes one document; use --format latex, markdown, html or text")
         if output is None:
             raise InputError("--all writes a document: name a directory with -o")
-    elif name is None:
+    elif name is None and program is None:
         if source or output is not None:
             raise InputError("which derivation? Name one, or use --all; dynamics derive lists them")
         print(equations.listing())
@@ -48,6 +52,10 @@ def derive(
     if everything:
         with progress("deriving") as bar:
             shown = equations.document(format, bar)
+    elif program is not None:
+        from dynamics.cli.programs import shown_equations
+
+        name, shown = program.stem, shown_equations(program, format, source)
     else:
         assert name is not None
         if source:

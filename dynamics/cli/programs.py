@@ -81,6 +81,20 @@ def of_program(
     write(output, figures, {"trajectory": found}, lambda: drawn(found))
 
 
+def shown_equations(file: Path, form: str, source: bool) -> str:
+    """The derivation of a file's flow, checked, in a format; or its generated code."""
+    from derivations.document import checks_of, derivation
+    from dynamics.equations import checks
+    from dynamics.lowering import lower
+    from dynamics.program_file import load
+
+    program = load(file)
+    if source:
+        return lower(program).source
+    written = derivation(program)
+    return getattr(written if form == "python" else written.extended(checks_of(checks(program))), form)()
+
+
 def as_program(found: xr.Dataset, problem: Problem) -> xr.Dataset:
     """A result that says of its loss and its data what the program does, not what is true of the exact models."""
     from dynamics.program_data import ProgramModel
