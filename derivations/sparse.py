@@ -199,7 +199,8 @@ def capacity() -> Theorem:
         statement=(
             "The logarithm of the covering number of the heads on m samples of length T, at resolution epsilon in the "
             "largest deviation, is at most of the form B^2 log(m T)/epsilon^2, B growing with the norms alone. So T "
-            "enters through the logarithm only, as long as the norms of what is learnt do not grow with T."
+            "enters through this logarithm, and through the norms of what is learnt, if they grow with T: attention to "
+            "one word among T takes a score of log T."
         ),
         results={covering: bound},
         steps=(Step("doubling T", bound.subs(T, 2 * T) - bound - B**2 * log(2) / epsilon**2, S.Zero),),

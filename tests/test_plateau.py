@@ -60,6 +60,12 @@ def test_length_does_not_depend_on_the_step(found: Plateau, monkeypatch: pytest.
     assert finer.measured == pytest.approx(found.measured[:2], rel=0.02)
 
 
+def test_prediction_does_not_depend_on_the_small_size(found: Plateau, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamics.plateau, "LINEAR", 0.02)
+    smaller = plateau(silent_samples(XOR, 24), [0.1, 0.03, 0.01, 0.003])
+    assert smaller.predicted == pytest.approx(found.predicted, rel=0.03)
+
+
 def test_attention_does_not_take_part() -> None:
     """A run with scores is as long as the growth of values and readout says, however fast scores may move."""
     data = silent_samples(XOR, 24)
