@@ -164,7 +164,7 @@ def symmetric(number: Digits) -> Any:
 def _bags(words: NDArray[np.int64], starts: NDArray[np.int64], vocabulary_size: int) -> Any:
     """How often each word is in each sentence."""
     ones = np.ones(len(words), dtype=np.int64)
-    bags = scipy.sparse.csr_array((ones, words, starts), shape=(len(starts) - 1, vocabulary_size))
+    bags = scipy.sparse.csr_array((ones, words.copy(), starts), shape=(len(starts) - 1, vocabulary_size))
     bags.sum_duplicates()
     return bags
 

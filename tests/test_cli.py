@@ -173,7 +173,7 @@ def test_wrong_texts(texts, tmp_path, capsys):
     empty.write_bytes(b"")
     assert "empty" in answer(str(empty), target)
     assert "second text" in answer(source)
-    assert "not both" in answer(source, target, "--cooccurrence", "x.npz")
+    assert "counts alone" in answer(source, target, "--cooccurrence", "x.npz")
     assert "source.txt" in answer(str(tmp_path / "sorce.txt"), target)  # a near match
 
 
@@ -306,6 +306,7 @@ def test_every_command_is_tested():
         "solve",
         "simulate",
         "compare",
+        "phase",
         "cooccurrence",
         "derive",
     }

@@ -314,3 +314,10 @@ def test_wrong_rows_are_named(x, y, says):
 def test_take_refuses_other_rows(rows, says):
     with pytest.raises(InputError, match=says):
         Examples.from_rows([[0], [1, 2]], [0, 1], 3, 2).take(rows)
+
+
+def test_counting_leaves_the_examples_as_they_are():
+    examples = Examples.from_rows([[3, 1, 2], [1, 0]], [[1, 0], [0, 1, 1]], inputs=4, outputs=2)
+    examples.cooccurrence(gram=True)
+    assert examples.x.tolist() == [3, 1, 2, 1, 0]
+    assert examples.y.tolist() == [1, 0, 0, 1, 1]
