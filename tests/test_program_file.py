@@ -316,6 +316,13 @@ def test_arrays_and_initial_states_come_from_a_file(tmp_path: Path):
     assert found.attrs["equation"] == "program two_layers.py"
 
 
+def test_arrays_at_random_come_from_the_seed(tmp_path: Path):
+    y = normal_arrays(load(TWO_LAYERS), SIZES, seed=5)["y"]
+    assert run(["solve", "--program", str(TWO_LAYERS), "--data", "normal", "--set", "N=7,D=4,R=3,K=2", "--seed", "5",
+                "--at", "0", "-o", str(tmp_path), "--figures", "none"]) == 0  # fmt: skip
+    assert float(trajectory.load(tmp_path / "trajectory.nc").loss[0]) == pytest.approx((y**2).sum() / 14, rel=1e-12)
+
+
 def test_a_run_is_resumed_only_with_the_same_program_and_data(write, tmp_path: Path, capsys: pytest.CaptureFixture):
     file, out = write(two_layers(parameters="scalars('mu')").replace("** 2 / (2 * N)", "** 2 * mu / (2 * N)").replace(
         "program =", "(mu,) = scalars('mu')\nprogram =")), tmp_path / "out"  # fmt: skip

@@ -94,7 +94,8 @@ def phase(
                 progress=show,
             )  # fmt: skip
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; the same command with --resume goes on") from None
+        again = "the same command with --resume goes on" if program is None else "start anew with --force"
+        raise KeyboardInterrupt(f"interrupted; {again}") from None
     report(found)
 
     def draw() -> dict[str, Figure]:
