@@ -100,7 +100,7 @@ def at_random_points(left: Expr, right: Expr) -> float:
             if found == POINTS:
                 break
             try:
-                one, other = (mpmath.mpmathify(side) for side in both(*(drawn(s, draw) for s in of)))
+                one, other = (mpmath.mpmathify(side) for side in both(*(mpmath.mpf(drawn(s, draw)) for s in of)))
             except (ZeroDivisionError, ValueError):
                 continue
             if not all(isinstance(side, mpmath.mpf) and mpmath.isfinite(side) for side in (one, other)):

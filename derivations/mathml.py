@@ -8,19 +8,21 @@ from xml.sax.saxutils import escape
 
 __all__ = ["UnknownCommand", "equation", "mathml"]
 
-NAMES = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega"
-).split()
-GREEK = dict(zip(NAMES, "αβγδεζηθικλμνξπρστυφχψω", strict=True))
-GREEK |= {name.capitalize(): letter.upper() for name, letter in GREEK.items()}
+LETTERS = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ",
+    "iota": "ι", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "pi": "π", "rho": "ρ", "sigma": "σ",
+    "tau": "τ", "upsilon": "υ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω",
+}  # fmt: skip
+GREEK = LETTERS | {name.capitalize(): letter.upper() for name, letter in LETTERS.items()}
 GREEK |= {"varepsilon": "ε", "varphi": "φ", "omicron": "ο", "infty": "∞", "partial": "∂", "ell": "ℓ"}
 OPERATORS = {
     "cdot": "⋅", "times": "×", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "neq": "≠", "ne": "≠", "sum": "∑",
-    "dots": "…", "ldots": "…", "wedge": "∧", "vee": "∨", "Vert": "‖", "vert": "|", "lbrace": "{", "rbrace": "}", "to": "→",
-    "in": "∈", "sim": "∼", "approx": "≈", "{": "{", "}": "}", "lceil": "⌈", "rceil": "⌉", "langle": "⟨", "rangle": "⟩",
+    "dots": "…", "ldots": "…", "wedge": "∧", "vee": "∨", "Vert": "‖", "vert": "|", "lbrace": "{", "rbrace": "}",
+    "to": "→", "in": "∈", "sim": "∼", "approx": "≈", "{": "{", "}": "}",
+    "lceil": "⌈", "rceil": "⌉", "langle": "⟨", "rangle": "⟩",
 }  # fmt: skip
 FUNCTIONS = ("log", "exp", "max", "min", "cosh", "sinh", "tanh", "sin", "cos")
-ACCENTS = {"bar": "¯", "dot": "˙", "tilde": "~"}
+ACCENTS = {"bar": "‾", "dot": "˙", "tilde": "˜"}
 SPACES = {",": "0.17em", ":": "0.22em", ";": "0.28em", " ": "0.28em", "quad": "1em", "qquad": "2em"}
 SIZES = ("left", "right", "Bigl", "Bigr", "displaystyle")
 """What only says how large a bracket is: brackets in MathML stretch."""
@@ -40,7 +42,7 @@ def mathml(tex: str) -> str:
     Examples
     --------
     >>> print(mathml(r"\bar{W}_{iv}"))
-    <math><msub><mover accent="true"><mi>W</mi><mo>¯</mo></mover><mrow><mi>i</mi><mi>v</mi></mrow></msub></math>
+    <math><msub><mover accent="true"><mi>W</mi><mo>‾</mo></mover><mrow><mi>i</mi><mi>v</mi></mrow></msub></math>
     """
     return f"<math>{Parser(tex).all()}</math>"
 
@@ -56,7 +58,7 @@ class Parser:
     """Reads LaTeX from left to right."""
 
     def __init__(self, tex: str) -> None:
-        self.tokens = re.findall(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\S", tex)
+        self.tokens = re.findall(r"\\text\{[^{}]*\}|\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\S", tex)
         self.at = 0
 
     def peek(self) -> str:
@@ -121,6 +123,8 @@ class Parser:
             return self.argument()
         token = self.take()
         name = token[1:] if token[0] == "\\" else ""
+        if name.startswith("text{"):
+            return f"<mtext>{escape(name[5:-1])}</mtext>"
         if not name:
             if token[0].isdigit():
                 return f"<mn>{token}</mn>"
@@ -131,8 +135,8 @@ class Parser:
             return self.operator(OPERATORS[name])
         if name in FUNCTIONS:
             return f'<mi>{name}</mi><mspace width="0.17em"/>' if self.peek() not in ("_", "^") else f"<mi>{name}</mi>"
-        if name in ("mathrm", "operatorname", "text", "mathtt"):
-            return f"<mi>{self.words()}</mi>" if name != "text" else f"<mtext>\u00a0{self.words()}\u00a0</mtext>"
+        if name in ("mathrm", "operatorname"):
+            return f"<mi>{self.words()}</mi>"
         if name in ACCENTS:
             return f'<mover accent="true">{self.argument()}<mo>{ACCENTS[name]}</mo></mover>'
         if name in ("frac", "tfrac", "binom"):

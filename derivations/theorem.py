@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from sympy import Expr, Indexed, Matrix, Symbol, simplify
+from sympy import Expr, Indexed, Matrix, Symbol, lambdify, simplify
 
 from derivations.checks import POINTS, Check, at_random_points
 from derivations.models import SNELL
 
-__all__ = ["Step", "Theorem"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Step", "Theorem", "evaluated"]
 
 TOLERANCE = 1e-12
 """The relative difference that both sides of a step may have at a random point."""
@@ -41,7 +47,7 @@ class Step:
         return self.check().passed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Theorem:
     """A statement, its proof by sympy, and its limits.
 
@@ -94,3 +100,21 @@ class Theorem:
         from derivations.document import proof  # which shows programs as well
 
         return proof(self).text()
+
+
+@cache
+def numeric(theorem: Theorem, result: str) -> tuple[tuple[str, ...], Callable[..., Any]]:
+    """The names of what a result depends on, and the result as a function of their values."""
+    expression = theorem.expression(result)
+    of = sorted(expression.free_symbols, key=lambda s: s.name)
+    return tuple(s.name for s in of), lambdify(of, expression, ["numpy", "scipy"], cse=True)
+
+
+def evaluated(theorem: Theorem, result: str, **values: ArrayLike) -> NDArray[np.float64]:
+    """A result of a theorem at values of the symbols that it depends on; others are left out."""
+    import numpy as np
+
+    names, function = numeric(theorem, result)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = function(*(np.asarray(values[name], dtype=float) for name in names))
+    return np.asarray(found, dtype=float)

@@ -42,6 +42,7 @@ from sympy import (
 from derivations.program import scalars
 from derivations.reductions import DistinctWords, L, V, closed_form, eta_A, eta_W, squared_length, symmetric
 from derivations.theorem import Step, Theorem
+from derivations.theorem import evaluated as theorem_evaluated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -421,22 +422,9 @@ THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
 # -- on numbers -------------------------------------------------------------------------------------------------------
 
 
-@cache
-def numeric(theorem: str, result: str) -> tuple[tuple[str, ...], Callable[..., Any]]:
-    """The names of what a result of a theorem depends on, and the result as a function of their values."""
-    expression = THEOREMS[theorem]().expression(result)
-    of = sorted(expression.free_symbols, key=lambda s: s.name)
-    return tuple(s.name for s in of), lambdify(of, expression, ["numpy", "scipy"], cse=True)
-
-
 def evaluated(theorem: str, result: str, **values: ArrayLike) -> NDArray[np.float64]:
     """A result of a theorem at values of the symbols that it depends on."""
-    import numpy as np
-
-    names, function = numeric(theorem, result)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = function(*(np.asarray(values[name], dtype=float) for name in names))
-    return np.asarray(found, dtype=float)
+    return theorem_evaluated(THEOREMS[theorem](), result, **values)
 
 
 def growth_rate(V: ArrayLike, L: ArrayLike, eta_W: ArrayLike = 1.0, eta_A: ArrayLike = 1.0) -> NDArray[np.float64]:

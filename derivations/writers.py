@@ -56,17 +56,17 @@ class Style:
         if e.is_step and width(left) > max(width(right), ROOM / 3):
             left, right = right, left
             both.reverse()
-        if width(left) > ROOM / 2:
+        if e.is_step and width(left) > ROOM / 2:
             left = self.size(both[0][0])
         return left, broken(right, ROOM - 8 * e.is_step - width(left))
 
     def side(self, terms: Sequence[Expr], short: bool) -> str:
-        """A side of an equation, or how large it is: too long to read, or, if asked, with lines broken in brackets."""
+        """A side of an equation; if it is to be short, how large it is if it is too long to read."""
         found = self.show.total(terms)
-        rows = broken(found, ROOM - 6)
-        cut = short and any(row.count("(") != row.count(")") for row in rows)
+        rows = broken(found, ROOM - 6) if short else [found]
+        cut = any(row.count("(") != row.count(")") for row in rows)
         fits = len(rows) <= LINES and all(width(row) <= ROOM - 6 for row in rows) and not cut
-        return found if fits else self.size(terms)
+        return found if fits or not short else self.size(terms)
 
     def size(self, terms: Sequence[Expr]) -> str:
         """What stands for an expression that is too long to read."""
