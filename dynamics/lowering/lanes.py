@@ -346,10 +346,10 @@ def attempt(block, thresholds, rtol, atol, max_steps):
     # One step of every lane; how many lanes want the interpolant, how many are over.
     {thresholds}
     {attempt}
-    all_wanted = all_over = 0.0
-    for lane in range({LANES}):  # sums in order keep a loop from working on all lanes at once: they have their own
-        all_wanted += {wanted}
-        all_over += {over}
+    all_wanted = all_over = 0
+    for lane in range({LANES}):  # whole numbers: sums of others keep their order, lane after lane
+        all_wanted += np.int64({wanted})
+        all_over += np.int64({over})
     return all_wanted, all_over
 
 
@@ -404,9 +404,9 @@ def kernel(
         if running == 0:
             return
         wanted, over = attempt(block, thresholds, rtol, atol, max_steps)
-        if wanted > 0.0:
+        if wanted > 0:
             prepare(block)
-        elif over == 0.0:
+        elif over == 0:
             continue
         for lane in range({LANES}):
             cell = cells[lane]
