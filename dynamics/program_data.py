@@ -57,13 +57,8 @@ class ProgramModel(Model):
         return found
 
     def kernel(self, examples: Examples, outputs: tuple[str, ...] | None = None, parallel: bool = False) -> Kernel:
-        """The compiled flow, or other tensors; small sizes are constants of the code.
-
-        Not those of tables: a row of constant length is a row of floating-point numbers.
-        """
-        table = self.program.extents
-        tables = {str(table[index]) for access in self.program.data if access.is_integer for index in subscript(access)}
-        known = {str(extent) for extent in table.values()} - tables - {"V", "L", "T"}
+        """The compiled flow, or other tensors; small sizes are constants of the code."""
+        known = {str(extent) for extent in self.program.extents.values()} - {"V", "L", "T"}
         constants = {name: n for name, n in self.all_sizes(examples).items() if name in known and n <= UNROLLED}
         return lower(self.program, outputs, parallel=parallel, constants=constants)
 

@@ -616,3 +616,18 @@ def test_a_score_that_is_not_a_number_shows_where_its_word_occurs(place: int) ->
     found = flow.evaluate(y)["sdot"]
     together = {word for row in np.split(examples.x, np.cumsum(examples.length)) if place in row for word in row}
     np.testing.assert_array_equal(np.isnan(found), [word in together for word in range(7)])
+
+
+@pytest.mark.parametrize("constants", [{}, {"T": 2}])
+def test_rows_of_ids_are_whole_numbers(constants: dict[str, int]) -> None:
+    """A short row of an integer table is not read as one of floating-point numbers."""
+    size, short = Symbol("N", integer=True, positive=True), Symbol("T", integer=True, positive=True)
+    n, t = indices("n t")
+    (times,), (w, z), (loss,) = tensors("times", integer=True), tensors("w z"), scalars("loss")
+    program = Program(
+        name="counted", title="", source="", extents={n: size, t: short}, data=(times[n, t],), states=(w[n],),
+        definitions=(Definition(z[n], SumOver(w[n] * times[n, t], t)), Definition(loss, SumOver(z[n] ** 2, n))),
+        loss=loss,
+    )  # fmt: skip
+    bound = lower(program, ("loss",), constants=constants).bind({"times": np.array([[1, 2], [3, 4]])}, {"T": 2})
+    assert bound.evaluate(np.array([1.0, 2.0]))["loss"] == 3**2 + 14**2

@@ -87,6 +87,6 @@ def in_rows(expr: Expr, index: Symbol) -> bool:
 
 
 def is_row(access: Access, index: Symbol) -> bool:
-    """Whether the index is the last subscript of an access, and in no other."""
+    """Whether the index is the last subscript of an access to numbers (not to a table of ids), and in no other."""
     *others, last = subscript(access)
-    return last == index and not any(index in sub.free_symbols for sub in others)
+    return not access.is_integer and last == index and not any(index in sub.free_symbols for sub in others)
