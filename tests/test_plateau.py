@@ -75,6 +75,14 @@ def test_attention_does_not_take_part() -> None:
     assert head.descend(0.01, 0.67, 1000.0)[0][-1] == pytest.approx(moving, rel=0.1)
 
 
+def test_descent_starts_at_the_best_constant_prediction() -> None:
+    data = SparseBoolean("and", 8, 2).examples(30, seed=3)
+    ones = data.y.mean()
+    assert ones != 0.5
+    _, loss = dynamics.plateau._Head(data, 4, 8, 0).descend(1e-6, 0.0, 0.1)
+    assert loss[0] == pytest.approx(-ones * np.log(ones) - (1 - ones) * np.log(1 - ones), rel=1e-9)
+
+
 def test_what_does_not_end_is_infinite() -> None:
     found = plateau(silent_samples(XOR, 8), [0.1, 0.01], until=1.0)
     assert np.isinf(found.measured).all()
