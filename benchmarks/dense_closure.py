@@ -1,63 +1,66 @@
-"""Both stages at V = 2,000 x 2,000, dense: the right-hand side against dgemm, and the memory of a whole solve.
-
-python -m benchmarks.dense_closure [V [--memory]]
-"""
+"""Both stages from a dense co-occurrence matrix, by the number of words."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import interleaved, memory, peak_memory
-from derivations.closures import both_stages
+from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.peers import Values, gradient_flows, softmax
 from dynamics import CoOccurrence, solve
-from dynamics.lowering import lower
-from dynamics.threads import limited
+
+TAU = 20.0
+RTOL, ATOL = 1e-6, 1e-9
 
 
-def counts(V: int, rng: np.random.Generator) -> np.ndarray:
+def counts(V: int) -> Values:
     """Zipf's law on both sides, and a diagonal of translations."""
     frequency = 1 / np.arange(5, V + 5)
-    background = np.outer(frequency, frequency) * rng.random((V, V)) / frequency.sum()
+    background = np.outer(frequency, frequency) * np.random.default_rng(0).random((V, V)) / frequency.sum()
     return background + np.diag(frequency)
 
 
-def evaluation(V: int, threads: int) -> None:
-    """Time of one evaluation and of one matrix product of its size, interleaved."""
-    system = CoOccurrence.from_counts(counts(V, np.random.default_rng(0)))
-    flow = lower(both_stages(), parallel=V >= 300).bind(
-        {"R": system.conditional(), "q": system.q}, {"eta_W": 1.0, "eta_A": 1.0}
-    )
-    y, out = 0.1 * np.random.default_rng(1).standard_normal(flow.state_size), np.empty(flow.state_size)
-    a, b, c = (np.random.default_rng(2).standard_normal((V, V)) for _ in range(3))
-    with limited(threads, y.size):
-        seconds = interleaved({"rhs": lambda: flow(y, out), "dgemm": lambda: np.dot(a, b, c)})
-    rate, top = 6 * V**3 / seconds["rhs"] / 1e9, 2 * V**3 / seconds["dgemm"] / 1e9
-    print(
-        f"| {V} | {threads} | {1e3 * seconds['rhs']:.1f} ms | {rate:.0f} | {top:.0f} | {rate / top:.0%} |"
-        f" {flow.workspace.size / y.size:.2f} |"
-    )
+def loss(xp: Any, data: Any, W: Any, A: Any) -> Any:
+    attended = xp.softmax(A + data["log R"], 0)
+    return -(data["q"] * xp.log_softmax(attended.T @ W, 1).diagonal()).sum()
 
 
-def main(V: int, quick: bool = False) -> None:
-    print("| V | threads | evaluation | its GFlop/s (three products) | dgemm GFlop/s | share | workspace (states) |")
-    print("|---|---|---|---|---|---|---|")
-    for size in () if quick else (100, 300, 1000, V):
-        for threads in (1, 2):
-            evaluation(size, threads)
-    system = CoOccurrence.from_counts(counts(V, np.random.default_rng(0)))
-    small = CoOccurrence.from_counts(counts(400, np.random.default_rng(0)))
-    solve(small, [1.0], top=10)  # compile and load everything before memory is read
-    state, before = 2 * 8 * V**2, memory()
-    found = solve(system, [100.0, 200.0, 400.0], top=100)
-    used = peak_memory() - before
-    print(
-        f"solve to tau = 400: {found.attrs['evaluations']} evaluations, {found.attrs['seconds']:.1f} s;"
-        f" peak memory {used / state:.1f} states above the {before / state:.1f} of interpreter, libraries and counts,"
-        f" {peak_memory() / 1e9:.2f} GB in all"
-    )
+def by_hand(R: Values, q: Values, state: Values) -> Values:
+    """The slope in NumPy."""
+    W, A = state.reshape(2, *R.shape)
+    with np.errstate(divide="ignore"):  # no count, no attention
+        attended = softmax((A + np.log(R)).T)
+    pull = np.diag(q) - q[:, None] * softmax(attended @ W)
+    drive = pull @ W.T
+    dA = attended * (drive - (attended * drive).sum(axis=1, keepdims=True))
+    return np.concatenate([(attended.T @ pull).ravel(), dA.T.ravel()])
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000, "--memory" in sys.argv)
+def ends(system: CoOccurrence, rtol: float, atol: float) -> tuple[Values, int]:
+    """The state at the end, and the evaluations that it took."""
+    found = solve(system, [TAU], rtol=rtol, atol=atol, threads=1)
+    return np.concatenate([found[name].values.ravel() for name in ("W", "A")]), found.attrs["evaluations"]
+
+
+def least(V: int, evaluations: int) -> Work:
+    """Three products of matrices; the matrix R, the two states and their slopes once each."""
+    return Work(8 * 5 * V**2 * evaluations, 6 * V**3 * evaluations)
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    for V in (50, 200) if setting.quick else (50, 100, 200, 400):
+        system = CoOccurrence.from_counts(counts(V))
+        exact, _ = ends(system, 1e-10, 1e-13)
+        state, evaluations = ends(system, RTOL, ATOL)
+        own = Contender(partial(ends, system, RTOL, ATOL), abs(state - exact).max(), work=least(V, evaluations))
+        R, q = system.conditional(), system.q
+        data, start = {"log R": np.log(R), "q": q}, [np.zeros((V, V))] * 2
+        peers = gradient_flows(loss, data, start, (1.0, 1.0), TAU, RTOL, ATOL, partial(by_hand, R, q))
+        others = {name: Contender(run, abs(run() - exact).max()) for name, run in peers.items()}
+        yield from race(V, {"dynamics": own, **others}, setting.repeats)
+
+
+CASE = Case("dense", f"both stages from a dense co-occurrence matrix, to τ = {TAU:g}", "words", rows)

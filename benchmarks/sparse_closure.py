@@ -1,57 +1,106 @@
-"""Both stages on a large real vocabulary, attention on the non-zero counts only.
+"""Both stages with attention on the non-zero counts only, by their number.
 
-    python -m benchmarks.sparse_closure SOURCE TARGET [tau]
-
-for two line-aligned, pre-tokenised texts; words that occur once are left out. First the time of an evaluation as the
-vocabulary grows, then the solve with all words (none with tau = 0).
+The counts are synthetic, or those of two line-aligned, pre-tokenised texts (``--text SOURCE TARGET``; words that occur
+once are left out) with growing vocabularies.
 """
 
 from __future__ import annotations
 
-import sys
+import warnings
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import scipy.sparse
 
-from benchmarks.measure import interleaved, peak_memory
-from derivations.closures import both_stages_sparse
+from benchmarks import dense_closure
+from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.peers import Values, gradient_flows, softmax, with_scipy
 from dynamics import CoOccurrence, solve
-from dynamics.lowering import lower
-from dynamics.threads import limited
+from dynamics.errors import DataWarning
+
+TAU = 100.0
+RTOL, ATOL = 1e-6, 1e-9
+PER_WORD = 40
+DENSE_PEERS = 500
+"""Words up to which peers that know only dense arrays take part."""
 
 
-def evaluation(system: CoOccurrence, threads: int = 2) -> None:
-    """Time of one evaluation on the sparse pattern."""
-    pattern = scipy.sparse.csc_array(system.sparse().conditional())
-    pattern.sort_indices()
-    data = {"count": np.diff(pattern.indptr), "word": pattern.indices, "R": pattern.data, "q": system.q}
-    flow = lower(both_stages_sparse(), parallel=True).bind(data, {"eta_W": 1.0, "eta_A": 1.0, "V": system.shape[0]})
-    y, out = np.zeros(flow.state_size), np.empty(flow.state_size)
-    with limited(threads, y.size):
-        seconds = interleaved({"rhs": lambda: flow(y, out)}, repeats=3)["rhs"]
-    V, K = system.shape
-    flops = 6 * system.nnz * K
-    print(
-        f"| {V} x {K} | {system.nnz} | {seconds:.3f} s | {flops / seconds / 1e9:.1f} |"
-        f" {1e9 * seconds / (system.nnz * K):.3f} ns |",
-        flush=True,
-    )
+def counts(V: int) -> scipy.sparse.csr_array:
+    """Each word with its translation, and with others drawn by Zipf's law."""
+    rng = np.random.default_rng(0)
+    frequency = 1 / np.arange(5, V + 5)
+    others = rng.choice(V, size=V * PER_WORD, p=frequency / frequency.sum())
+    rows = np.concatenate([np.arange(V), np.repeat(np.arange(V), PER_WORD)])
+    values = np.concatenate([frequency, np.repeat(frequency, PER_WORD) / PER_WORD])
+    return scipy.sparse.csr_array((values, (rows, np.concatenate([np.arange(V), others]))), shape=(V, V))
 
 
-def main(source: str, target: str, tau: float) -> None:
-    print("| words | non-zero counts | evaluation | GFlop/s | per non-zero count and output |\n|---|---|---|---|---|")
-    for limit in (500, 1000, 2000, 4000, None):
-        system = CoOccurrence.from_parallel_text(source, target, tokenizer="whitespace", min_count=2, max_vocab=limit)
-        evaluation(system)
-    if tau == 0:
-        return
-    found = solve(system, tau * np.array([0.01, 0.1, 0.3, 1.0]), top=100)
-    print(
-        f"solve to tau = {tau:g}: {found.attrs['evaluations']} evaluations, {found.attrs['steps']} steps,"
-        f" {found.attrs['seconds']:.0f} s, peak memory {peak_memory() / 1e9:.1f} GB;"
-        f" loss {', '.join(f'{x:.3f}' for x in found.loss.values)}"
-    )
+def systems(setting: Setting) -> Iterator[CoOccurrence]:
+    limits = (500, 1000) if setting.quick else (500, 1000, 2000)
+    for V in limits:
+        if setting.text is None:
+            yield CoOccurrence.from_counts(counts(V)).sparse()
+        else:
+            options = {"tokenizer": "whitespace", "min_count": 2, "max_vocab": V}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DataWarning)
+                yield CoOccurrence.from_parallel_text(*setting.text, **options).sparse()
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 300.0)
+class ByHand:
+    """The slope with SciPy's sparse products; attention as (output, entry)."""
+
+    def __init__(self, system: CoOccurrence) -> None:
+        self.R, self.q = scipy.sparse.csr_array(system.conditional().T), system.q
+        self.R.sort_indices()
+        self.output = np.repeat(np.arange(len(self.q)), np.diff(self.R.indptr))
+        self.shape = system.shape
+
+    def __call__(self, state: Values) -> Values:
+        (V, K), R = self.shape, self.R
+        W, A = state[: V * K].reshape(V, K), state[V * K :]
+        weight = R.data * np.exp(A - np.maximum.reduceat(A, R.indptr[:-1])[self.output])
+        share = weight / np.add.reduceat(weight, R.indptr[:-1])[self.output]
+        attended = scipy.sparse.csr_array((share, R.indices, R.indptr), shape=R.shape)
+        pull = -self.q[:, None] * softmax(attended @ W)
+        pull[np.arange(K), np.arange(K)] += self.q
+        drive = np.empty_like(A)
+        for o in range(K):  # products at the entries only: SciPy has none such
+            at = slice(R.indptr[o], R.indptr[o + 1])
+            drive[at] = W[R.indices[at]] @ pull[o]
+        mean = np.add.reduceat(share * drive, R.indptr[:-1])[self.output]
+        return np.concatenate([(attended.T @ pull).ravel(), share * (drive - mean)])
+
+
+def ends(system: CoOccurrence, rtol: float, atol: float) -> tuple[Values, int]:
+    found = solve(system, [TAU], rtol=rtol, atol=atol, threads=1)
+    return found.W.values[-1], found.attrs["evaluations"]
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    for system in systems(setting):
+        (V, K), entries = system.shape, system.nnz
+        exact, _ = ends(system, 1e-9, 1e-12)
+        W, evaluations = ends(system, RTOL, ATOL)
+        # Three sparse products; entries with their places, W, and the slopes of both once each.
+        work = Work(8 * (5 * entries + 2 * V * K) * evaluations, 6 * entries * K * evaluations)
+        note = f"{V} x {K} words, {evaluations} evaluations"
+        own = Contender(partial(ends, system, RTOL, ATOL), abs(W - exact).max(), work=work, note=note)
+        start = [np.zeros((V, K)), np.zeros(entries)]
+        peers = {"SciPy RK45, NumPy, sparse": with_scipy(ByHand(system), start, TAU, RTOL, ATOL)}
+        if max(V, K) <= DENSE_PEERS:
+            R, q = np.asarray(system.dense().conditional()), system.q
+            with np.errstate(divide="ignore"):
+                data = {"log R": np.log(R), "q": q}
+            start = [np.zeros((V, K))] * 2
+            by_hand = partial(dense_closure.by_hand, R, q)
+            dense = gradient_flows(dense_closure.loss, data, start, (1.0, 1.0), TAU, RTOL, ATOL, by_hand)
+            peers |= {f"{name}, dense": run for name, run in dense.items()}
+        others = {
+            name: Contender(run, abs(run()[: V * K].reshape(V, K) - exact).max()) for name, run in peers.items()
+        }  # fmt: skip
+        yield from race(entries, {"dynamics": own, **others}, min(3, setting.repeats))
+
+
+CASE = Case("sparse", f"both stages on the non-zero counts, to τ = {TAU:g}", "non-zero counts", rows)

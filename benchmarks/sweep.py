@@ -1,43 +1,59 @@
-"""Sweeps of the copying system beside heyoka (Taylor series in batches) and diffrax (vmap, lax.map), on one core.
+"""Sweeps of the copying system beside heyoka (Taylor series in batches), diffrax (vmap, lax.map) and solvers of cells.
 
-    python -m benchmarks.sweep
-
-Reference sweep: 10,000 cells, V from 41 to 200, L = 40, to tau = 2,000, 50 outputs, u0 = a0 = 0.01. Wall time against
-the largest error over all cells and outputs; the reference is DOP853 at rtol 1e-13. Then two cores against one, and a
-phase diagram. Peers are ``pip install heyoka diffrax``; those missing are named.
+V from 41 to 200, L = 40, to tau = 2,000, 50 outputs, u0 = a0 = 0.01. Every contender takes the loosest of its
+tolerances that meets the wanted accuracy, so that times are at equal error. Errors are the largest over all cells and
+outputs, against DOP853 at rtol 1e-13.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
-from time import perf_counter, process_time
 from typing import Any
 
-import numba
 import numpy as np
+import sympy
 
+from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.peers import Values, here
 from derivations.reductions import copying
-from dynamics.sweep import Event, sweep
+from dynamics.sweep import sweep
 
-CELLS, LENGTH, START = 10_000, 40.0, 0.01
-V = np.linspace(41, 200, CELLS)
+LENGTH, START = 40.0, 0.01
 T = np.linspace(0, 2000, 50)
-TARGETS = (1e-4, 1e-5, 1e-8)
-
-Values = np.ndarray[Any, np.dtype[np.float64]]
-Case = Callable[[], Values]
-"""Runs the reference sweep; u and a by (state, cell, time)."""
+ALONE = 20
+"""Cells that solvers of one cell at a time are timed on."""
 
 
-def ours(method: str, rtol: float, threads: int = 1) -> Values:
+@dataclass(frozen=True)
+class Method:
+    """A way to run the sweep: ``prepare(V, tolerance)()`` returns u and a by (state, cell, time)."""
+
+    prepare: Callable[[Values, float], Callable[[], Values]]
+    tolerances: tuple[float, ...]
+    most_cells: int | None = None
+
+
+def vocabularies(cells: int) -> Values:
+    return np.linspace(41, 200, cells)
+
+
+def ours(method: str, V: Values, rtol: float) -> Callable[[], Values]:
+    return lambda: swept(method, V, rtol)[0]
+
+
+def swept(method: str, V: Values, rtol: float) -> tuple[Values, int]:
+    """The sweep on one thread, and how many evaluations all cells took."""
     parameters = {"V": V, "L": LENGTH, "eta_W": 1.0, "eta_A": 1.0}
-    start = {"u": START, "a": START}
-    tolerances = {"rtol": rtol, "atol": 1e-2 * rtol}
-    found = sweep(copying(), parameters, start, T[-1], t_eval=T, method=method, **tolerances, threads=threads)
-    return np.stack([found.u.values, found.a.values])
+    start, tolerances = {"u": START, "a": START}, {"rtol": rtol, "atol": 1e-2 * rtol}
+    found = sweep(copying(), parameters, start, T[-1], t_eval=T, method=method, **tolerances, threads=1)
+    return np.stack([found.u.values, found.a.values]), int(found.evaluations.sum())
+
+
+def operations() -> int:
+    """Additions, multiplications and functions of one evaluation of the flow, as the program defines it."""
+    return sum(int(sympy.count_ops(definition.rhs)) for definition in copying().definitions)
 
 
 def slopes(u: Any, a: Any, V: Any, exp: Callable[[Any], Any]) -> tuple[Any, Any]:
@@ -51,7 +67,7 @@ def slopes(u: Any, a: Any, V: Any, exp: Callable[[Any], Any]) -> tuple[Any, Any]
     return du, u * right * (1 - right) * (1 - p_t + p_in) / (LENGTH - 1)
 
 
-def heyoka_case(batch: int, tol: float) -> Case:
+def with_heyoka(batch: int, V: Values, tol: float) -> Callable[[], Values]:
     import heyoka
 
     u, a = heyoka.make_vars("u", "a")
@@ -60,20 +76,21 @@ def heyoka_case(batch: int, tol: float) -> Case:
         list(zip((u, a), rates, strict=True)), np.full((2, batch), START), pars=np.full((1, batch), V[0]), tol=tol
     )
     grid = np.repeat(T[:, None], batch, 1)
+    padded = np.resize(V, -(-V.size // batch) * batch)
 
     def run() -> Values:
-        found = np.empty((T.size, 2, CELLS))
-        for first in range(0, CELLS, batch):
+        found = np.empty((T.size, 2, padded.size))
+        for first in range(0, padded.size, batch):
             solver.set_time(0.0)
             solver.state[:] = START
-            solver.pars[0] = V[first : first + batch]
+            solver.pars[0] = padded[first : first + batch]
             found[:, :, first : first + batch] = solver.propagate_grid(grid)[1]
-        return found.transpose(1, 2, 0)
+        return found[:, :, : V.size].transpose(1, 2, 0)
 
     return run
 
 
-def diffrax_case(solver: str, mapping: str) -> Callable[[float], Case]:
+def with_diffrax(solver: str, mapping: str) -> Callable[[Values, float], Callable[[], Values]]:
     """One compiled function for all tolerances."""
     import diffrax
     import jax
@@ -92,6 +109,7 @@ def diffrax_case(solver: str, mapping: str) -> Callable[[float], Case]:
             t1=T[-1],
             dt0=None,
             y0=jnp.full(2, START),
+            max_steps=100_000,
             args=V,
             saveat=diffrax.SaveAt(ts=jnp.asarray(T)),
             stepsize_controller=diffrax.PIDController(rtol=rtol, atol=1e-2 * rtol),
@@ -105,104 +123,121 @@ def diffrax_case(solver: str, mapping: str) -> Callable[[float], Case]:
             return jax.vmap(cell, in_axes=(0, None))(values, rtol)
         return jax.lax.map(lambda V: cell(V, rtol), values)
 
-    values = jnp.asarray(V)
-    return lambda rtol: lambda: np.asarray(cells(values, rtol).block_until_ready()).transpose(2, 0, 1)
+    return lambda V, rtol: lambda: np.asarray(cells(jnp.asarray(V), rtol)).transpose(2, 0, 1)
 
 
-def contenders() -> dict[str, dict[float, Case]]:
-    """Cases by name and tolerance."""
-    found: dict[str, dict[float, Case]] = {}
-    for method, tolerances in (("RK45", (1e-3, 1e-4, 1e-5, 1e-6, 1e-8)), ("DOP853", (1e-3, 1e-5, 1e-6, 1e-8, 1e-9))):
-        found[f"dynamics {method}"] = {rtol: partial(ours, method, rtol) for rtol in tolerances}
-    if find_spec("heyoka"):
-        for batch in (8, 16, 40):
-            tolerances = (1e-2, 1e-3, 1e-4, 1e-6, 1e-7)
-            found[f"heyoka batch {batch}"] = {tol: heyoka_case(batch, tol) for tol in tolerances}
-    if find_spec("diffrax"):
-        for solver, mapping, tolerances in (
-            ("Tsit5", "vmap", (1e-3, 1e-4, 1e-5)),
-            ("Dopri5", "vmap", (1e-3, 1e-4, 1e-5)),
-            ("Dopri8", "vmap", (1e-3, 1e-4, 1e-5, 1e-8)),
-            ("Tsit5", "lax.map", (1e-3, 1e-4, 1e-5)),
-            ("Dopri8", "lax.map", (1e-5, 1e-8)),
-        ):
-            case = diffrax_case(solver, mapping)
-            found[f"diffrax {solver} {mapping}"] = {rtol: case(rtol) for rtol in tolerances}
+def with_torchdiffeq(V: Values, rtol: float) -> Callable[[], Values]:
+    """All cells as one state, which share their steps."""
+    import torch
+    import torchdiffeq
+
+    torch.set_num_threads(1)
+    values, times, start = torch.as_tensor(V), torch.as_tensor(T), torch.full((2, V.size), START, dtype=torch.float64)
+
+    def field(t: Any, y: Any) -> Any:
+        return torch.stack(slopes(y[0], y[1], values, torch.exp))
+
+    def run() -> Values:
+        with torch.no_grad():
+            found = torchdiffeq.odeint(field, start, times, rtol=rtol, atol=1e-2 * rtol, method="dopri5")
+        return found.numpy().transpose(1, 2, 0)
+
+    return run
+
+
+def with_scipy(V: Values, rtol: float) -> Callable[[], Values]:
+    """``solve_ivp`` for each cell, as one would write it first."""
+    from math import exp
+
+    from scipy.integrate import solve_ivp
+
+    def cell(v: float) -> Values:
+        return solve_ivp(
+            lambda t, y: slopes(y[0], y[1], v, exp), (0, T[-1]), [START, START], t_eval=T, rtol=rtol, atol=1e-2 * rtol
+        ).y
+
+    return lambda: np.stack([cell(v) for v in V], axis=1)
+
+
+def with_numbalsoda(V: Values, rtol: float) -> Callable[[], Values]:
+    """LSODA for each cell, in a compiled loop."""
+    import math
+
+    from numba import cfunc, njit
+    from numbalsoda import lsoda, lsoda_sig
+
+    formula = njit(lambda u, a, v: plain(u, a, v, math.exp))
+    plain = njit(slopes)
+
+    @cfunc(lsoda_sig)
+    def field(t, y, dy, parameters):
+        dy[0], dy[1] = formula(y[0], y[1], parameters[0])
+
+    address = field.address
+
+    @njit
+    def cells(V, rtol):
+        found = np.empty((V.size, T.size, 2))
+        for k in range(V.size):
+            found[k], _ = lsoda(address, np.array([START, START]), T, np.array([V[k]]), rtol, 1e-2 * rtol)
+        return found
+
+    return lambda: cells(V, rtol).transpose(2, 0, 1)
+
+
+def methods() -> dict[str, Method]:
+    """Contenders by name; of this package first."""
+    rtols = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
+    found = {f"dynamics {name}": Method(partial(ours, name), rtols) for name in ("RK45", "DOP853")}
+    if here("heyoka"):
+        for batch in (8, 16):
+            found[f"heyoka, batches of {batch}"] = Method(
+                partial(with_heyoka, batch), (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+            )  # fmt: skip
+    if here("diffrax"):
+        for solver, mapping in (("Tsit5", "vmap"), ("Dopri8", "vmap"), ("Tsit5", "lax.map")):
+            found[f"diffrax {solver}, {mapping}"] = Method(with_diffrax(solver, mapping), rtols)
+    if here("torchdiffeq"):
+        found["torchdiffeq dopri5, one batch"] = Method(with_torchdiffeq, rtols)
+    if here("numbalsoda"):
+        found["numbalsoda"] = Method(with_numbalsoda, rtols)
+    found["SciPy RK45, cell by cell"] = Method(with_scipy, rtols, ALONE)
     return found
 
 
-def least(cases: Mapping[Any, Callable[[], object]], repeats: int = 15) -> dict[Any, tuple[float, float]]:
-    """Least wall and processor seconds of each case, all in turn in every repeat, after one warm-up each.
-
-    The least, because other programs on the machine can only add; the processor's time tells how much they did.
-    """
-    for case in cases.values():
-        case()
-    found = dict.fromkeys(cases, (np.inf, np.inf))
-    for _ in range(repeats):
-        for key, case in cases.items():
-            began, used = perf_counter(), process_time()
-            case()
-            seen = perf_counter() - began, process_time() - used
-            found[key] = min(found[key][0], seen[0]), min(found[key][1], seen[1])
-    return found
+def accurate(method: Method, V: Values, exact: Values, target: float) -> tuple[float, Contender] | None:
+    """The method at the loosest tolerance whose error is at most the target, if any."""
+    chosen = slice(None, None, max(1, V.size // (method.most_cells or V.size)))
+    for tolerance in method.tolerances:
+        if tolerance < 1e-2 * target:
+            break  # no method here is a hundred times less accurate than its tolerance
+        run = method.prepare(V[chosen], tolerance)
+        error = abs(run() - exact[:, chosen]).max()
+        if error <= target:
+            return tolerance, Contender(run, error, V[chosen].size / V.size)
+    return None
 
 
-def work_precision() -> None:
-    """All contenders in turn on one core."""
-    for peer in ("heyoka", "diffrax"):
-        if not find_spec(peer):
-            print(f"{peer} is not installed and left out")
-    exact = ours("DOP853", 1e-13)
-    cases = {(name, tol): case for name, curve in contenders().items() for tol, case in curve.items()}
-    errors = {key: abs(case() - exact).max() for key, case in cases.items()}
-    seconds = least(cases)
-    print("\n| solver | tolerance | largest error | wall ms | processor ms | cells/s |\n|---|---|---|---|---|---|")
-    for key, (wall, processor) in seconds.items():
-        row = f"{errors[key]:.1e} | {1e3 * wall:.1f} | {1e3 * processor:.1f} | {CELLS / wall:,.0f}"
-        print(f"| {key[0]} | {key[1]:g} | {row} |")
-    print("\nLeast wall time at an error of at most\n")
-    print("| error | dynamics | ms | best peer | ms | ratio |\n|---|---|---|---|---|---|")
-    for target in TARGETS:
-        good = sorted((wall, *key) for key, (wall, _) in seconds.items() if errors[key] <= target)
-        mine, *_ = (entry for entry in good if entry[1].startswith("dynamics"))
-        others = [entry for entry in good if not entry[1].startswith("dynamics")]
-        row = f"| {target:g} | {mine[1]} {mine[2]:g} | {1e3 * mine[0]:.1f} |"
-        for wall, name, tolerance in others[:1]:
-            row += f" {name} {tolerance:g} | {1e3 * wall:.1f} | {wall / mine[0]:.2f} |"
-        print(row)
+def rows(target: float, setting: Setting) -> Iterator[Row]:
+    contenders = methods()
+    for cells in (100, 1000) if setting.quick else (100, 1000, 10_000):
+        V = vocabularies(cells)
+        exact, _ = swept("DOP853", V, 1e-13)
+        found: dict[str, Contender] = {}
+        for name, method in contenders.items():
+            chosen = accurate(method, V, exact, target)
+            if chosen is not None:
+                tolerance, contender = chosen
+                work = least(V, tolerance) if not found else Work()
+                found[name] = replace(contender, work=work, note=f"tolerance {tolerance:g}")
+        yield from race(cells, found, setting.repeats)
 
 
-def phase_diagram(side: int, threads: int) -> Values:
-    """Time to p_t = 0.5 over a square of (V, L)."""
-    vocabulary, length = np.meshgrid(np.linspace(40, 200, side), np.linspace(2, 40, side))
-    parameters = {"V": vocabulary.ravel(), "L": length.ravel(), "eta_W": 1.0, "eta_A": 1.0}
-    learnt = {"learnt": Event("p_t", 0.5, terminal=True)}
-    found = sweep(copying(), parameters, {"u": START, "a": START}, 3e5, events=learnt, threads=threads)
-    return found.event_time.values
+def least(V: Values, rtol: float) -> Work:
+    """The arithmetic of all evaluations of RK45, a function as one operation; outputs are written once."""
+    return Work(8 * 2 * T.size * V.size, swept("RK45", V, rtol)[1] * operations())
 
 
-def cores() -> None:
-    """Two cores against one."""
-    cases = {(side, threads): partial(phase_diagram, side, threads) for side in (200, 800) for threads in (1, 2)}
-    seconds = least(cases, 7)
-    print("| phase diagram | 1 core: wall s | processor s | 2 cores: wall s | processor s | ratio of wall |")
-    print("|---|---|---|---|---|---|")
-    for side in (200, 800):
-        one, two = seconds[side, 1], seconds[side, 2]
-        row = " | ".join(f"{value:.3f}" for value in (*one, *two))
-        print(f"| {side} x {side} | {row} | {one[0] / two[0]:.2f} |")
-
-
-def main() -> None:
-    if numba.config.NUMBA_NUM_THREADS >= 2:  # type: ignore[attr-defined]
-        cores()
-    if hasattr(os, "sched_setaffinity"):  # before the peers start their threads
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    else:
-        print("this system cannot keep a process on one core: peers may use more")
-    work_precision()
-
-
-if __name__ == "__main__":
-    main()
+TITLE = "copying (two equations), 50 outputs, to τ = 2,000, at an error of at most"
+CASE = Case("sweep", f"{TITLE} 1e-5", "cells", partial(rows, 1e-5))
+TIGHT = Case("sweep-tight", f"{TITLE} 1e-8", "cells", partial(rows, 1e-8))

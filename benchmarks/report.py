@@ -1,0 +1,134 @@
+"""Results as Markdown, as CSV, and as a figure of cost against size with the floors of the machine."""
+
+from __future__ import annotations
+
+import csv
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from io import StringIO
+from itertools import groupby
+from math import isfinite
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.case import Case, Row
+from benchmarks.measure import Machine
+from dynamics.plot.frame import COLOURS, DASHES, PAGE, SMALL, house_style, number
+
+COLUMNS = 3
+FLOOR = "#999999"
+
+
+def header(machine: Machine) -> str:
+    """What the numbers were measured on."""
+    return (
+        f"{platform.machine()}, Python {platform.python_version()}. One core: {machine.bandwidth / 1e9:.1f} GB/s to and"
+        f" from memory (a = b + 2 c), {machine.arithmetic / 1e9:.1f} GFlop/s (product of matrices, float64)."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds with a unit, in three digits.
+
+    >>> [duration(x) for x in (2.5e-7, 0.00123, 0.5, 12.345, 123.4)]
+    ['0.250 µs', '1.23 ms', '500 ms', '12.3 s', '123 s']
+    """
+    scale, unit = (1.0, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "µs")
+    return f"{figures(scale * seconds)} {unit}"
+
+
+def figures(value: float) -> str:
+    """Three figures, without a power of ten.
+
+    >>> [figures(x) for x in (0.25, 1.0, 45.67, 999.6, 12345.0)]
+    ['0.250', '1.00', '45.7', '1000', '12345']
+    """
+    return f"{value:.{max(0, 2 - int(np.floor(np.log10(max(value, 0.1)))))}f}"
+
+
+def floor(row: Row, machine: Machine) -> float:
+    """The least time that the row's work can take on one core."""
+    return max(row.bytes / machine.bandwidth, row.flops / machine.arithmetic)
+
+
+def table(case: Case, rows: Iterable[Row], machine: Machine) -> str:
+    """A case as a Markdown table."""
+    size = f"{case.unit} | " if case.unit else ""
+    lines = [f"### {case.name}: {case.title}", "", f"| {size}what | time | processor | ratio | error | note |"]
+    lines.append("|---" * (6 + bool(case.unit)) + "|")
+    for row in rows:
+        notes = [row.note] if row.note else []
+        if isfinite(floor(row, machine)):
+            notes.append(f"{figures(row.wall / floor(row, machine))} x floor")
+        cells = [f"{row.size:,.0f}"] if case.unit else []
+        cells += [row.name, duration(row.wall), duration(row.processor), figures(row.ratio)]
+        cells += [f"{row.error:.1e}" if isfinite(row.error) else "", ", ".join(notes)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def markdown(results: Iterable[tuple[Case, Sequence[Row]]], machine: Machine, missing: Sequence[str]) -> str:
+    """The whole document."""
+    absent = f"Not installed and left out: {', '.join(missing)}.\n\n" if missing else ""
+    return f"{header(machine)}\n\n{absent}" + "\n".join(table(case, rows, machine) for case, rows in results)
+
+
+def as_csv(results: Iterable[tuple[Case, Sequence[Row]]]) -> str:
+    """All rows, in seconds; what does not apply is nan."""
+    text = StringIO()
+    writer = csv.DictWriter(text, ["case", *(field.name for field in fields(Row))], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"case": case.name, **asdict(row)} for case, rows in results for row in rows)
+    return text.getvalue()
+
+
+def figure(results: Sequence[tuple[Case, Sequence[Row]]], machine: Machine) -> Figure | None:
+    """Cost against size on logarithmic axes, a panel for each case that has more than one size; None if there is none.
+
+    Floors are those of the work of the first contender, grey: dashed for memory, dotted for arithmetic.
+    """
+    drawn = [(case, rows) for case, rows in results if len({row.size for row in rows}) > 1]
+    if not drawn:
+        return None
+    columns = min(COLUMNS, len(drawn))
+    height = -(-len(drawn) // columns)
+    with house_style():
+        found = Figure(figsize=(PAGE * columns / COLUMNS, 2.9 * height), layout="constrained")
+        axes = found.subplots(height, columns, squeeze=False).ravel()
+        for ax in axes[len(drawn) :]:
+            ax.remove()
+        for ax, (case, rows) in zip(axes, drawn, strict=False):
+            panel(ax, case, rows, machine)
+    return found
+
+
+def panel(ax, case: Case, rows: Sequence[Row], machine: Machine) -> None:
+    curves = {
+        name: list(of_name) for name, of_name in groupby(sorted(rows, key=lambda row: row.name), lambda row: row.name)
+    }
+    names = list(dict.fromkeys(row.name for row in rows))
+    for k, name in enumerate(names):
+        points = sorted(curves[name], key=lambda row: row.size)
+        look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
+        ax.plot(
+            [row.size for row in points], [row.wall for row in points], marker="o", markersize=2.5, label=name,
+            linewidth=1.8 if k == 0 else 0.9, zorder=3 if k == 0 else 2, **look,
+        )  # fmt: skip
+    base = sorted(curves[names[0]], key=lambda row: row.size)
+    for what, dash, values in (
+        ("memory floor", "--", [row.bytes / machine.bandwidth for row in base]),
+        ("arithmetic floor", ":", [row.flops / machine.arithmetic for row in base]),
+    ):
+        if np.isfinite(values).any():
+            ax.plot([row.size for row in base], values, color=FLOOR, linestyle=dash, linewidth=0.9, label=what)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    sizes = sorted({row.size for row in rows})
+    ax.set_xticks(sizes, [number(size) for size in sizes])
+    ax.minorticks_off()
+    ax.set_xlabel(case.unit)
+    ax.set_ylabel("seconds")
+    ax.set_title(case.name)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), fontsize=SMALL - 1.5, handlelength=2.2)

@@ -1,0 +1,52 @@
+"""Cases by name, each run in a process of its own."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from multiprocessing import get_context
+
+from threadpoolctl import threadpool_limits
+
+from benchmarks.case import Case, Row, Setting
+from benchmarks.measure import Machine, machine, on_one_core
+
+CASES = {
+    "sweep": "sweep.CASE",
+    "sweep-tight": "sweep.TIGHT",
+    "cores": "cores.CASE",
+    "topic": "exact_flow.CASE",
+    "lexical": "lexical.CASE",
+    "dense": "dense_closure.CASE",
+    "products": "products.CASE",
+    "memory": "products.MEMORY",
+    "sparse": "sparse_closure.CASE",
+    "stiff": "stiff_tail.CASE",
+    "loops": "loops.CASE",
+    "gradient": "loops.GRADIENT",
+    "startup": "startup.CASE",
+    "compile": "compile_time.CASE",
+}
+"""Where each case stands: modules are loaded in the process of the case."""
+
+
+def run(name: str, setting: Setting) -> tuple[Case, list[Row]]:
+    """One case, in this process."""
+    module, attribute = CASES[name].split(".")
+    case: Case = getattr(import_module(f"benchmarks.{module}"), attribute)
+    if not case.one_core:
+        return case, list(case.rows(setting))
+    on_one_core()
+    with threadpool_limits(1):  # threads of BLAS would wait for each other on one core
+        return case, list(case.rows(setting))
+
+
+def apart(function, *values):
+    """What a function returns in a fresh process: no case sees the memory, threads or modules of another."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *values).result()
+
+
+def floors() -> Machine:
+    on_one_core()
+    return machine()
