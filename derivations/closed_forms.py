@@ -21,6 +21,7 @@ from sympy import (
     Symbol,
     diag,
     exp,
+    expand,
     integrate,
     lambdify,
     limit,
@@ -46,8 +47,8 @@ __all__ = ["THEOREMS", "delay", "departure_rate", "margin_alone", "time_to_margi
 z, z_0, u, a, u_1, loss, floor, slow, excess, X = scalars("z z_0 u a u_1 loss floor delay excess X")
 W_plain, W_bias, clock, Phi = scalars("W W_bias clock Phi")
 tau, tau_1, left, kappa, k, c, K, purity, r = scalars("tau tau_1 tau_left kappa k c K purity r", positive=True)
-epsilon, rate, alpha, y, rho, slope, x, x_1, Psi, Psi_1, Q_1 = scalars(
-    "epsilon lambda alpha y rho slope x x_1 Psi Psi_1 Q_1", positive=True
+epsilon, rate, alpha, y, rho, phi, x, x_1, Psi, Psi_1, Q_1 = scalars(
+    "epsilon lambda alpha y rho phi x x_1 Psi Psi_1 Q_1", positive=True
 )
 
 
@@ -322,7 +323,8 @@ def separation() -> Theorem:
         for size in (2, 3)
     ]
     early = Symbol("s_1", positive=True) * (x / x_1) ** 2
-    weight = 2 * integrate(x**2 / LEFT, (x, 0, x_1)) / x_1**2
+    absent = Symbol("absent", positive=True)  # V - 1, so that sympy knows that it is not 0
+    weight = 2 * integrate(expand((x**2 / LEFT).subs(V, absent + 1)), (x, 0, x_1)).subs(absent, V - 1) / x_1**2
     slope_0 = INTEGRAL.diff(a).subs(a, 0)
     return Theorem(
         name="two-stages-separation",
@@ -336,18 +338,18 @@ def separation() -> Theorem:
         statement=(
             "Values and attention pay into one account: eta_A u^2/(2 eta_W) - Phi(a) is constant while both flow, so "
             "that a is a function of u. In the two-stage flow u^2 is ahead by u_1^2 at the same a. By tau_1 attention "
-            "would have grown by rho^2 slope/2, where rho = u_1 sqrt(eta_A/eta_W)/slope is the ratio of both time "
+            "would have grown by rho^2 phi/2, where rho = u_1 sqrt(eta_A/eta_W)/phi is the ratio of both time "
             "scales, that of stage one to the growth time of attention. The two-stage flow reaches a margin x > x_1 "
             "later than the joint one by the share delay, of the order of rho^2: it is good where rho is small, "
-            "eta_A below eta_W (slope/u_1)^2. With values frozen at tau_1 the margin stays below u_1: the loss has a "
+            "eta_A below eta_W phi^2/u_1^2. With values frozen at tau_1 the margin stays below u_1: the loss has a "
             "floor, and what has not been learnt is never learnt."
         ),
         results={
             alpha: SHARE,
             y: ADVANTAGE,
             Phi: INTEGRAL,
-            slope: L * (V - L) / (V * (L - 1)),
-            rho: u_1 * sqrt(eta_A / eta_W) / slope,
+            phi: L * (V - L) / (V * (L - 1)),
+            rho: u_1 * sqrt(eta_A / eta_W) / phi,
             Psi: STRETCH,
             Psi_1: STRETCH.subs(x, x_1),
             Q_1: simplify(weight),

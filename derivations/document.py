@@ -92,6 +92,8 @@ class Derivation:
         The equations as a Python module.
     appendix : tuple of Section
         What was added: ``See also``, ``Check``.
+    failed : tuple of str
+        The checks that did not pass.
 
     Examples
     --------
@@ -107,6 +109,7 @@ class Derivation:
     sections: tuple[Section, ...]
     python_source: str
     appendix: tuple[Section, ...] = ()
+    failed: tuple[str, ...] = ()
 
     @property
     def every(self) -> tuple[Section, ...]:
@@ -120,6 +123,10 @@ class Derivation:
     def extended(self, *sections: Section) -> Derivation:
         """The derivation with more sections at its end."""
         return replace(self, appendix=(*self.appendix, *sections))
+
+    def checked(self, checks: Sequence[Check]) -> Derivation:
+        """The derivation with a section about what was compared when it was written out, and the outcome."""
+        return replace(self.extended(checks_of(checks)), failed=tuple(c.what for c in checks if not c.passed))
 
     def text(self) -> str:
         """Plain ASCII, with the names of the code: one equation a line, aligned at the equals sign."""
@@ -208,7 +215,7 @@ def proof(theorem: Theorem) -> Derivation:
             tuple(Equation(k, Add.make_args(v)) for k, v in theorem.results.items()),
         ),
         Section("Proof", "both sides of every equation are derived, and compared", step_equations(theorem.steps)),
-        Section("Limits", f"Exact to: {theorem.limits}" if theorem.limits != "exact" else "None: it is exact."),
+        Section("Limits", f"Exact to: {theorem.limits}" if theorem.limits != "exact" else "It is exact."),
     ]
     return Derivation(
         theorem.name,
@@ -248,10 +255,11 @@ def assumed(theorem: Theorem) -> Iterator[tuple[Formula | str, ...]]:
 
 
 def checks_of(checks: Sequence[Check]) -> Section:
-    """What was compared when the derivation was written out, and the outcome."""
-    failed = [check for check in checks if not check.passed]
-    lead = f"computed as this was written: {f'{len(failed)} of {len(checks)} FAIL' if failed else 'all hold'}"
-    return Section("Check", lead, rows=tuple((check.what, check.figure) for check in checks))
+    """What was compared when a derivation was written out, and the outcome."""
+    failed = sum(not check.passed for check in checks)
+    outcome = f"{failed} of {len(checks)} FAIL" if failed else "all hold"
+    rows = tuple((check.what, check.figure) for check in checks)
+    return Section("Check", f"computed as this was written: {outcome}", rows=rows)
 
 
 def equations(program: Program, wanted: set[str], notes: bool) -> tuple[Equation, ...]:

@@ -90,7 +90,7 @@ class Prose:
         """Whether a word is a symbol, a function or a word."""
         if word in FUNCTIONS or word.startswith("sum_") or word == "log2":
             return "function"
-        if word == "a" and not re.search(r"\bthe $", until) and ARTICLE.match(after):
+        if word == "a" and not re.search(r"(\bthe|=) $", until) and ARTICLE.match(after):
             return "word"
         if word == "A" and re.search(r"(^|[.:;] )$", until) and after.startswith(" "):
             return "word"

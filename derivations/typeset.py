@@ -171,7 +171,8 @@ class Latex(Ordered, LatexPrinter):
         return rf"\Bigl({text}\Bigr)" if r"\frac" in text else f"({text})"  # not \left: a line may break between them
 
     def ratio(self, above: Sequence[Expr], below: Sequence[Expr]) -> str:
-        beside = [x for x in above if isinstance(x, Add)] if len(above) > 1 else []
+        long = len(above) == 1 and len(Add.make_args(above[0])) > 4
+        beside = [x for x in above if isinstance(x, Add)] if len(above) > 1 or long else []
         fraction = rf"\frac{{{self.product([x for x in above if x not in beside])}}}{{{self.product(below)}}}"
         return " ".join([fraction, *map(self.tight, beside)])
 
@@ -254,8 +255,8 @@ def broken(tex: str, room: float) -> list[str]:
 def pieces_of(tex: str, pairs: str) -> list[str]:
     """A formula cut before each plus and minus that stands outside all pairs."""
     cuts, depth = [0], 0
-    for found in re.finditer(rf"{pairs}| (?=[+-] )", tex):
-        depth += (found[0] in ("{", "(", r"\left")) - (found[0] in ("}", ")", r"\right"))
+    for found in re.finditer(rf"{pairs}|\\begin|\\end| (?=[+-] )", tex):
+        depth += (found[0] in ("{", "(", r"\left", r"\begin")) - (found[0] in ("}", ")", r"\right", r"\end"))
         if depth == 0 and found[0] == " ":
             cuts.append(found.end())
     return [tex[start:end].strip() for start, end in zip(cuts, (*cuts[1:], None), strict=True)]

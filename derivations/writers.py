@@ -16,6 +16,8 @@ __all__ = ["FORMATS", "article", "book", "section_text"]
 
 ROOM = 62
 """Characters of mathematics that fit in one line of an article."""
+STEP = 50
+"""The same for a step of a proof, where both sides are long."""
 LINES = 4
 """Lines of mathematics that a reader follows; a longer side of a step is given by its size."""
 Parts = Mapping[str, Sequence[Derivation]]
@@ -50,23 +52,28 @@ class Style:
         return self.inline(r" \times ".join(map(self.show, cell.parts)))
 
     def sides(self, e: Equation) -> tuple[str, list[str]]:
-        """Both sides of an equation, the second one in lines that fit: the longer one, where no side defines."""
-        both = [(Add.make_args(e.lhs), e.is_step), (e.terms, e.is_step)]
-        left, right = (self.side(*one) for one in both)
-        if e.is_step and width(left) > max(width(right), ROOM / 3):
-            left, right = right, left
-            both.reverse()
-        if e.is_step and width(left) > ROOM / 2:
-            left = self.size(both[0][0])
-        return left, broken(right, ROOM - 8 * e.is_step - width(left))
+        """Both sides of an equation, the second one in lines that fit."""
+        if not e.is_step:
+            left = self.show(e.lhs)
+            return left, broken(self.show.total(e.terms), ROOM - width(left))
+        # Neither side of a step defines the other: the longer one comes last, in lines, or it is only counted.
+        first, second = Add.make_args(e.lhs), e.terms
+        if width(self.short(first)) > max(width(self.short(second)), ROOM / 3):
+            first, second = second, first
+        left, right = self.short(first), self.short(second)
+        rows = broken(right, STEP - width(left))
+        if max(map(width, rows)) > STEP - width(left):
+            left = self.size(first)
+            rows = broken(right, STEP - width(left))
+        return left, rows
 
-    def side(self, terms: Sequence[Expr], short: bool) -> str:
-        """A side of an equation; if it is to be short, how large it is if it is too long to read."""
+    def short(self, terms: Sequence[Expr]) -> str:
+        """A side of a step, or how large it is if it is too long to read."""
         found = self.show.total(terms)
-        rows = broken(found, ROOM - 6) if short else [found]
+        rows = broken(found, STEP)
         cut = any(row.count("(") != row.count(")") for row in rows)
-        fits = len(rows) <= LINES and all(width(row) <= ROOM - 6 for row in rows) and not cut
-        return found if fits or not short else self.size(terms)
+        fits = len(rows) <= LINES and all(width(row) <= STEP for row in rows) and not cut
+        return found if fits else self.size(terms)
 
     def size(self, terms: Sequence[Expr]) -> str:
         """What stands for an expression that is too long to read."""

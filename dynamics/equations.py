@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from derivations import catalogue
 from derivations.checks import Check, checked, largest, moving_point, plain_flow, small_sizes
-from derivations.document import Derivation, Section, checks_of, derivation, proof
+from derivations.document import Derivation, Section, derivation, proof
 from derivations.program import Program, ProgramError
 from derivations.theorem import Theorem
 from derivations.writers import book
@@ -51,7 +51,7 @@ def derive(name: str, check: bool = False) -> Derivation:
     written = derivation(found) if isinstance(found, Program) else proof(found)
     related = _related(name, found)
     written = written.extended(Section("See also", links=related)) if related else written
-    return written.extended(checks_of(checks(found))) if check else written
+    return written.checked(checks(found)) if check else written
 
 
 def check(name: str) -> tuple[Check, ...]:
@@ -98,7 +98,7 @@ def compiled_against_plain(program: Program) -> Check:
     return Check("compiled flow against the equations in plain Python, at a random point", largest(pairs), 1e-11)
 
 
-def document(form: str, progress: Callable[[float], None] | None = None) -> str:
+def document(form: str, progress: Callable[[float], None] | None = None) -> tuple[str, tuple[str, ...]]:
     """Every derivation, checked, in one document.
 
     Parameters
@@ -107,6 +107,11 @@ def document(form: str, progress: Callable[[float], None] | None = None) -> str:
         ``latex``, ``markdown``, ``html`` or ``text``.
     progress : callable, optional
         Called with the share that is done.
+
+    Returns
+    -------
+    tuple
+        The text, and the names of derivations with a check that failed.
     """
     names = [name for part in catalogue.parts().values() for name in part]
     found = {}
@@ -114,7 +119,8 @@ def document(form: str, progress: Callable[[float], None] | None = None) -> str:
         found[name] = derive(name, check=True)
         if progress is not None:
             progress((k + 1) / len(names))
-    return book(TITLE, {title: [found[name] for name in part] for title, part in catalogue.parts().items()}, form)
+    parts = {title: [found[name] for name in part] for title, part in catalogue.parts().items()}
+    return book(TITLE, parts, form), tuple(name for name in names if found[name].failed)
 
 
 def source(name: str) -> str:

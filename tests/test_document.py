@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from inspect import signature
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sympy import Expr, Float, Indexed, Integer, Max, Piecewise, Symbol, exp, log, sqrt, tanh
+from sympy import (
+    Expr,
+    Float,
+    Indexed,
+    Integer,
+    LambertW,
+    Max,
+    Piecewise,
+    Rational,
+    Symbol,
+    besselj,
+    exp,
+    log,
+    sqrt,
+    tanh,
+)
 
+import derivations as package
 from derivations import catalogue
-from derivations.document import Derivation, Section, derivation
-from derivations.plain_python import plain_python
+from derivations.checks import at_random_points, checked
+from derivations.document import Derivation, Section, derivation, proof
+from derivations.mathml import UnknownCommand, equation, mathml
+from derivations.plain_python import plain_python, safe
 from derivations.program import (
     Definition,
     LogSumExp,
     MaxOver,
     Program,
+    Reduction,
     SumOver,
     accesses,
     indices,
@@ -31,8 +56,10 @@ from derivations.program import (
     tensors,
 )
 from derivations.prose import Prose, markdown_escaped, tex_escaped
+from derivations.theorem import Step
 from derivations.typeset import Iverson, Latex, Text, broken, tex_name, width
-from dynamics.equations import derive, source
+from derivations.writers import FORMATS, book
+from dynamics.equations import check, checks, derive, document, source
 from dynamics.errors import InputError
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
@@ -307,21 +334,54 @@ def test_a_program_that_is_no_flow_has_a_model_only() -> None:
 
 # -- LaTeX that compiles ----------------------------------------------------------------------------------------------
 
+
+@cache
+def every() -> dict[str, list[Derivation]]:
+    """All derivations by part, unchecked."""
+    return {title: [derive(name) for name in part] for title, part in catalogue.parts().items()}
+
+
+ALL = [name for part in catalogue.parts().values() for name in part]
+
+
+@cache
+def whole(form: str) -> str:
+    return book("All", every(), form)
+
+
+def one(name: str) -> Derivation:
+    return next(found for part in every().values() for found in part if found.name == name)
+
+
 ENGINE = next(filter(None, map(shutil.which, ("pdflatex", "xelatex", "lualatex", "tectonic"))), None)
 
 
+def compiled(text: str, folder: Path, runs: int = 1) -> str:
+    """The log of a LaTeX run that succeeded."""
+    file = folder / "derivation.tex"
+    file.write_text(text, encoding="utf-8")
+    flags = [] if ENGINE and ENGINE.endswith("tectonic") else ["-interaction=nonstopmode", "-halt-on-error"]
+    for _ in range(runs):
+        run = subprocess.run(
+            [str(ENGINE), *flags, file.name], cwd=folder, capture_output=True, timeout=120, check=False
+        )
+        output = run.stdout.decode("utf-8", "replace")
+        assert run.returncode == 0, output[-2000:]
+    return output
+
+
 @pytest.mark.skipif(ENGINE is None, reason="no TeX on PATH")
-@pytest.mark.parametrize("found", [*map(derive, NAMES), derivation(LONG)], ids=lambda found: found.name)
-def test_latex_compiles_without_overfull_lines(found: Derivation, tmp_path: Path) -> None:
-    file = tmp_path / "derivation.tex"
-    file.write_text(found.latex(), encoding="utf-8")
-    flags = (
-        [] if ENGINE and ENGINE.endswith("tectonic") else ["-interaction=nonstopmode", "-halt-on-error", "-draftmode"]
-    )
-    run = subprocess.run([str(ENGINE), *flags, file.name], cwd=tmp_path, capture_output=True, timeout=120, check=False)
-    output = run.stdout.decode("utf-8", "replace")
-    assert run.returncode == 0, output[-2000:]
-    assert "Overfull" not in output
+@pytest.mark.parametrize("name", ["joint-sparse", "copying-border", None], ids=str)
+def test_latex_compiles_without_overfull_lines(name: str | None, tmp_path: Path) -> None:
+    found = derivation(LONG) if name is None else derive(name, check=name == "joint-sparse")
+    assert "Overfull" not in compiled(found.latex(), tmp_path)
+
+
+@pytest.mark.skipif(ENGINE is None, reason="no TeX on PATH")
+def test_all_derivations_compile_to_one_document(tmp_path: Path) -> None:
+    log = compiled(whole("latex"), tmp_path, runs=2)
+    assert "Overfull" not in log
+    assert "undefined" not in log
 
 
 def test_latex_is_a_whole_article() -> None:
@@ -397,3 +457,223 @@ def test_source_is_the_compiled_flow(name: str) -> None:
     compile(text, name, "exec")
     assert "def kernel(y, out, ws" in text
     assert all(rate in text for rate in program.flow.values())
+
+
+# -- every format of every name ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_format_of_every_name_is_well_formed(name: str) -> None:
+    found = one(name)
+    assert found.name == name
+    texts = {form: getattr(found, form)() for form in FORMATS}
+    for text in texts.values():
+        assert found.name in text
+        for noise in ("SumOver", "LogSumExp", "substack", "Indexed(", "None"):
+            assert noise not in text
+    assert texts["text"].isascii()
+    assert texts["markdown"].count("\n$$\n") % 2 == 0
+    assert texts["latex"].count("{") - texts["latex"].count(r"\{") == texts["latex"].count("}") - texts["latex"].count(
+        r"\}"
+    )
+    page = ET.fromstring(texts["html"])  # every formula went through the reader of LaTeX, which knows all commands
+    assert page.findall(".//{*}math")
+    assert not re.search(r"(?:src|href)=\"(?!#)", texts["html"])
+    assert "\\" not in "".join(page.find("{*}body").itertext())
+    compile(found.python(), name, "exec")
+
+
+def test_one_page_holds_all_and_its_links_lead_somewhere() -> None:
+    page = ET.fromstring(whole("html"))
+    names = [article.get("id") for article in page.iter("{http://www.w3.org/1999/xhtml}article")]
+    assert names == ALL
+    assert {link.get("href") for link in page.iter("{http://www.w3.org/1999/xhtml}a")} <= {f"#{name}" for name in ALL}
+
+
+def test_cross_references_of_all_formats() -> None:
+    text = whole("latex")
+    assert set(re.findall(r"\\ref\{([^}]*)\}", text)) <= set(re.findall(r"\\label\{([^}]*)\}", text)) == set(ALL)
+    assert r"\texttt{sen-company} (\ref{sen-company})" in text
+    anchors = set(re.findall(r'<a id="([^"]*)">', whole("markdown")))
+    assert set(re.findall(r"\]\(#([^)]*)\)", whole("markdown"))) <= anchors == set(ALL)
+    assert all(f"[{name}]" in whole("text") for name in ALL)
+
+
+@pytest.mark.parametrize("name", sorted(catalogue.theorems()))
+def test_formulas_of_theorems_run_alone(name: str) -> None:
+    """Python of a theorem against sympy, at a point within its assumptions."""
+    theorem = catalogue.derived(name)
+    if not theorem.results:
+        return
+    space: dict = {}
+    exec(one(name).python(), space)
+    function = space[name.replace("-", "_")]
+    rng = np.random.default_rng(0)
+    at = {n: rng.uniform(0.2, 0.8) for n in function.__code__.co_varnames[: function.__code__.co_argcount]}
+    at |= {
+        n: value
+        for n, value in {"V": 7.0, "L": 4.0, "K": 3.0, "H": 2.0, "T": 50.0, "m": 9.0, "s": 3.0}.items()
+        if n in at
+    }
+    with np.errstate(all="ignore"):
+        found = function(**at)
+    for symbol, value in theorem.results.items():
+        known = {
+            s: found[s.name]
+            for s in theorem.results
+            if s != symbol and list(theorem.results).index(s) < list(theorem.results).index(symbol)
+        }
+        given = {s: at[safe(s.name)] for s in value.free_symbols - set(known) if safe(s.name) in at}
+        entries = {e: at["_".join([name_of(e), *map(str, subscript(e))])] for e in value.atoms(Indexed)}
+        expected = value.xreplace(entries).subs(given | known)
+        number = complex(expected.evalf())
+        if abs(number.imag) < 1e-12 and np.isfinite(number.real):
+            assert found[symbol.name] == pytest.approx(number.real, rel=1e-9), symbol
+
+
+# -- nothing is missing -----------------------------------------------------------------------------------------------
+
+
+def test_every_program_and_theorem_of_the_package_is_listed() -> None:
+    """Functions that say that they return a program or a theorem, and need no arguments."""
+    for info in pkgutil.iter_modules(package.__path__):
+        module = import_module(f"derivations.{info.name}")
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if not callable(value) or isinstance(value, type) or value.__module__ != module.__name__:
+                continue
+            own = signature(value)
+            if any(p.default is p.empty for p in own.parameters.values()):
+                continue
+            if own.return_annotation == "Program":
+                assert value().name in catalogue.names(), f"{info.name}.{name}"
+            if own.return_annotation == "Theorem":
+                assert value().name in catalogue.theorems(), f"{info.name}.{name}"
+
+
+# -- checks that can fail ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_every_program_passes_its_checks(name: str) -> None:
+    found = check(name)
+    assert len(found) >= 2
+    assert all(one.passed for one in found), found
+
+
+def corrupted(program: Program, k: int, change: Callable[[Expr], Expr]) -> Program:
+    """A program with one right-hand side changed, the model that it was derived from left as it is."""
+    definitions = list(program.definitions)
+    d = definitions[k]
+    rhs = (
+        type(d.rhs)(change(d.body), *d.rhs.over, weight=d.rhs.weight) if isinstance(d.rhs, Reduction) else change(d.rhs)
+    )
+    definitions[k] = replace(d, rhs=rhs)
+    return replace(program, definitions=tuple(definitions))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "joint",
+        "linear",
+        "linear-bias",
+        "marginal",
+        "gram",
+        "keyword-bias",
+        "positional",
+        "topic-words-FC",
+        "topic-FC-span",
+    ],
+)
+@pytest.mark.parametrize("change", [lambda e: -e, lambda e: Rational(101, 100) * e], ids=["sign", "one per cent"])
+def test_a_corrupted_definition_fails_the_check(name: str, change: Callable[[Expr], Expr]) -> None:
+    program = catalogue.program(name)
+    for k, d in enumerate(program.definitions):
+        if d.rhs == 0 or d.name in UNSEEN or (name in CLOSED and d.name == "loss"):
+            continue
+        wrong = corrupted(program, k, change)
+        with np.errstate(all="ignore"):
+            assert not all(one.passed for one in checked(wrong)), d
+
+
+CLOSED = ("marginal", "gram")
+"""Their drift is not the gradient of the loss that is shown beside it."""
+UNSEEN = ("loss_0", "count")
+"""A constant that the loss begins with, and one by which all losses and gradients are divided."""
+
+
+def test_a_corrupted_step_fails_the_check_and_is_shown() -> None:
+    theorem = catalogue.derived("copying-branch")
+    step = theorem.steps[2]
+    wrong = replace(theorem, steps=(*theorem.steps[:2], replace(step, right=2 * step.right), *theorem.steps[3:]))
+    found = checks(wrong)
+    assert [one.passed for one in found] == [True, True, False, True, True]
+    shown = proof(wrong).checked(found)
+    assert "1 of 5 FAIL" in shown.text()
+    assert 'class="fails"' in shown.html()
+
+
+def test_identities_that_sympy_does_not_see_are_checked_at_points() -> None:
+    x = Symbol("x", positive=True)
+    step = Step("", besselj(2, x), 2 * besselj(1, x) / x - besselj(0, x) + Rational(1, 10**11))
+    assert not step.holds()
+    right = Step("", LambertW(x * exp(x) + 0), x)
+    assert right.holds()
+    assert at_random_points(x, x + Rational(1, 10**13)) == pytest.approx(1e-13, rel=1)
+    assert at_random_points(log(-x), log(-x)) == np.inf  # no real value anywhere
+
+
+def test_the_compiled_code_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dynamics import equations
+
+    right = equations.plain_flow
+    monkeypatch.setattr(equations, "plain_flow", lambda *args: {k: v * (1 + 1e-9) for k, v in right(*args).items()})
+    assert not check("linear")[-1].passed
+
+
+# -- MathML -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tex", "expected"),
+    [
+        (r"x^{2}_{i}", "<msubsup><mi>x</mi><mi>i</mi><mn>2</mn></msubsup>"),
+        (r"\frac{1}{V}", "<mfrac><mn>1</mn><mi>V</mi></mfrac>"),
+        (r"\sum_{o,v} a", "<munder><mo>∑</mo><mrow><mi>o</mi><mo>,</mo><mi>v</mi></mrow></munder><mi>a</mi>"),
+        (
+            r"\text{12 operations} < \eta_{W}",
+            "<mtext>12 operations</mtext><mo>&lt;</mo><msub><mi>η</mi><mi>W</mi></msub>",
+        ),
+        (r"\Bigl(a\Bigr)", "<mrow><mo>(</mo><mi>a</mi><mo>)</mo></mrow>"),
+        (r"\sqrt{x}", "<msqrt><mi>x</mi></msqrt>"),
+    ],
+)
+def test_mathml(tex: str, expected: str) -> None:
+    assert mathml(tex) == f"<math>{expected}</math>"
+
+
+@pytest.mark.parametrize("tex", [r"\substack{a}", r"\frac{1}", r"{a", r"a}", r"\begin{matrix}a\end{matrix}"])
+def test_unknown_latex_is_refused(tex: str) -> None:
+    with pytest.raises(UnknownCommand):
+        mathml(tex)
+
+
+def test_broken_lines_are_rows() -> None:
+    rows = ET.fromstring(equation("a", ["b + (c", "+ d)"])).findall("./mtable/mtr")
+    assert len(rows) == 2
+
+
+# -- the document -----------------------------------------------------------------------------------------------------
+
+
+def test_the_document_is_checked_and_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "parts", lambda: {"Closures": ("linear",), "Theorems": ("stage-one-linear",)})
+    shares: list[float] = []
+    text, failed = document("html", shares.append)
+    assert failed == ()
+    assert shares == [0.5, 1.0]
+    page = ET.fromstring(text)
+    words = "".join(page.itertext())
+    assert words.count("Computed as this was written: all hold") == 2
+    assert "sympy simplifies the difference to 0" in words

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dynamics.cli.common import check_output, progress
+from dynamics.cli.common import check_output, progress, report
 from dynamics.cli.problem import ProgramFile
 from dynamics.errors import InputError
 
@@ -49,9 +49,10 @@ def derive(
         return
     if output is not None:
         check_output(output)
+    failed: tuple[str, ...] = ()
     if everything:
         with progress("deriving") as bar:
-            shown = equations.document(format, bar)
+            shown, failed = equations.document(format, bar)
     elif program is not None:
         from dynamics.cli.programs import shown_equations
 
@@ -61,11 +62,15 @@ def derive(
         if source:
             shown = equations.source(name)
         else:
-            shown = getattr(equations.derive(name, check=format != "python"), format)()
+            found = equations.derive(name, check=format != "python")
+            shown = getattr(found, format)()
+            failed = (name,) if found.failed else ()
     if output is None:
         print(shown, end="" if shown.endswith("\n") else "\n")
-        return
-    path = output / f"{'derivations' if everything else name}.{'py' if source else SUFFIXES[format]}"
-    with write_aside(path) as aside:
-        Path(aside).write_text(shown, encoding="utf-8")
-    print(f"written to {path}")
+    else:
+        path = output / f"{'derivations' if everything else name}.{'py' if source else SUFFIXES[format]}"
+        with write_aside(path) as aside:
+            Path(aside).write_text(shown, encoding="utf-8")
+        print(f"written to {path}")
+    if failed:
+        raise typer.Exit(report(f"checks of {', '.join(failed)} failed; the section Check says which", 1))
