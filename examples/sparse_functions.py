@@ -36,7 +36,7 @@ LENGTHS = (50, 100, 200, 400, 800)
 KINDS = ("and", "majority")
 SIZES = 12
 TRIALS = 50
-UNIFORM = {50: np.arange(100, 310, 30), 100: np.arange(250, 670, 60), 200: np.arange(700, 1330, 90)}
+UNIFORM = {50: np.arange(100, 310, 30), 100: np.arange(190, 610, 60), 200: np.arange(480, 1040, 80)}
 UNIFORM_END = 1e5
 UNIFORM_TRIALS = 20
 SIGMAS = np.geomspace(0.003, 0.1, 8)
@@ -151,7 +151,7 @@ def critical_sizes(found: xr.Dataset) -> Figure:
     middle = np.array([size.m for size in uniform])
     bars = np.array([[size.m - size.low, size.high - size.m] for size in uniform]).T
     right.errorbar(list(UNIFORM), middle, bars, color="black", fmt="D", markersize=3, elinewidth=0.8, capsize=1.5)
-    right.text(60, middle[0] * 1.5, "attention held uniform\n(AND)", fontsize=SMALL, va="bottom")
+    right.text(120, middle[0], "attention held uniform\n(AND)", fontsize=SMALL, va="center")
     right.text(230, 52, "attention learnt", fontsize=SMALL, va="bottom")
     capacity = [
         np.log(m * T)
