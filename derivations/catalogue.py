@@ -63,6 +63,14 @@ PROGRAMS: Mapping[str, Callable[[], Program]] = MappingProxyType(
 """Name -> the function that derives the program."""
 
 
+TOPICS = ("stage-one", "two-stages", "copying", "sen", "topic", "sparse")
+"""How names of theorems begin, in the order of the theory."""
+FAMILIES: Mapping[str, Callable[[int], Program]] = MappingProxyType(
+    {"copying-heads": reductions.copying_heads, "copying-repeats": reductions.copying_repeats}
+)
+"""Reductions with a number at the end of their name: ``copying-heads-4``."""
+
+
 @cache
 def theorems() -> Mapping[str, Callable[[], Theorem]]:
     """Name -> the function that derives the theorem: from every table of theorems in the modules of this package.
@@ -112,7 +120,8 @@ def parts() -> dict[str, tuple[str, ...]]:
     >>> list(parts())
     ['Exact models', 'Closures', 'Reductions', 'Theorems']
     """
-    return {**{title: tuple(part) for title, part in PARTS.items()}, "Theorems": tuple(theorems())}
+    by_topic = sorted(theorems(), key=lambda name: [not f"{name}-".startswith(f"{topic}-") for topic in TOPICS])
+    return {**{title: tuple(part) for title, part in PARTS.items()}, "Theorems": tuple(by_topic)}
 
 
 def program(name: str) -> Program:
@@ -131,9 +140,10 @@ def program(name: str) -> Program:
     Traceback (most recent call last):
     derivations.program.ProgramError: nothing is called 'gramm'; did you mean gram? Names: joint, ...
     """
-    if name not in PROGRAMS:
+    found = numbered(name)
+    if found is None:
         raise unknown(name, PROGRAMS)
-    return PROGRAMS[name]()
+    return found
 
 
 def derived(name: str) -> Program | Theorem:
@@ -149,11 +159,20 @@ def derived(name: str) -> Program | Theorem:
     >>> derived("copying-branch").title
     'Two branches of copying'
     """
-    if name in PROGRAMS:
-        return PROGRAMS[name]()
     if name in theorems():
         return theorems()[name]()
+    found = numbered(name)
+    if found is not None:
+        return found
     raise unknown(name, {**PROGRAMS, **theorems()})
+
+
+def numbered(name: str) -> Program | None:
+    """A program that is listed, or one of a family."""
+    if name in PROGRAMS:
+        return PROGRAMS[name]()
+    family, _, number = str(name).rpartition("-")
+    return FAMILIES[family](int(number)) if family in FAMILIES and number.isdecimal() else None
 
 
 def unknown(name: str, known: Mapping[str, object]) -> ProgramError:

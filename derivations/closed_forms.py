@@ -266,7 +266,7 @@ def saturation() -> Theorem:
             ),
             Step("log((1 - p_t) e^(alpha u)), by h = 1 - alpha", lowered, u * V / (V - 1)),
             Step(
-                "with h = (L - 1) e^-a: what e^u is off by, to first order",
+                "times h = (L - 1) exp(-a): the excess of u",
                 lowered * (L - 1) / (curve * u**2),
                 beyond / u,
             ),
@@ -372,7 +372,7 @@ def separation() -> Theorem:
             Step("at the start", slope_0, L * (V - L) / (V * (L - 1))),
             Step("no attention: the time to a margin is in proportion to Psi", STRETCH.diff(x), 1 / LEFT),
             Step(
-                "first order in the gain s of y, from dtau = du/(u-dot) and u = x/y at the end: by parts",
+                "first order in a gain s of y, over u and over where it ends, x = u y: by parts",
                 (1 - (1 - LEFT) * x) / LEFT,
                 2 / LEFT - (x / LEFT).diff(x),
             ),

@@ -15,21 +15,22 @@ FUNCTIONS = ("log", "exp", "cosh", "sinh", "max", "min")
 TOKEN = re.compile(
     r"(?P<power>\^(?:\((?:[^()]|\([^()]*\))*\)|\w+|[+*]))"
     r"|(?P<root>sqrt\([^()]*\))"
-    r"|(?P<access>[A-Za-z]\w*\[[^\]]*\])"
+    r"|(?P<norm>\|\|[^|]+\|\||\|[^|]+\|)"
+    r"|(?P<access>[A-Za-z]\w*\[[a-z0-9_]+(?:, ?[a-z0-9_]+)*\])"
     r"|(?P<link>[A-Za-z]+(?:-[A-Za-z0-9]+)+)"
     r"|(?P<word>[A-Za-z]\w*)"
     r"|(?P<number>\d+(?:\.\d+)?)"
-    r"|(?P<operator><=|>=|\|\||[-+*/=<>()])"
+    r"|(?P<operator><=|>=|[-+*/=<>()])"
     r"|(?P<space> +)"
     r"|(?P<other>.)",
     re.DOTALL,
 )
-SYMBOLS = ("power", "root", "access", "symbol")
-ARTICLE = re.compile(r" ?(?!(?:is|are|and|rests|moves|had|starts|grows)\b)[A-Za-z]")
+SYMBOLS = ("power", "root", "norm", "access", "symbol")
+ARTICLE = re.compile(r" ?(?!(?:is|are|and|rests|moves|had|starts|grows|from|off|where|by|it|alone)\b)[A-Za-z]")
 """What follows an ``a`` that is no symbol: a word, but not a verb."""
 LEFT_OUT = ("=", "<", ">", "<=", ">=", "*", "/")
 """Operators that no formula begins or ends with."""
-TEX_OF = {"<=": r"\le ", ">=": r"\ge ", "||": r"\Vert ", "*": r"\cdot ", " ": " "}
+TEX_OF = {"<=": r"\le ", ">=": r"\ge ", "*": r"\cdot ", " ": " "}
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class Prose:
             return "word"
         if word == "A" and re.search(r"(^|[.:;] )$", until) and after.startswith(" "):
             return "word"
+        if re.search(r"['\d]$", until):  # a possessive, or model 1a
+            return "word"
         stem, *below = word.split("_")
         return "symbol" if word in GREEK or len(word) == 1 or (below and (len(stem) == 1 or stem in GREEK)) else "word"
 
@@ -127,6 +130,9 @@ class Prose:
             return f"^{{{self.inner(inner)}}}"
         if kind == "root":
             return rf"\sqrt{{{self.inner(part[5:-1])}}}"
+        if kind == "norm":
+            bars = r"\Vert " if part.startswith("||") else r"\vert "
+            return f"{bars}{self.inner(part.strip('|'))} {bars}"
         if kind == "access":
             name, _, subs = part.rstrip("]").partition("[")
             return tex_name(name, joined([tex_word(sub.strip()) for sub in subs.split(",")]))

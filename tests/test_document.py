@@ -59,8 +59,10 @@ from derivations.prose import Prose, markdown_escaped, tex_escaped
 from derivations.theorem import Step
 from derivations.typeset import Iverson, Latex, Text, broken, tex_name, width
 from derivations.writers import FORMATS, book
+from dynamics import model, reduced
 from dynamics.equations import check, checks, derive, document, source
 from dynamics.errors import InputError
+from dynamics.predict import CLOSURES
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
 i, o, v, n, l = indices("i o v n l")
@@ -288,6 +290,13 @@ def test_words_and_symbols() -> None:
     assert words("R[i,o] = C[i,o]/q[o] given a target o, 5 %") == r"$R_{io} = C_{io}/q_{o}$ given a target $o$, 5 \%"
     assert words("A word; gradient flow of A") == r"A word; gradient flow of $A$"
     assert Prose(markdown_escaped)("long_name * two") == r"long\_name \* two"
+    assert words("the rate ||query||^2 of Lambert's W in model 1a") == (
+        r"the rate $\Vert \mathrm{query} \Vert ^{2}$ of Lambert's $W$ in model 1a"
+    )
+    assert words("p is 1 - (1 - p)^H, (u, a) and a word") == r"$p$ is $1 - (1 - p)^{H}$, ($u$, $a$) and a word"
+    assert Prose(tex_escaped, links={"sen-company"}, link="<{}>".format)("see sen-company, p-like") == (
+        "see <sen-company>, $p$-like"
+    )
 
 
 def test_long_formulas_are_broken_outside_parentheses() -> None:
@@ -549,6 +558,19 @@ def test_every_program_and_theorem_of_the_package_is_listed() -> None:
                 assert value().name in catalogue.names(), f"{info.name}.{name}"
             if own.return_annotation == "Theorem":
                 assert value().name in catalogue.theorems(), f"{info.name}.{name}"
+
+
+def test_what_solve_runs_can_be_derived() -> None:
+    rng = np.random.default_rng(0)
+    models = [model.keyword(), model.keyword(bias=True), model.lexical(), model.lexical(3), model.positional(2)]
+    for classifier in ("FC", "TC", "TL"):
+        fixed = {"readout": rng.normal(size=(4, 2))} if classifier == "FC" else {}
+        models.append(model.topic(classifier, dimension=4, **fixed))
+    systems = [reduced.copying(9, 4), reduced.copying(9, 4, heads=5), reduced.copying(9, 4, replacement=True)]
+    for system in (*models, *systems):
+        assert derive(system.program.name).title == system.program.title
+    assert all(c in catalogue.names() for c in CLOSURES if c != "conditional")
+    assert all(one.passed for one in checked(catalogue.program("copying-heads-5")))
 
 
 # -- checks that can fail ---------------------------------------------------------------------------------------------
