@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from sympy import lambdify, sqrt
 from derivations.program import Program, name_of
 from dynamics.errors import InputError, IntegrationError
 from dynamics.files import did_you_mean
+from dynamics.sparse_cells import SparseFunction
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -81,6 +83,8 @@ class Quantity:
         symbol = SYMBOLS.get(self.observable, self.observable)
         if self.kind == "value":
             return f"{symbol} at the end"
+        if self.observable == "exact":
+            return "probability of exact learning"
         if self.kind == "time":
             return f"time τ to {symbol} = {self.threshold:g}"
         return f"probability of {symbol} {'≤' if self.falls else '≥'} {self.threshold:g} by the end"
@@ -469,7 +473,10 @@ def first(t: Vector, curve: Vector, quantity: Quantity) -> float:
     return float(t[k - 1] + share * (t[k] - t[k - 1]))
 
 
-SYSTEMS: Mapping[str, Callable[[], System]] = {"copying": CopyingSystem}
+SYSTEMS: Mapping[str, Callable[[], System]] = {
+    "copying": CopyingSystem,
+    **{kind: partial(SparseFunction, kind) for kind in ("and", "or", "majority", "parity")},
+}
 """Systems that know more than their flow."""
 
 
@@ -483,7 +490,7 @@ def system_of(system: str | Program | System) -> System:
             return SYSTEMS[system]()
         if system not in names():
             near = did_you_mean(system, [*SYSTEMS, *names()])
-            raise InputError(f"unknown system {system!r}{near}; 'copying' is one, or any flow of scalars")
+            raise InputError(f"unknown system {system!r}{near}; give {', '.join(SYSTEMS)}, or a flow of scalars")
         system = program(system)
     if isinstance(system, Program):
         check_system(system)

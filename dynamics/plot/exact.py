@@ -101,7 +101,7 @@ def best_scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, numb
     ['fine']
     """
     last = trajectory["s"].isel(time=-1)
-    known = last["input"].values
+    known = last["input"].values.tolist()
     if words is None:
         return [known[k] for k in np.argsort(-last.values, kind="stable")[:number]]
     by_name = {str(name): name for name in known}
