@@ -7,18 +7,26 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from io import StringIO
-from itertools import groupby
-from math import isfinite
+from math import inf, isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from benchmarks.case import Case, Row
 from benchmarks.measure import Machine
-from dynamics.plot.frame import COLOURS, DASHES, PAGE, SMALL, house_style, number
+from benchmarks.peers import PEERS
+from dynamics.plot.frame import COLOURS, DASHES, PAGE, house_style, label_ends, number
 
-COLUMNS = 3
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS = 2
 FLOOR = "#999999"
+FAMILIES = ("dynamics", *PEERS.values())
+"""Contenders whose solvers share a line, and look alike in all panels."""
 
 
 def header(machine: Machine) -> str:
@@ -87,7 +95,8 @@ def as_csv(results: Iterable[tuple[Case, Sequence[Row]]]) -> str:
 def figure(results: Sequence[tuple[Case, Sequence[Row]]], machine: Machine) -> Figure | None:
     """Cost against size on logarithmic axes, a panel for each case that has more than one size; None if there is none.
 
-    Floors are those of the work of the first contender, grey: dashed for memory, dotted for arithmetic.
+    A line is the fastest of one family of contenders (all solvers of a peer, for example) at each size. Floors are
+    those of the work of the first contender, grey: dashed for memory, dotted for arithmetic.
     """
     drawn = [(case, rows) for case, rows in results if len({row.size for row in rows}) > 1]
     if not drawn:
@@ -95,40 +104,52 @@ def figure(results: Sequence[tuple[Case, Sequence[Row]]], machine: Machine) -> F
     columns = min(COLUMNS, len(drawn))
     height = -(-len(drawn) // columns)
     with house_style():
-        found = Figure(figsize=(PAGE * columns / COLUMNS, 2.9 * height), layout="constrained")
+        found = Figure(figsize=(PAGE * columns / COLUMNS, 2.3 * height), layout="constrained")
         axes = found.subplots(height, columns, squeeze=False).ravel()
         for ax in axes[len(drawn) :]:
             ax.remove()
-        for ax, (case, rows) in zip(axes, drawn, strict=False):
-            panel(ax, case, rows, machine)
+        lines = {ax: panel(ax, case, rows, machine) for ax, (case, rows) in zip(axes, drawn, strict=False)}
+        label_ends(found, lines)
     return found
 
 
-def panel(ax, case: Case, rows: Sequence[Row], machine: Machine) -> None:
-    curves = {
-        name: list(of_name) for name, of_name in groupby(sorted(rows, key=lambda row: row.name), lambda row: row.name)
-    }
-    names = list(dict.fromkeys(row.name for row in rows))
-    for k, name in enumerate(names):
-        points = sorted(curves[name], key=lambda row: row.size)
-        look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
-        ax.plot(
-            [row.size for row in points], [row.wall for row in points], marker="o", markersize=2.5, label=name,
-            linewidth=1.8 if k == 0 else 0.9, zorder=3 if k == 0 else 2, **look,
+def family(name: str) -> str:
+    """What one line of the figure stands for.
+
+    >>> [family(name) for name in ("diffrax Tsit5, vmap", "by hand, math.exp", "dynamics")]
+    ['diffrax', 'by hand', 'dynamics']
+    """
+    group = name.split(",")[0]
+    return group.split()[0] if group.split()[0] in FAMILIES else group
+
+
+def panel(ax: Axes, case: Case, rows: Sequence[Row], machine: Machine) -> list[Line2D]:
+    """One case; its lines, to be named."""
+    fastest: dict[str, dict[float, float]] = {}
+    for row in rows:
+        of_family = fastest.setdefault(family(row.name), {})
+        of_family[row.size] = min(row.wall, of_family.get(row.size, inf))
+    lines = []
+    for k, (name, points) in enumerate(fastest.items()):
+        look = FAMILIES.index(name) if name in FAMILIES else k
+        lines += ax.plot(
+            *zip(*sorted(points.items()), strict=True), marker="o", markersize=2.5, label=name, zorder=3,
+            linewidth=0.9 if k else 1.6, color=COLOURS[look % len(COLOURS)], linestyle=DASHES[look % len(DASHES)],
         )  # fmt: skip
-    base = sorted(curves[names[0]], key=lambda row: row.size)
-    for what, dash, values in (
-        ("memory floor", "--", [row.bytes / machine.bandwidth for row in base]),
-        ("arithmetic floor", ":", [row.flops / machine.arithmetic for row in base]),
+    base = sorted((row for row in rows if isfinite(floor(row, machine))), key=lambda row: row.size)
+    for name, dash, values in (
+        ("memory", "--", [row.bytes / machine.bandwidth for row in base]),
+        ("arithmetic", ":", [row.flops / machine.arithmetic for row in base]),
     ):
-        if np.isfinite(values).any():
-            ax.plot([row.size for row in base], values, color=FLOOR, linestyle=dash, linewidth=0.9, label=what)
+        if base:
+            lines += ax.plot([row.size for row in base], values, color=FLOOR, linestyle=dash, linewidth=0.9, label=name)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    sizes = sorted({row.size for row in rows})
-    ax.set_xticks(sizes, [number(size) for size in sizes])
+    ax.set_xticks(sorted({row.size for row in rows}))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     ax.minorticks_off()
     ax.set_xlabel(case.unit)
     ax.set_ylabel("seconds")
     ax.set_title(case.name)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), fontsize=SMALL - 1.5, handlelength=2.2)
+    return lines
