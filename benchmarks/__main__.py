@@ -17,19 +17,19 @@ from time import perf_counter
 
 from benchmarks.case import Setting
 from benchmarks.peers import PEERS, here
-from benchmarks.report import as_csv, figure, header, markdown, table
+from benchmarks.report import header, table, write
 from benchmarks.runs import CASES, apart, floors, run
-from dynamics.files import write_aside
-from dynamics.plot.frame import save
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--case", action="append", choices=CASES, help="only this case; may be repeated")
     parser.add_argument("--quick", action="store_true", help="fewer sizes and repeats: a few minutes in all")
-    parser.add_argument("--run", metavar="RUN.npz", help="a recorded run for the cases topic and loops")
+    parser.add_argument("--run", metavar="RUN.npz", help="a recorded run for the cases topic and gradient")
     parser.add_argument("--text", nargs=2, metavar=("SOURCE", "TARGET"), help="line-aligned texts for the case sparse")
-    parser.add_argument("-o", dest="directory", type=Path, help="write benchmark.md, .csv and .svg into this directory")
+    parser.add_argument(
+        "-o", dest="directory", type=Path, help="write benchmark.md, .csv, .svg and .png into this directory"
+    )
     return parser.parse_args()
 
 
@@ -50,17 +50,9 @@ def main() -> None:
         results.append((case, rows))
         print(table(case, rows, limits), flush=True)
         print(f"({name} took {perf_counter() - started:.0f} s)", file=sys.stderr, flush=True)
+        if chosen.directory is not None:
+            write(chosen.directory, results, limits, missing)
     print(f"({perf_counter() - began:.0f} s in all)", file=sys.stderr)
-    if chosen.directory is not None:
-        chosen.directory.mkdir(parents=True, exist_ok=True)
-        texts = {"benchmark.md": markdown(results, limits, missing), "benchmark.csv": as_csv(results)}
-        for name, text in texts.items():
-            with write_aside(chosen.directory / name) as aside:
-                Path(aside).write_text(text, encoding="utf-8")
-        drawn = figure(results, limits)
-        if drawn is not None:
-            for suffix in ("svg", "png"):
-                save(drawn, chosen.directory / f"benchmark.{suffix}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from io import StringIO
 from math import inf, isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,8 @@ from matplotlib.ticker import FuncFormatter
 from benchmarks.case import Case, Row
 from benchmarks.measure import Machine
 from benchmarks.peers import PEERS
-from dynamics.plot.frame import COLOURS, DASHES, PAGE, house_style, label_ends, number
+from dynamics.files import write_aside
+from dynamics.plot.frame import COLOURS, DASHES, PAGE, house_style, label_ends, number, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,6 +92,19 @@ def as_csv(results: Iterable[tuple[Case, Sequence[Row]]]) -> str:
     writer.writeheader()
     writer.writerows({"case": case.name, **asdict(row)} for case, rows in results for row in rows)
     return text.getvalue()
+
+
+def write(
+    directory: Path, results: Sequence[tuple[Case, Sequence[Row]]], machine: Machine, missing: Sequence[str]
+) -> None:
+    """What there is so far, as benchmark.md, .csv, .svg and .png."""
+    for suffix, text in (("md", markdown(results, machine, missing)), ("csv", as_csv(results))):
+        with write_aside(directory / f"benchmark.{suffix}") as aside:
+            aside.write_text(text, encoding="utf-8")
+    drawn = figure(results, machine)
+    if drawn is not None:
+        for suffix in ("svg", "png"):
+            save(drawn, directory / f"benchmark.{suffix}")
 
 
 def figure(results: Sequence[tuple[Case, Sequence[Row]]], machine: Machine) -> Figure | None:

@@ -166,12 +166,11 @@ def with_numbalsoda(V: Values, rtol: float) -> Callable[[], Values]:
     from numba import cfunc, njit
     from numbalsoda import lsoda, lsoda_sig
 
-    formula = njit(lambda u, a, v: plain(u, a, v, math.exp))
-    plain = njit(slopes)
+    exp, formula = njit(lambda x: math.exp(x)), njit(slopes)
 
     @cfunc(lsoda_sig)
     def field(t, y, dy, parameters):
-        dy[0], dy[1] = formula(y[0], y[1], parameters[0])
+        dy[0], dy[1] = formula(y[0], y[1], parameters[0], exp)
 
     address = field.address
 
