@@ -225,3 +225,21 @@ def test_frozen_values_have_a_floor() -> None:
     found = solve(lexicon(), [0.0, SWITCH, 1e6], stages="frozen", switch=SWITCH)
     u = float(found.W[1, 0, 0] - found.W[1, 1, 0])
     assert float(found.loss[-1]) == pytest.approx(float(evaluated(separation(), "floor", u_1=u, V=VOCAB)), rel=1e-3)
+
+
+def test_where_growth_is_long_the_two_stage_flow_is_late_by_its_share_of_stage_one() -> None:
+    """From the saddle V = L the flow is linear for long; the share goes from 0 to 1 with the ratio of time scales."""
+    length, theorem = 8.0, separation()
+    for ratio in (0.3, 1.0, 5.0):
+        shares = []
+        for extra in (1e-2, 1e-4):
+            sizes = {"V": length + extra, "L": length}
+            phi = float(evaluated(theorem, "phi", **sizes))
+            y = float(evaluated(theorem, "y", a=0.0, **sizes))
+            switch = float(evaluated(theorem, "tau", x=ratio * phi * y, eta_W=1.0, **sizes))
+            joint, waited = time_to_margin(1.0, **sizes, switch=[0.0, switch])
+            shares.append((waited - joint) / switch)
+        assert shares[1] == pytest.approx(
+            float(evaluated(theorem, "late", u_1=ratio * phi, eta_W=1, eta_A=1, **sizes)), rel=1e-3
+        )
+        assert 0 < shares[0] < 1
