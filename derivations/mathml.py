@@ -42,7 +42,7 @@ def mathml(tex: str) -> str:
     Examples
     --------
     >>> print(mathml(r"\bar{W}_{iv}"))
-    <math><msub><mover accent="true"><mi>W</mi><mo>‾</mo></mover><mrow><mi>i</mi><mi>v</mi></mrow></msub></math>
+    <math><msub><mover><mi>W</mi><mo>‾</mo></mover><mrow><mi>i</mi><mi>v</mi></mrow></msub></math>
     """
     return f"<math>{Parser(tex).all()}</math>"
 
@@ -138,7 +138,7 @@ class Parser:
         if name in ("mathrm", "operatorname"):
             return f"<mi>{self.words()}</mi>"
         if name in ACCENTS:
-            return f'<mover accent="true">{self.argument()}<mo>{ACCENTS[name]}</mo></mover>'
+            return f'<mover>{self.argument()}<mo>{ACCENTS[name]}</mo></mover>'
         if name in ("frac", "tfrac", "binom"):
             parts = f"{self.argument()}{self.argument()}"
             if name == "binom":
