@@ -138,7 +138,7 @@ class Parser:
         if name in ("mathrm", "operatorname"):
             return f"<mi>{self.words()}</mi>"
         if name in ACCENTS:
-            return f'<mover>{self.argument()}<mo>{ACCENTS[name]}</mo></mover>'
+            return f"<mover>{self.argument()}<mo>{ACCENTS[name]}</mo></mover>"
         if name in ("frac", "tfrac", "binom"):
             parts = f"{self.argument()}{self.argument()}"
             if name == "binom":
