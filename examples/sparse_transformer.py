@@ -1,0 +1,106 @@
+"""A real Transformer beside the flow of one head: how many samples 3-AND takes among T bits.
+
+One layer, 16 heads of a width of 64 in all, a [CLS] token, Adam at 1e-3 for 1,000 epochs on m samples, as in the
+experiments of Edelman et al. A function is learnt when 1,000 fresh samples are all classified right. The critical sample
+size (half of the trials) stands beside that of the flow of one attention head, the prediction from co-occurrence, and
+the figures of the paper (about 50 at T = 100, about 113 at T = 1,100). Needs PyTorch (pip install '.[torch]').
+
+    python examples/sparse_transformer.py [output directory] [trials, 8] [T, 25,50,100]
+"""
+
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from dynamics.plot import save
+from dynamics.plot.frame import number
+from dynamics.sparse import critical, critical_lead, learning_probability
+from dynamics.tasks import SparseBoolean
+
+SUPPORT, EPOCHS, FRESH = 3, 1000, 1000
+SAMPLES = {25: [20, 30, 40, 55, 70], 50: [25, 35, 45, 60, 80], 100: [30, 42, 55, 70, 95]}
+PAPER = {100: 50.0, 1100: 113.0}
+
+
+def trial(cell: tuple[int, int, int]) -> bool:
+    """Whether a Transformer learns the function exactly from m samples of T bits."""
+    import torch
+    from torch import nn
+
+    T, m, seed = cell
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    task = SparseBoolean("and", T, SUPPORT)
+    train, fresh = task.examples(m, seed), task.examples(FRESH, 10_000 + seed)
+
+    class Head(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.Embedding(2 * T + 1, 64)  # position and bit in one, and [CLS] behind them
+            self.layer = nn.TransformerEncoderLayer(64, 16, 64, dropout=0.0, batch_first=True)
+            self.out = nn.Linear(64, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            cls = torch.full((len(x), 1), 2 * T, dtype=torch.long)
+            return self.out(self.layer(self.words(torch.cat([cls, x], dim=1)))[:, 0])[:, 0]
+
+    model = Head()
+    x, y = torch.tensor(train.x.reshape(m, T)), torch.tensor(train.y, dtype=torch.float32)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(EPOCHS):
+        optimiser.zero_grad()
+        loss = nn.functional.binary_cross_entropy_with_logits(model(x), y)
+        loss.backward()
+        optimiser.step()
+        if loss.item() < 1e-3:
+            break
+    with torch.no_grad():
+        told = model(torch.tensor(fresh.x.reshape(FRESH, T))).numpy() > 0
+    return bool((told == (fresh.y == 1)).all())
+
+
+def main(output: Path, trials: int, sizes: list[int]) -> None:
+    rows = []
+    for T in sizes:
+        grid = SAMPLES.get(T) or [int(m) for m in np.geomspace(0.35, 1.1, 5) * 20 * np.log2(T)]
+        cells = [(T, m, seed) for m in grid for seed in range(trials)]
+        with ProcessPoolExecutor() as pool:
+            learnt = np.array(list(pool.map(trial, cells))).reshape(len(grid), trials)
+        share = learnt.mean(axis=1)
+        around = [int(m) for m in critical_lead(SparseBoolean("and", T, SUPPORT)) * np.linspace(0.6, 1.5, 8)]
+        flow = critical(around, learning_probability("and", SUPPORT, T, around, 4 * trials), 4 * trials)
+        rows.append((T, critical(grid, share, trials), flow))
+        print(
+            f"T = {T}: Transformer {dict(zip(grid, share.tolist(), strict=True))}, critical {rows[-1][1]}; head {flow}"
+        )
+    figure = Figure(figsize=(3.4, 2.6), layout="constrained")
+    ax = figure.add_subplot()
+    for column, (name, colour) in enumerate((("Transformer, Adam", "#D55E00"), ("flow of one head", "#0072B2")), 1):
+        middle = [row[column].m for row in rows]
+        ends = np.abs(np.array([[row[column].low, row[column].high] for row in rows]).T - middle)
+        ax.errorbar(sizes, middle, ends, fmt="o", color=colour, markersize=4, linewidth=1, label=name)
+    line = np.geomspace(min(sizes), 1100, 30).astype(int)
+    lead = [critical_lead(SparseBoolean("and", int(T), SUPPORT)) for T in line]
+    ax.plot(line, lead, color="#0072B2", linewidth=1.2, label="predicted from co-occurrence")
+    ax.plot(list(PAPER), list(PAPER.values()), "x", color="black", label="the paper's Transformers")
+    ax.set_xscale("log")
+    ax.set_ylim(0, None)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda T, _: number(T)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel("input bits T", fontsize=8)
+    ax.set_ylabel("critical number of samples", fontsize=8)
+    ax.tick_params(labelsize=7)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=7)
+    save(figure, output / "sparse_transformer.svg")
+    print(f"written to {output}: sparse_transformer.svg")
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    listed = [int(T) for T in given[2].split(",")] if len(given) > 2 else list(SAMPLES)
+    main(Path(given[0] if given else "results"), int(given[1]) if len(given) > 1 else 8, listed)
