@@ -1,7 +1,7 @@
 """A real Transformer beside the flow of one head: how many samples 3-AND takes among T bits.
 
 One layer, 16 heads of a width of 64 in all, a [CLS] token, Adam at 1e-3 for 1,000 epochs on m samples, as in the
-experiments of Edelman et al. A function is learnt when 1,000 fresh samples are all classified right. The critical sample
+experiments of Edelman et al. It is learnt when 1,000 fresh samples are all classified right. The critical sample
 size (half of the trials) stands beside that of the flow of one attention head, the prediction from co-occurrence, and
 the figures of the paper (about 50 at T = 100, about 113 at T = 1,100). Needs PyTorch (pip install '.[torch]').
 
