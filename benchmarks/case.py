@@ -52,7 +52,7 @@ class Contender:
     error : float
         Its largest error against a tight reference; not a number if it computes nothing.
     share : float
-        The part of the work that ``run`` does; times are in proportion.
+        The part of the work that ``run`` does, or how many times it does the work; times are in proportion.
     work : Work
     note : str
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numba
@@ -18,9 +18,11 @@ from dynamics.lowering import lower
 from dynamics.threads import WORTH_SHARING, limited
 
 
-def on(threads: int, run, size: int) -> None:
+def on(threads: int, run: Callable[[], object], size: int, times: int) -> None:
+    """Calls on so many threads; setting their number takes a millisecond, so there are many calls of small sizes."""
     with limited(threads, size):
-        run()
+        for _ in range(times):
+            run()
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -40,15 +42,16 @@ def rows(setting: Setting) -> Iterator[Row]:
             for _ in range(3):
                 np.dot(a, b, c)
 
+        times = -(-(1000**3) // V**3)
         contenders: dict[str, Contender] = {}
         for threads in sorted({1, min(2, numba.config.NUMBA_NUM_THREADS)}):  # type: ignore[attr-defined]
             name = f", {threads} thread{'s' * (threads > 1)}"
-            call = partial(on, threads, partial(flow, y, out), y.size)
-            contenders[f"right-hand side{name}"] = Contender(call, error, work=least(V, 1))
-            contenders[f"three products, NumPy{name}"] = Contender(partial(on, threads, products, y.size))
-        contenders["right-hand side, NumPy, 1 thread"] = Contender(
-            partial(on, 1, partial(by_hand, R, q, y), y.size), error
-        )
+            ours = partial(on, threads, partial(flow, y, out), y.size, times)
+            contenders[f"right-hand side{name}"] = Contender(ours, error, times, least(V, 1))
+            theirs = partial(on, threads, products, y.size, times)
+            contenders[f"three products, NumPy{name}"] = Contender(theirs, share=times)
+        formula = partial(on, 1, partial(by_hand, R, q, y), y.size, times)
+        contenders["NumPy, 1 thread"] = Contender(formula, error, times)
         yield from race(V, contenders, setting.repeats, by_wall=True)
 
 

@@ -71,7 +71,8 @@ def table(case: Case, rows: Iterable[Row], machine: Machine) -> str:
     for row in rows:
         notes = [row.note] if row.note else []
         if isfinite(floor(row, machine)):
-            notes.append(f"{figures(row.wall / floor(row, machine))} x floor")
+            # Where other work held a single thread up, its processor time is what it needed.
+            notes.append(f"{figures(min(row.wall, row.processor) / floor(row, machine))} x floor")
         cells = [f"{row.size:,.0f}"] if case.unit else []
         cells += [row.name, duration(row.wall), duration(row.processor), figures(row.ratio)]
         cells += [f"{row.error:.1e}" if isfinite(row.error) else "", ", ".join(notes)]
