@@ -90,7 +90,7 @@ def rows(setting: Setting) -> Iterator[Row]:
                 contenders[f"{name}, {peer}"] = Contender(lambda other=other: fresh(other), note="it keeps no cache")
         for name in PROGRAMS:
             of_program = {key: value for key, value in contenders.items() if key.startswith(name)}
-            yield from race(1, of_program, 1 if setting.quick else 3)
+            yield from race(1, of_program, 1 if setting.quick else 2)
 
 
 CASE = Case("compile", "new process to first result: imports, derivation, lowering, compilation", "", rows)
