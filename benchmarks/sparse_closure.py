@@ -37,7 +37,7 @@ def counts(V: int) -> scipy.sparse.csr_array:
 
 
 def systems(setting: Setting) -> Iterator[CoOccurrence]:
-    limits = (500, 1000) if setting.quick else (500, 1000, 2000)
+    limits = (250, 500) if setting.quick else (250, 500, 1000)
     for V in limits:
         if setting.text is None:
             yield CoOccurrence.from_counts(counts(V)).sparse()
