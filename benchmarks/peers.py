@@ -20,13 +20,13 @@ Solve = Callable[[], Values]
 """Integrates, and returns the state at the end: all states one after the other."""
 
 PEERS = {
-    "numbalsoda": "numbalsoda",
     "heyoka": "heyoka",
     "diffrax": "diffrax",
     "torchdiffeq": "torchdiffeq",
     "torch": "PyTorch",
     "scipy": "SciPy",
     "numpy": "NumPy",
+    "numbalsoda": "numbalsoda",
 }
 """Peers by the name that is imported."""
 
