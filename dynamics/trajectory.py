@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,19 @@ PACKAGES = ("attention-dynamics", "numpy", "scipy", "sympy", "numba")
 
 def provenance() -> dict[str, str]:
     """Versions of everything that a number may depend on, for ``attrs``."""
-    found = {}
+    return dict(_versions())
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """They are looked up once: that takes as long as a small solve."""
+    found = []
     for package in PACKAGES:
         try:
-            found[f"version_{package}"] = version(package)
+            found.append((f"version_{package}", version(package)))
         except PackageNotFoundError:
-            found[f"version_{package}"] = "not installed"
-    return found
+            found.append((f"version_{package}", "not installed"))
+    return tuple(found)
 
 
 def save(trajectory: xr.Dataset, path: str | os.PathLike[str]) -> None:
