@@ -113,6 +113,8 @@ def solve_exact(
     if lr is not None:
         if not (np.isfinite(lr) and lr > 0):
             raise InputError(f"lr = {lr} is not a positive number; leave it out for the gradient flow")
+        if model.program.model is None:
+            raise InputError(f"{model.name} has a metric of its own, and no modified flow: leave lr out, or simulate")
         model = replace(model, program=_descent(model.program))
     rates = learning_rates(model.program.state_names, rates, model.name)
     dims = model.dims

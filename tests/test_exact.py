@@ -151,3 +151,10 @@ def test_wrong_models() -> None:
         topic("TC", 0)
     with pytest.raises(InputError, match="cannot solve a str"):
         solve("keyword", [1.0])
+
+
+def test_no_modified_flow_with_a_metric() -> None:
+    """Descent along a flow with a metric does not descend loss + lr/4 |gradient|^2 of the loss alone."""
+    examples = Examples.from_rows([[0], [1]], [0, 1], inputs=2, outputs=2)
+    with pytest.raises(InputError, match="a metric of its own"):
+        solve(topic("FC", readout=np.eye(2), span=True), examples, [1.0], lr=0.1)
