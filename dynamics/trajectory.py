@@ -18,19 +18,16 @@ PACKAGES = ("attention-dynamics", "numpy", "scipy", "sympy", "numba")
 
 def provenance() -> dict[str, str]:
     """Versions of everything that a number may depend on, for ``attrs``."""
-    return dict(_versions())
+    return {f"version_{package}": _version(package) for package in PACKAGES}
 
 
 @cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    """They are looked up once: that takes as long as a small solve."""
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append((f"version_{package}", version(package)))
-        except PackageNotFoundError:
-            found.append((f"version_{package}", "not installed"))
-    return tuple(found)
+def _version(package: str) -> str:
+    """It is looked up once: that takes as long as a small solve."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def save(trajectory: xr.Dataset, path: str | os.PathLike[str]) -> None:
