@@ -235,7 +235,7 @@ def test_unusable_arguments(arguments: tuple, text: str) -> None:
         ("t.tsv", 'pos\tA "fine" film, really\nneg\tDull\n\npos\tFine\n'),
         ("t.csv", 'pos,"A ""fine"" film, really"\r\nneg,Dull\r\n\r\npos,Fine\r\n'),
         ("t.train", 'pos A "fine" film, really\nneg\tDull\n   \npos Fine\n'),
-        ("t.tsv.gz", gzip.compress(b'pos\tA "fine" film, really\nneg\tDull\npos\tFine')),
+        ("t.tsv.gz", gzip.compress(b'pos\tA "fine" film, really\nneg\tDull\npos\tFine', mtime=0)),
     ],
 )
 def test_labelled_files(tmp_path: Path, name: str, content: str | bytes) -> None:
