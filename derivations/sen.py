@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import product
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sympy import (
     Ei,
@@ -30,7 +30,6 @@ from sympy import (
     asinh,
     exp,
     eye,
-    lambdify,
     limit,
     log,
     ones,
@@ -39,10 +38,10 @@ from sympy import (
     symbols,
 )
 
-from derivations import models, topic
+from derivations import models, theorem, topic
 from derivations.models import LU
 from derivations.program import Definition, LogSumExp, Program, Reduction, gathers, scalars
-from derivations.theorems import Step, Theorem
+from derivations.theorem import Step, Theorem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -730,20 +729,9 @@ THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
 # -- on numbers -------------------------------------------------------------------------------------------------------
 
 
-@cache
-def numeric(theorem: str, result: str) -> tuple[tuple[str, ...], Callable[..., Any]]:
-    """The names of what a result of a theorem depends on, and the result as a function of their values."""
-    expression = THEOREMS[theorem]().expression(result)
-    of = sorted(expression.free_symbols, key=lambda symbol: symbol.name)
-    return tuple(symbol.name for symbol in of), lambdify(of, expression, ["numpy", "scipy"], cse=True)
-
-
-def evaluated(theorem: str, result: str, **values: ArrayLike) -> NDArray[np.float64]:
-    """A result of a theorem at values of the symbols that it depends on."""
-    import numpy as np
-
-    names, function = numeric(theorem, result)
-    return np.asarray(function(*(np.asarray(values[name], dtype=float) for name in names)), dtype=float)
+def evaluated(name: str, result: str, **values: ArrayLike) -> NDArray[np.float64]:
+    """A result of a theorem, by its name, at values of the symbols that it depends on."""
+    return theorem.evaluated(THEOREMS[name](), result, **values)
 
 
 def norm_squared(
@@ -870,7 +858,7 @@ def _time_to_score(
     if not 1 / classes < purity <= 1:
         raise ValueError(f"purity = {purity} must be above chance, 1/{classes:g}, and not above 1")
     squared = float(norm_squared(score, m, start, (first / delta) ** 2, 1.0, eta_s, eta_v)) * delta**2
-    names, rate = numeric("topic-margin", "rate_w")
+    names, rate = theorem.numeric(one_margin(), "rate_w")
     fixed = {"delta": delta, "f": share, "K": classes, "purity": purity, "eta_v": eta_v}
 
     def velocity(margin: float) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from derivations.checks import Check
 from derivations.program import name_of
 from dynamics import simulate, solve, trajectory
 from dynamics.cli import run
@@ -624,3 +625,9 @@ def test_text_looks_up_only_what_is_there(write):
         with pytest.raises(InputError, match="looks up") as error:
             solve(model, task.examples(5, 0), [0, 1])
         assert told in str(error.value)
+
+
+def test_a_check_that_fails_is_status_1(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dynamics.equations.checks", lambda program: [Check("the flow", 1.0, 1e-6)])
+    assert run(["derive", "--program", str(GATED)]) == 1
+    assert "failed" in capsys.readouterr().err

@@ -56,7 +56,8 @@ def derive(
     elif program is not None:
         from dynamics.cli.programs import shown_equations
 
-        name, shown = program.stem, shown_equations(program, format, source)
+        shown, wrong = shown_equations(program, format, source)
+        name, failed = program.stem, (program.name,) if wrong else ()
     else:
         assert name is not None
         if source:

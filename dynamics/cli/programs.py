@@ -81,18 +81,19 @@ def of_program(
     write(output, figures, {"trajectory": found}, lambda: drawn(found))
 
 
-def shown_equations(file: Path, form: str, source: bool) -> str:
-    """The derivation of a file's flow, checked, in a format; or its generated code."""
-    from derivations.document import checks_of, derivation
+def shown_equations(file: Path, form: str, source: bool) -> tuple[str, bool]:
+    """The derivation of a file's flow, checked, in a format, and whether a check failed; or its generated code."""
+    from derivations.document import derivation
     from dynamics.equations import checks
     from dynamics.lowering import lower
     from dynamics.program_file import load
 
     program = load(file)
     if source:
-        return lower(program).source
+        return lower(program).source, False
     written = derivation(program)
-    return getattr(written if form == "python" else written.extended(checks_of(checks(program))), form)()
+    written = written if form == "python" else written.checked(checks(program))
+    return getattr(written, form)(), bool(written.failed)
 
 
 def as_program(found: xr.Dataset, problem: Problem) -> xr.Dataset:
