@@ -13,6 +13,7 @@ from sympy import Expr, Integer, Symbol, exp, log
 
 from derivations.gradient_flow import gradient_flow
 from derivations.program import Definition, LogSumExp, Program, SumOver, indices, scalars, tensors
+from derivations.symbols import GLOSSARY
 
 __all__ = ["both_stages", "both_stages_sparse", "gram", "linear", "linear_bias", "marginal"]
 
@@ -50,7 +51,8 @@ def conditional(at: tuple[Symbol, Symbol], member: Symbol, input_word: Expr, **l
         *ktiw(i, v),
     )
     return Program(
-        title="Both stages from the co-occurrence matrix",
+        title="Both stages from the co-occurrence matrix"
+        + ("" if member == input_word else ", on the pairs that occur"),
         source=f"{SNELL}; closure by the words' conditional distribution given the target",
         states=(W[i, v], A[at]),
         definitions=definitions,
@@ -59,6 +61,15 @@ def conditional(at: tuple[Symbol, Symbol], member: Symbol, input_word: Expr, **l
             "the words of a sentence are replaced by their distribution R[i,o] = C[i,o]/q[o] given the target o",
             "attention to a word depends on the word and on the target (lexical attention)",
         ),
+        reduction=(
+            "in the model lexical an example enters through sums over its words, `sum_l f(x[n,l])`, and a softmax over "
+            "them",
+            "given the target o, each sum over the L words of an example becomes L times its mean, "
+            "`sum_i R[i,o] f(i)`; L drops out of the softmax",
+            "examples with the same target are now alike: the mean over examples is a sum over targets, with the "
+            "weights `q[o]`, and `z[n,t,o]` becomes `Z[o,v]`",
+        ),
+        meanings=GLOSSARY,
         **layout,  # type: ignore[arg-type]
     )
 
@@ -119,6 +130,14 @@ def linearised(name: str, answer: str, p0: Expr, entropy: Expr | None, data: tup
         ),
         loss=loss,
         assumptions=("attention is uniform", f"W is small: the prediction is still {answer}"),
+        reduction=(
+            "with uniform attention the logits of an example are those of its bag of words, "
+            "`z[n,o] = sum_i B[n,i] W[i,o]`, where `B[n,i]` is the share of word i in it",
+            f"to first order in W the loss falls by `sum_io E[B_i ([y = o] - p_0)] W[i,o]`, with the prediction "
+            f"`p_0 = {answer.replace('q', 'q[o]')}` at W = 0",
+            "`E[B_i [y = o]]` is the co-occurrence `C[i,o]`, and `E[B_i]` is `c[i]`",
+        ),
+        meanings=GLOSSARY,
     )
     return gradient_flow(program)
 
@@ -133,6 +152,7 @@ def marginal() -> Program:
             Definition(Y[o], SumOver(c[i] * W[i, o], i), "logits of the average word"),
             Definition(X[i, o], W[i, o] / L + (1 - 1 / L) * Y[o], "logits of a sentence that holds word i"),
         ),
+        "the mean logits: one word in L is word i, the others are drawn from all words, with `c`",
         parameters=(L,),
     )
 
@@ -147,6 +167,7 @@ def gram() -> Program:
             Definition(Y[i, o], SumOver(G[i, j] * W[j, o], j), "logits of the words beside word i, times c[i]"),
             Definition(X[i, o], Y[i, o] / c[i], "logits of a sentence that holds word i"),
         ),
+        "the mean logits: of all words of those examples, `sum_j E[B_i B_j] W[j,o]/c[i]`, with `G = E[B B^T]`",
         data=(G[i, j],),
         extents={j: V},
     )
@@ -156,6 +177,7 @@ def closed(
     name: str,
     title: str,
     context: tuple[Definition, ...],
+    reduction: str,
     data: tuple[Expr, ...] = (),
     extents: Mapping[Symbol, Expr] | None = None,
     parameters: tuple[Symbol, ...] = (),
@@ -182,4 +204,12 @@ def closed(
             "attention is uniform",
             "closes the drift C - c p of the exact flow; not the gradient of a loss of its own",
         ),
+        reduction=(
+            "with uniform attention the exact flow is `Wdot[i,o] = eta_W (C[i,o] - E[B_i p_o])`, `B_i` the share of "
+            "word i in an example and `p_o` the prediction on it",
+            "`E[B_i p_o]` is `c[i]` times a mean of `p_o` over examples that hold word i; it is replaced by the "
+            "prediction `p[i,o]` at the mean of their logits, `X[i,o]`",
+            reduction,
+        ),
+        meanings=GLOSSARY,
     )

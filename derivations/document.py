@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from sympy import Add, Expr, Mul, Symbol
@@ -18,6 +19,7 @@ from derivations.checks import Check
 from derivations.plain_python import plain_formulas, plain_python
 from derivations.program import Definition, Program, SumOver, index_symbols, name_of, subscript
 from derivations.reductions import written_out
+from derivations.symbols import of_index, of_scalar, of_tensor
 from derivations.typeset import Iverson
 
 if TYPE_CHECKING:
@@ -40,12 +42,15 @@ class Equation:
         What it is, in words.
     is_step : bool
         Whether it is a step of a proof, where neither side defines the other.
+    of : str
+        What the left side of a step is, in symbols.
     """
 
     lhs: Expr
     terms: tuple[Expr, ...]
     note: str = ""
     is_step: bool = False
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a derivation under a title: a sentence, then a list, a table or equations."""
+    """A part of a derivation under a title: a sentence, then a list, a table (with a head) or equations."""
 
     title: str
     lead: str = ""
@@ -67,6 +72,7 @@ class Section:
     items: tuple[str, ...] = ()
     rows: tuple[tuple[Formula | str, ...], ...] = ()
     links: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The section in plain ASCII, without its title."""
@@ -84,7 +90,8 @@ class Derivation:
     name, title, source : str
         Its key in the catalogue, one line, and where the equations come from.
     preface : tuple of Section
-        ``Assumptions`` of a program or ``Hypotheses`` of a theorem, and ``Notation``.
+        ``Assumptions`` of a program or ``Hypotheses`` of a theorem, ``Notation``, and the ``Reduction`` from another
+        program.
     sections : tuple of Section
         Of a program: ``Model``; for a gradient flow then ``Adjoints``; for any flow ``Flow``; for a reduction
         ``Arithmetic``. Of a theorem: ``Statement``, ``Result``, ``Proof``, ``Limits``.
@@ -185,7 +192,11 @@ def derivation(program: Program) -> Derivation:
         ("Flow", "a dot is the derivative by the time tau = learning rate times steps", flow),
         ("Arithmetic", "a logarithm of a sum is computed as the largest term, plus the logarithm of the rest", helpers),
     )
-    preface = (Section("Assumptions", items=program.assumptions), Section("Notation", rows=tuple(notation(program))))
+    preface = (
+        Section("Assumptions", items=program.assumptions),
+        Section("Notation", rows=tuple(notation(program)), head=("symbol", "what", "size")),
+        Section("Reduction", items=program.reduction),
+    )
     sections = (Section(title, lead, equations(shown, kind, title != "Adjoints")) for title, lead, kind in kinds)
     return Derivation(
         program.name,
@@ -212,19 +223,30 @@ def proof(theorem: Theorem) -> Derivation:
         Section(
             "Result",
             "each formula may use those before it",
-            tuple(Equation(k, Add.make_args(v)) for k, v in theorem.results.items()),
+            tuple(Equation(k, Add.make_args(v)) for k, v in theorem.results.items() if k not in recalled(theorem)),
         ),
-        Section("Proof", "both sides of every equation are derived, and compared", step_equations(theorem.steps)),
+        Section("Proof", PROOF, step_equations(theorem.steps)),
         Section("Limits", f"Exact to: {theorem.limits}" if theorem.limits != "exact" else "It is exact."),
     ]
     return Derivation(
         theorem.name,
         theorem.title,
         theorem.source,
-        (Section("Hypotheses", items=theorem.hypotheses), Section("Notation", rows=tuple(assumed(theorem)))),
+        (
+            Section("Hypotheses", items=theorem.hypotheses),
+            Section("Notation", rows=tuple(assumed(theorem)), head=("symbol", "what", "assumed")),
+        ),
         tuple(section for section in sections if section.title != "Result" or section.equations),
         plain_formulas(theorem.name, theorem.title, theorem.source, theorem.results),
     )
+
+
+PROOF = "SymPy works out the left sides from the definitions, and compares them with the right ones; see Check"
+
+
+def recalled(theorem: Theorem) -> set[Symbol]:
+    """The results that other theorems have shown."""
+    return {symbol for symbols in theorem.recalled.values() for symbol in symbols}
 
 
 def step_equations(steps: Sequence[Step]) -> tuple[Equation, ...]:
@@ -232,8 +254,12 @@ def step_equations(steps: Sequence[Step]) -> tuple[Equation, ...]:
     found = []
     for step in steps:
         entries = [(left, right) for left, right in step.entries if left != right] or list(step.entries[:1])
-        notes = [step.note, *[""] * (len(entries) - 1)]
-        found += [Equation(x, Add.make_args(y), note, True) for (x, y), note in zip(entries, notes, strict=True)]
+        named = list(step.of) if isinstance(step.of, tuple) else [step.of] * bool(step.of)
+        pairs, names = (step.entries, named) if named else (entries, repeat(""))
+        shown = [(*pair, of) for pair, of in zip(pairs, names, strict=False)]
+        note = step.note + ("; the other entries are alike" if named and len(named) < len(step.entries) else "")
+        notes = [note, *[""] * (len(shown) - 1)]
+        found += [Equation(x, Add.make_args(y), n, True, of) for (x, y, of), n in zip(shown, notes, strict=True)]
     return tuple(found)
 
 
@@ -241,25 +267,27 @@ KINDS = (("positive", "is_positive"), ("not negative", "is_nonnegative"), ("real
 
 
 def assumed(theorem: Theorem) -> Iterator[tuple[Formula | str, ...]]:
-    """What sympy is told about the symbols of a theorem."""
-    left = list(theorem.symbols)
-    for integer in (True, False):
-        for kind, test in KINDS:
-            own = [s for s in left if getattr(s, test) and bool(s.is_integer) == integer and s not in theorem.results]
-            left = [s for s in left if s not in own]
-            if own:
-                yield Formula(tuple(own)), f"{kind} integer" if integer else kind
-    defined = tuple(theorem.results)
+    """(symbol, what it is, what sympy is told about it) for the symbols of a theorem."""
+    for s in theorem.symbols:
+        if s not in theorem.results:
+            kind = next((kind for kind, test in KINDS if getattr(s, test)), "any") + " integer" * bool(s.is_integer)
+            yield Formula((s,)), theorem.meanings.get(s.name) or of_scalar(s.name), kind
+    for name, symbols in theorem.recalled.items():
+        yield Formula(symbols), f"as in {name}", ""
+    defined = tuple(s for s in theorem.results if s not in recalled(theorem))
     if defined:
-        yield Formula(defined), "defined under Result"
+        yield Formula(defined), "defined under Result", ""
 
 
 def checks_of(checks: Sequence[Check]) -> Section:
     """What was compared when a derivation was written out, and the outcome."""
     failed = sum(not check.passed for check in checks)
     outcome = f"{failed} of {len(checks)} FAIL" if failed else "all hold"
-    rows = tuple((check.what, check.figure) for check in checks)
-    return Section("Check", f"computed as this was written: {outcome}", rows=rows)
+    exact = [check for check in checks if check.exact and check.passed]
+    rows = [(check.what, check.figure) for check in checks if check not in exact or len(exact) == 1]
+    if len(exact) > 1:
+        rows.insert(0, (f"{len(exact)} of {len(checks)} steps of the proof", exact[0].figure))
+    return Section("Check", f"computed as this was written: {outcome}", rows=tuple(rows), head=("what", "outcome"))
 
 
 def equations(program: Program, wanted: set[str], notes: bool) -> tuple[Equation, ...]:
@@ -320,11 +348,11 @@ def notation(program: Program) -> Iterator[tuple[Formula | str, ...]]:
     """(symbol, what it is, its size) for indices, data, states and parameters."""
     for extent in dict.fromkeys(program.extents.values()):
         letters = tuple(index for index, own in program.extents.items() if own == extent)
-        yield Formula(letters), "index", Formula((extent,), before="1..")
+        what = "; ".join(dict.fromkeys(of_index(letter, extent, program.meanings) or "index" for letter in letters))
+        yield Formula(letters), what, Formula((extent,), before="1..")
     for kind, declared in (("data", program.data), ("state", program.states), ("parameter", program.parameters)):
         for access in declared:
-            what = "data, integer" if kind == "data" and access.is_integer else kind
-            if name_of(access).removeprefix("eta_") in program.state_names:
-                what = f"learning rate of {name_of(access).removeprefix('eta_')}" if kind == "parameter" else what
+            own = of_tensor(access, program.meanings)
+            kind_of = "" if kind == "parameter" and own else kind
             size = tuple(program.extents[index] for index in subscript(access))
-            yield Formula((access,)), what, Formula(size, between=" x ")
+            yield Formula((access,)), "; ".join(filter(None, (own, kind_of))), Formula(size, between=" x ")

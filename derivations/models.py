@@ -13,6 +13,7 @@ from sympy import Expr, Integer, Max, Symbol, exp
 
 from derivations.gradient_flow import gradient_flow
 from derivations.program import Definition, LogSumExp, Program, SumOver, indices, scalars, tensors
+from derivations.symbols import GLOSSARY
 
 __all__ = ["keyword_classifier", "lexical_attention", "positional_attention", "topic_classifier"]
 
@@ -65,6 +66,7 @@ def keyword_classifier(bias: bool = False) -> Program:
             ),
             loss=loss,
             examples=n,
+            meanings=GLOSSARY,
             assumptions=("one query: attention is a softmax over the scores of the words of an example",),
         )
     )
@@ -91,6 +93,7 @@ def translation(name: str, title: str, logit: Expr, state: Expr, heads: bool, **
             ),
             loss=loss,
             examples=n,
+            meanings=GLOSSARY,
             **more,  # type: ignore[arg-type]
         )
     )
@@ -177,6 +180,7 @@ def topic_classifier(classifier: str = "FC", keys: bool = False) -> Program:
             ),
             loss=loss,
             examples=n,
+            meanings=GLOSSARY,
             assumptions=(
                 "one query for all sentences",
                 *(() if keys else ("the query is fixed: the rate of the scores is ||query||^2",)),

@@ -229,6 +229,10 @@ class Program:
         The index of independent examples. Lowering streams examples through all definitions one at a time.
     assumptions : tuple of str
         What the equations neglect, in words.
+    reduction : tuple of str
+        How it was reached from another program, step by step, in words.
+    meanings : mapping of str to str
+        What its symbols stand for: a glossary as in :mod:`derivations.symbols`.
     model : Program, optional
         For a derived flow: the program that it was derived from.
     """
@@ -245,6 +249,8 @@ class Program:
     flow: Mapping[str, str] = field(default_factory=dict)
     examples: Symbol | None = None
     assumptions: tuple[str, ...] = ()
+    reduction: tuple[str, ...] = ()
+    meanings: Mapping[str, str] = field(default_factory=dict)
     model: Program | None = None
 
     def __post_init__(self) -> None:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from derivations.typeset import GREEK, joined, tex_name, tex_word
 
-__all__ = ["Prose", "markdown_escaped", "tex_escaped"]
+__all__ = ["Prose", "markdown_escaped", "tex_escaped", "unmarked"]
 
 FUNCTIONS = ("log", "exp", "cosh", "sinh", "max", "min")
 TOKEN = re.compile(
-    r"(?P<power>\^(?:\((?:[^()]|\([^()]*\))*\)|\w+|[+*]))"
+    r"`(?P<math>[^`]+)`"
+    r"|(?P<slope>d[A-Za-z]\w*/d[A-Za-z]\w*)"
+    r"|(?P<power>\^(?:\((?:[^()]|\([^()]*\))*\)|\w+|[+*]))"
     r"|(?P<root>sqrt\([^()]*\))"
     r"|(?P<norm>\|\|[^|]+\|\||\|[^|]+\|)"
     r"|(?P<access>[A-Za-z]\w*\[[a-z0-9_]+(?:, ?[a-z0-9_]+)*\])"
@@ -25,19 +27,21 @@ TOKEN = re.compile(
     r"|(?P<other>.)",
     re.DOTALL,
 )
-SYMBOLS = ("power", "root", "norm", "access", "symbol")
+SYMBOLS = ("math", "slope", "power", "root", "norm", "access", "symbol")
 ARTICLE = re.compile(r" ?(?!(?:is|are|and|rests|moves|had|starts|grows|from|off|where|by|it|alone)\b)[A-Za-z]")
 """What follows an ``a`` that is no symbol: a word, but not a verb."""
 LEFT_OUT = ("=", "<", ">", "<=", ">=", "*", "/")
 """Operators that no formula begins or ends with."""
-TEX_OF = {"<=": r"\le ", ">=": r"\ge ", "*": r"\cdot ", " ": " "}
+TEX_OF = {"<=": r"\le ", ">=": r"\ge ", "*": r"\cdot ", ".": r"\cdot ", " ": " "}
+DIFFERENTIAL = re.compile(r"d([A-Z]|[a-z]+)(_\w+)?")
 
 
 @dataclass(frozen=True)
 class Prose:
     """Sets words: symbols, and the formulas that they make with operators, as mathematics.
 
-    Single letters are symbols (but for articles), Greek names, accesses such as ``R[i,o]``, letters with a subscript.
+    Single letters are symbols (but for articles), Greek names, accesses such as ``R[i,o]``, letters with a subscript or
+    a number, slopes such as ``da/dtau``. What stands between backquotes is mathematics, all of it.
 
     Attributes
     ----------
@@ -53,6 +57,8 @@ class Prose:
     >>> words = Prose(tex_escaped)
     >>> print(words("a bend: u moves at k_W (alpha - 1/V), and log((L-1)/(V-1)) is 5 % of u^2"))
     a bend: $u$ moves at $k_{W} (\\alpha - 1/V)$, and $\\log ((L-1)/(V-1))$ is 5 \\% of $u^{2}$
+    >>> print(words("the share `late = 1 - alpha` of dPhi/dtau"))
+    the share $\\mathrm{late} = 1 - \\alpha$ of $d\\Phi/d\\tau$
     """
 
     escaped: Callable[[str], str]
@@ -78,10 +84,10 @@ class Prose:
         while at < len(text):
             match = TOKEN.match(text, at)
             assert match is not None  # the last alternative takes any character
-            kind, part = str(match.lastgroup), match[0]
+            kind, part = str(match.lastgroup), match[match.lastgroup or 0]
             if kind == "link" and part not in self.links:  # words with hyphens, or a difference of symbols
                 kind, part = "word", part[: part.index("-")]
-            at += len(part)
+            at += len(match[0]) if kind != "word" else len(part)
             if kind == "word":
                 kind = self.kind_of(part, text[: at - len(part)], text[at:])
             found.append((kind, part))
@@ -97,7 +103,7 @@ class Prose:
             return "word"
         if re.search(r"['\d]$", until):  # a possessive, or model 1a
             return "word"
-        stem, *below = word.split("_")
+        stem, *below = re.sub(r"^([A-Za-z])(\d+)$", r"\1_\2", word).split("_")
         return "symbol" if word in GREEK or len(word) == 1 or (below and (len(stem) == 1 or stem in GREEK)) else "word"
 
     def flushed(self, run: list[tuple[str, str]]) -> list[str]:
@@ -125,6 +131,10 @@ class Prose:
         return "".join(self.tex_of(kind, part) for kind, part in run)
 
     def tex_of(self, kind: str, part: str) -> str:
+        if kind == "math":
+            return self.inner(part)
+        if kind == "slope":
+            return "/".join("d" + tex_name(side[1:]) for side in part.split("/"))
         if kind == "power":
             inner = part[1:].removeprefix("(").removesuffix(")") if part[1] == "(" else part[1:]
             return f"^{{{self.inner(inner)}}}"
@@ -139,11 +149,30 @@ class Prose:
         if kind == "function":
             name, _, below = part.partition("_")
             return r"\log_{2} " if part == "log2" else "\\" + name + (f"_{{{below}}} " if below else " ")
+        if kind == "differential":
+            return "d" + tex_name(part[1:])
         return tex_name(part) if kind == "symbol" else TEX_OF.get(part, part)
 
     def inner(self, text: str) -> str:
         """What stands in an exponent or under a root: all of it is mathematics."""
-        return self.tex([("symbol", part) if kind == "word" else (kind, part) for kind, part in self.tokens(text)])
+        return self.tex([(self.inside(kind, part), part) for kind, part in self.tokens(text)])
+
+    def inside(self, kind: str, part: str) -> str:
+        """The kind of a part of a formula, where there are no words."""
+        if kind != "word":
+            return kind
+        found = DIFFERENTIAL.fullmatch(part)
+        return "differential" if found and (len(found[1]) == 1 or found[1] in GREEK) else "symbol"
+
+    def starts_with_word(self, text: str) -> bool:
+        """Whether a text begins with a word, and not with a symbol, which keeps its case."""
+        (kind, part), *after = self.tokens(text)
+        return kind in ("word", "link") and part[0].islower() and not (after and after[0][1][0] in "(/_")
+
+
+def unmarked(text: str) -> str:
+    """Words without the marks of what is mathematics in them, for plain text."""
+    return text.replace("`", "")
 
 
 def balanced(run: Sequence[tuple[str, str]]) -> bool:

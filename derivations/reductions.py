@@ -49,6 +49,8 @@ from derivations.program import (
     subscript,
     tensors,
 )
+from derivations.symbols import GLOSSARY
+from derivations.typeset import Text
 
 __all__ = ["copying", "copying_heads", "copying_repeats", "squared_length", "unrolled"]
 
@@ -61,9 +63,15 @@ SIZES = {L: 1 + others, V: 1 + others + absent}
 ABSENT = Integer(-1)
 """Stands for the words that are not in the input; the word at position k is called k."""
 
-SYMMETRIC = (
-    "W[i,o] is u where i = o and 0 elsewhere, P[m,p] is a where m = p and 0 elsewhere, for each head, up to constants "
-    "that no softmax feels; the flow keeps this form"
+SYMMETRIC = "at first all words, and all positions, are alike to W and P; the flow keeps this"
+SUBSTITUTED = (
+    "in the model {model}, `W[i,o]` is u where i = o and 0 elsewhere, `P[m,p]` is a where m = p and 0 elsewhere"
+    "{heads}, up to constants that no softmax feels"
+)
+MOVED = (
+    "u moves along the direction `[i = o] - 1/V`, whose squared length is V - 1, so that `du/dtau` is `eta_W/(V - 1)` "
+    "times the descent of the loss in u; likewise a moves along `[m = p] - 1/{length}`, whose squared length is "
+    "`{positions}`"
 )
 
 Point = tuple[Expr, ...]
@@ -130,6 +138,25 @@ class DistinctWords:
         """What tells the values of one kind apart: the number of the head."""
         return str(at[h] + 1) if h in at else ""
 
+    def which(self, name: str, at: Mapping[Symbol, Expr]) -> str:
+        """The same in words."""
+        return f", head {at[h] + 1}" if h in at else ""
+
+    def cases(self, attention: Mapping[Point, Expr], logits: Mapping[Point, Expr]) -> Iterator[str]:
+        """What attention and the logits become, in words."""
+        for head in range(self.heads):
+            at = (S.Zero, S.Zero, Integer(head)) if self.heads > 1 else (S.Zero, S.Zero)
+            own, other = attention[(*at, S.Zero)], attention[(*at, S.One)]
+            yield (
+                f"attention{f' of head {head + 1}' * (self.heads > 1)} is `{own}` at the right position and `{other}` "
+                "at each of the `L - 1` others"
+            )
+        target, other, none = (logits[S.Zero, S.Zero, k] for k in (S.Zero, S.One, ABSENT))
+        yield (
+            f"logits are `{target}` for the target, `{other}` for each of the `L - 1` other words of the input, and "
+            f"`{none}` for the `V - L` words that are not in it: a sum over words is a sum over these three"
+        )
+
 
 @dataclass(frozen=True)
 class RepeatedWords:
@@ -195,6 +222,32 @@ class RepeatedWords:
             return str(self.patterns[at[n]][at[o]])
         return str(at[n] + 1) if name in ("Q", "prediction") else ""
 
+    def which(self, name: str, at: Mapping[Symbol, Expr]) -> str:
+        """The same in words."""
+        if name == "z":
+            return f", which stands {often(self.patterns[at[n]][at[o]])}"
+        return f", case {at[n] + 1}" if name in ("Q", "prediction") else ""
+
+    def cases(self, attention: Mapping[Point, Expr], logits: Mapping[Point, Expr]) -> Iterator[str]:
+        """What attention and the logits become, in words."""
+        own, other = (attention[S.Zero, S.Zero, Integer(k)] for k in (0, 1))
+        yield f"attention is `{own}` at the right position and `{other}` at each other one"
+        for k, (times, *rest) in enumerate(self.patterns):
+            share = Text()(factor(self.share(self.patterns[k])))
+            others = f", the others {' and '.join(often(r) for r in rest)}" if rest else ""
+            target = logits[Integer(k), S.Zero, S.Zero]
+            shown = [f"`{logits[Integer(k), S.Zero, Integer(j)]}` for a word that stands {often(r)}"
+                     for j, r in enumerate(rest, 1) if r not in rest[: j - 1]]  # fmt: skip
+            yield (
+                f"case {k + 1}, with probability `{share}`: the target stands {often(times)} in the input{others}; "
+                f"logits are {', '.join([f'`{target}` for the target', *shown, '0 for the words that are not in it'])}"
+            )
+
+
+def often(times: int) -> str:
+    """How often, in words."""
+    return {1: "once", 2: "twice"}.get(times, f"{times} times")
+
 
 class Substitution:
     """The definitions of a model on its symmetric manifold, as scalar definitions, each found when it is needed."""
@@ -229,7 +282,7 @@ class Substitution:
         name, note = ROLES[d.name + ", other" * (len(positions) > 1)]
         lhs = Symbol(name + self.orbits.label(d.name, at), real=True)
         if lhs.name not in self.definitions:
-            self.definitions[lhs.name] = Definition(lhs, value, note)
+            self.definitions[lhs.name] = Definition(lhs, value, note + self.orbits.which(d.name, at))
         return lhs
 
     def reduced(self, d: Definition, at: dict[Symbol, Expr]) -> Expr:
@@ -258,6 +311,13 @@ class Substitution:
         for name, members in self.orbits.orbits(over[0], self.model.extents[over[0]], at):
             for inner, inner_members in self.points(over[1:], at | {over[0]: name}):
                 yield inner, members * inner_members
+
+    def cases(self) -> Iterator[str]:
+        """What attention and the logits become, in words."""
+        of_attention, of_logits = (
+            {key[1]: value for key, value in self.values.items() if key[0] == name} for name in ("alpha", "z")
+        )
+        yield from self.orbits.cases(of_attention, of_logits)
 
     def substituted(self, expr: Expr, at: Mapping[Symbol, Expr]) -> Expr:
         """An elementwise expression at a point."""
@@ -453,6 +513,12 @@ def symmetric(name: str, title: str, orbits: DistinctWords | RepeatedWords) -> P
             parameters=orbits.sizes,
             loss=loss,
             assumptions=(orbits.assumption, SYMMETRIC),
+            reduction=(
+                SUBSTITUTED.format(model=found.model.name, heads=", for each head" if heads > 1 else ""),
+                *found.cases(),
+                MOVED.format(length=orbits.length, positions=orbits.length - 1),
+            ),
+            meanings=GLOSSARY,
         )
     )
     rates = {f"eta_{x}": eta_W / squared_length(V) for x in u}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,23 @@ TOLERANCE = 1e-12
 
 @dataclass(frozen=True)
 class Step:
-    """One equation of a proof: scalars, or vectors and matrices entry by entry."""
+    """One equation of a proof: scalars, or vectors and matrices entry by entry.
+
+    Attributes
+    ----------
+    note : str
+        What it says.
+    left, right : Expr or Matrix
+        What sympy finds, and what this is claimed to be.
+    of : str or tuple of str
+        What the left side is, in symbols such as ``dW/dtau``; for entries, one by one. A reader sees this instead of
+        what sympy found, which may be long.
+    """
 
     note: str
     left: Expr
     right: Expr
+    of: str | tuple[str, ...] = ""
 
     @property
     def entries(self) -> tuple[tuple[Expr, Expr], ...]:
@@ -64,6 +76,10 @@ class Theorem:
         Equations that are verified one by one.
     limits : str
         Where it stops being exact.
+    meanings : mapping of str to str
+        What symbols stand for here, where the glossary (:mod:`derivations.symbols`) does not say it.
+    recalled : mapping of str to tuple of Symbol
+        Results that another theorem, by name, has already shown.
     """
 
     name: str
@@ -74,6 +90,8 @@ class Theorem:
     steps: tuple[Step, ...]
     limits: str
     source: str = SNELL
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    recalled: Mapping[str, tuple[Symbol, ...]] = field(default_factory=dict)
 
     def holds(self) -> bool:
         """Whether every step does."""

@@ -17,6 +17,7 @@ from derivations import models
 from derivations.gradient_flow import gradient_flow
 from derivations.models import D, K, N, U, V, d, i, k, l, n
 from derivations.program import Definition, LogSumExp, Program, SumOver, indices, tensors
+from derivations.symbols import GLOSSARY
 
 __all__ = ["in_span", "topic_words"]
 
@@ -52,6 +53,16 @@ def topic_words(classifier: str = "FC", keys: bool = False) -> Program:
             loss=full.loss,
             examples=n,
             assumptions=(*full.assumptions, "sentences with the same topic words are alike: their others are averaged"),
+            reduction=(
+                f"from {full.name}: sentences n become kinds of sentences, their mean a sum with the weights "
+                "`share[n]`; the words of a kind count `times[n,l]` in the softmax",
+                "the other words of a kind are one word, whose embedding and score are the means of theirs; it moves "
+                "by the mean of their motions",
+                "a word that stands for many is pulled with each kind that they occur in: word i moves by "
+                "`coupling[i,w]` times the adjoint of word w, where coupling is the sum of `1/members^2` over the "
+                "members that both have, the identity for a topic word, and 0 for a word at rest",
+            ),
+            meanings=GLOSSARY,
         )
     )
     return coupled(flow, {"v": (i, d), "key": (i, models.e)} if keys else {"v": (i, d), "s": (i,)})
@@ -102,6 +113,12 @@ def in_span() -> Program:
         title="Topic classifier FC in the span of its classifier",
         source=models.LU,
         assumptions=("one query for all sentences, fixed: the rate of the scores is ||query||^2",),
+        reduction=(
+            "from topic-FC: the loss depends on the embeddings v through the logits of words, `W = v U`",
+            "`vbar = Wbar U^T`, so that W moves by `-eta Wbar U^T U`: the gradient flow of keyword with the metric "
+            "`U^T U` (theorem topic-span); `eta_W` is the rate of the embeddings",
+        ),
+        meanings=GLOSSARY,
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sympy import Add, Expr, Function, Indexed, Pow, Rational, S, Symbol, exp
+from sympy import Add, Expr, Function, Indexed, Mul, Pow, Rational, S, Symbol, exp
 from sympy.core.alphabets import greeks
 from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
 from sympy.printing.precedence import PRECEDENCE
@@ -24,12 +24,23 @@ class Iverson(Expr):
 
 
 def split_sign(term: Expr) -> tuple[bool, Expr]:
-    """Whether a term is negative, and the term without its sign; signs move out of sums."""
+    """Whether a term is negative, and the term without its sign; signs move out of sums, and into differences.
+
+    Examples
+    --------
+    >>> a = Symbol("a")
+    >>> split_sign(-2 * a), split_sign(-a * (a - 1))
+    ((True, 2*a), (False, a*(1 - a)))
+    """
     if isinstance(term, SumOver):
         negative, body = split_sign(term.body)
         return negative, SumOver(body, *term.over)
-    negative = bool(term.as_coeff_Mul()[0].is_negative)
-    return negative, -term if negative else term
+    if not term.as_coeff_Mul()[0].is_negative:
+        return False, term
+    for factor in term.args if isinstance(term, Mul) else ():
+        if isinstance(factor, Add) and sum(split_sign(x)[0] for x in factor.args) * 2 >= len(factor.args):
+            return False, -term / factor * -factor
+    return True, -term
 
 
 def rank(factor: Expr) -> tuple[int, int]:
@@ -171,8 +182,7 @@ class Latex(Ordered, LatexPrinter):
         return rf"\Bigl({text}\Bigr)" if r"\frac" in text else f"({text})"  # not \left: a line may break between them
 
     def ratio(self, above: Sequence[Expr], below: Sequence[Expr]) -> str:
-        long = len(above) == 1 and len(Add.make_args(above[0])) > 4
-        beside = [x for x in above if isinstance(x, Add)] if len(above) > 1 or long else []
+        beside = [x for x in above if isinstance(x, Add)] if width(self.product(above)) > FRACTION else []
         fraction = rf"\frac{{{self.product([x for x in above if x not in beside])}}}{{{self.product(below)}}}"
         return " ".join([fraction, *map(self.tight, beside)])
 
@@ -180,6 +190,8 @@ class Latex(Ordered, LatexPrinter):
         return " ".join("\\" + word for word in name.split()) + f"_{{{','.join(map(self, over))}}}"
 
 
+FRACTION = 40
+"""Characters that fit above a fraction's bar; sums of a longer product stand beside it."""
 GREEK = {name: rf"\{name}" for name in greeks} | tex_greek_dictionary
 ACCENTS = ("bar", "dot", "tilde")
 
@@ -202,7 +214,7 @@ def tex_name(name: str, subs: str = "") -> str:
     while accent := next((a for a in ACCENTS if name.endswith(a) and name != a), None):
         accents.append(accent)
         name = name.removesuffix(accent)
-    stem, _, label = re.sub(r"^([A-Za-z]+)(\d+)", r"\1_\2", name.strip("_")).partition("_")
+    stem, _, label = re.sub(r"(?<![A-Za-z])([A-Za-z]+)(\d+)", r"\1_\2", name.strip("_")).partition("_")
     symbol = tex_word(stem)
     for accent in reversed(accents):
         symbol = rf"\{accent}{{{symbol}}}"

@@ -9,8 +9,8 @@ from sympy import Add, Expr
 
 from derivations.document import Derivation, Equation, Formula, Section
 from derivations.mathml import equation, mathml
-from derivations.prose import Prose, markdown_escaped, tex_escaped
-from derivations.typeset import GREEK, Latex, Text, broken, width
+from derivations.prose import Prose, markdown_escaped, tex_escaped, unmarked
+from derivations.typeset import Latex, Text, broken, width
 
 __all__ = ["FORMATS", "article", "book", "section_text"]
 
@@ -20,6 +20,8 @@ STEP = 50
 """The same for a step of a proof, where both sides are long."""
 LINES = 4
 """Lines of mathematics that a reader follows; a longer side of a step is given by its size."""
+COLUMNS = {2: (0.56, 0.36), 3: (0.2, 0.5, 0.22)}
+"""Widths of the columns of a table, as shares of that of the text."""
 Parts = Mapping[str, Sequence[Derivation]]
 
 
@@ -53,6 +55,8 @@ class Style:
 
     def sides(self, e: Equation) -> tuple[str, list[str]]:
         """Both sides of an equation, the second one in lines that fit."""
+        if e.of:
+            return self.words.inner(e.of), broken(self.short(e.terms), ROOM - width(self.words.inner(e.of)))
         if not e.is_step:
             left = self.show(e.lhs)
             return left, broken(self.show.total(e.terms), ROOM - width(left))
@@ -80,6 +84,12 @@ class Style:
         count = sum(term.count_ops() for term in terms) + len(terms) - 1
         return rf"\langle \text{{{count} operations}} \rangle"
 
+    def sentence(self, note: str, end: str) -> str:
+        """A note as a sentence; symbols keep their case."""
+        ended = note.endswith((".", ":")) or ":" in note
+        first = note[0].upper() if self.words.starts_with_word(note) else note[0]
+        return first + note[1:] + (end if not ended else "" if note[-1] in ".:" else ".")
+
     def section(self, s: Section) -> str:
         """A section with its title."""
         raise NotImplementedError
@@ -106,30 +116,34 @@ class Plain(Style):
 
     def cell(self, cell: Formula | str) -> str:
         if isinstance(cell, str):
-            return cell
+            return unmarked(cell)
         return cell.before + cell.between.join(map(self.show, cell.parts))
 
     def body(self, s: Section) -> str:
         if s.items:
-            return "\n".join(f"  - {line}" for line in s.items)
+            return "\n".join(f"  - {unmarked(line)}" for line in s.items)
         if s.rows:
             return aligned([(*map(self.cell, row), "", "")[:3] for row in s.rows])
         if any(e.is_step for e in s.equations):
             return "\n".join(line for e in s.equations for line in self.step(e))
         if s.title == "Result":
             return "\n".join(f"  {self.show(e.lhs)} = {self.show.total(e.terms)}" for e in s.equations)
-        return aligned([(self.show(e.lhs), "= " + self.show.total(e.terms), " " + e.note) for e in s.equations])
+        return aligned(
+            [(self.show(e.lhs), "= " + self.show.total(e.terms), " " + unmarked(e.note)) for e in s.equations]
+        )
 
     def step(self, e: Equation) -> list[str]:
         """A step of a proof: what it finds, and what this is equal to if that is not too long."""
         left, right = self.show(e.lhs), self.show.total(e.terms)
-        lines = [f"  {e.note}"] if e.note else []
+        lines = [f"  {unmarked(e.note)}"] if e.note else []
+        if e.of:
+            return [*lines, f"    {e.of} = {right}"]
         return [*lines, f"    {right}", *([f"    = {left}"] if len(left) <= 3 * ROOM else [])]
 
     def section(self, s: Section) -> str:
         if not (s.items or s.rows or s.equations):
-            return f"{s.title}\n  {s.lead or ', '.join(s.links)}"
-        return f"{s.title}: {s.lead}\n{self.body(s)}" if s.lead else f"{s.title}\n{self.body(s)}"
+            return f"{s.title}\n  {unmarked(s.lead) or ', '.join(s.links)}"
+        return f"{s.title}: {unmarked(s.lead)}\n{self.body(s)}" if s.lead else f"{s.title}\n{self.body(s)}"
 
     def article(self, d: Derivation) -> str:
         return "\n\n".join([f"{d.title} [{d.name}]\n{d.source}", *map(self.section, d.every)]) + "\n"
@@ -151,17 +165,15 @@ class Markdown(Style):
 
     def section(self, s: Section, level: int = 2) -> str:
         lines = [f"{'#' * level} {s.title}", ""]
-        lines += [self.words(sentence(s.lead, ".")), ""] if s.lead else []
+        lines += [self.words(self.sentence(s.lead, ".")), ""] if s.lead else []
         lines += [f"- {self.words(line)}" for line in s.items]
         if s.links:
             lines += [", ".join(map(self.link, s.links))]
         if s.rows:
-            head = ("symbol", "what", "size") if len(s.rows[0]) == 3 else ("what", "outcome")
-            head = ("symbols", "assumed") if s.title == "Notation" and len(s.rows[0]) == 2 else head
-            lines += [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+            lines += [f"| {' | '.join(s.head)} |", "|" + "---|" * len(s.head)]
             lines += [f"| {' | '.join(map(self.cell, row))} |" for row in s.rows]
         for e in s.equations:
-            lines += [self.words(sentence(e.note, ":")), ""] if e.note else []
+            lines += [self.words(self.sentence(e.note, ":")), ""] if e.note else []
             left, rows = self.sides(e)
             inside = f"{left} = {rows[0]}"
             if len(rows) > 1:
@@ -195,24 +207,23 @@ class Tex(Style):
 
     def section(self, s: Section, star: str = "section*") -> str:
         lines = [rf"\{star}{{{s.title}}}"]
-        lines += [self.words(sentence(s.lead, "."))] if s.lead else []
+        lines += [self.words(self.sentence(s.lead, "."))] if s.lead else []
         if s.links:
             lines += [", ".join(map(self.link, s.links)) + "."]
         if s.items:
             lines += [r"\begin{itemize}", *(rf"\item {self.words(line)}" for line in s.items), r"\end{itemize}"]
         if s.rows:
-            wide = len(s.rows[0]) == 2
-            split = (0.45, 0.45) if s.title == "Notation" else (0.56, 0.36)
-            columns = "".join(rf"p{{{part}\textwidth}}" for part in split) if wide else "lll"
+            columns = "".join(rf"p{{{part}\textwidth}}" for part in COLUMNS[len(s.head)])
             lines += [r"\par\medskip" * bool(s.lead) + rf"\begin{{tabular}}{{{columns}}}"]
-            raggedly = r"\raggedright " if wide else ""
-            lines += [" & ".join(raggedly + self.cell(cell) for cell in row) + r" \tabularnewline" for row in s.rows]
+            lines += [
+                " & ".join(r"\raggedright " + self.cell(cell) for cell in row) + r" \tabularnewline" for row in s.rows
+            ]
             lines += [r"\end{tabular}"]
         for k, e in enumerate(s.equations):
             left, rows = self.sides(e)
             right = " \\nonumber \\\\\n  &\\quad {}".join(rows)
             lines += [r"\begin{align}"] if k == 0 else []
-            lines += [rf"\intertext{{{self.words(sentence(e.note, ':'))}}}"] if e.note else []
+            lines += [rf"\intertext{{{self.words(self.sentence(e.note, ':'))}}}"] if e.note else []
             lines += [f"  {left} &= {right}" + (r" \\" if k + 1 < len(s.equations) else "")]
         return "\n".join([*lines, r"\end{align}"] if s.equations else lines)
 
@@ -284,7 +295,7 @@ class Html(Style):
 
     def section(self, s: Section, level: int = 2) -> str:
         lines = [f"<h{level}>{s.title}</h{level}>"]
-        lines += [f"<p>{self.words(sentence(s.lead, '.'))}</p>"] if s.lead else []
+        lines += [f"<p>{self.words(self.sentence(s.lead, '.'))}</p>"] if s.lead else []
         if s.links:
             lines += [f"<p>{', '.join(map(self.link, s.links))}</p>"]
         if s.items:
@@ -296,7 +307,7 @@ class Html(Style):
                 lines += [f"<tr{failed}>" + "".join(f"<td>{self.cell(cell)}</td>" for cell in row) + "</tr>"]
             lines += ["</table>"]
         for e in s.equations:
-            lines += [f'<p class="note">{self.words(sentence(e.note, ":"))}</p>'] if e.note else []
+            lines += [f'<p class="note">{self.words(self.sentence(e.note, ":"))}</p>'] if e.note else []
             lines += [f'<div class="equation">{equation(*self.sides(e))}</div>']
         return "\n".join(lines)
 
@@ -358,11 +369,3 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> str:
     """Three columns of text, indented. What is far longer than the rest is no measure for the second."""
     first, second = (max((len(row[k]) for row in rows if k == 0 or len(row[k]) <= 60), default=0) for k in (0, 1))
     return "\n".join(f"  {a:<{first}} {b:<{second}} {c}".rstrip() for a, b, c in rows)
-
-
-def sentence(note: str, end: str) -> str:
-    """A note as a sentence; symbols keep their case."""
-    first = note.split()[0]
-    symbol = first in GREEK or "[" in first or "_" in first or (len(first) == 1 and first != "a")
-    ended = note.endswith((".", ":")) or ":" in note
-    return (note if symbol else note[0].upper() + note[1:]) + (end if not ended else "" if note[-1] in ".:" else ".")

@@ -246,7 +246,7 @@ def test_a_scattered_adjoint_is_one_sum_with_a_bracket() -> None:
     ("expr", "text", "latex"),
     [
         (W[i, o] / L + (1 - 1 / L) * c[i], "W[i,o]/L + (1 - 1/L) c[i]", None),
-        (-c[i] * (W[i, o] - 1), "-c[i] (W[i,o] - 1)", r"-c_{i} (W_{io} - 1)"),
+        (-c[i] * (W[i, o] - 1), "c[i] (1 - W[i,o])", r"c_{i} (1 - W_{io})"),
         (rate / L, "p_in/L", r"\frac{p_{\mathrm{in}}}{L}"),
         (c[i] * exp(-W[i, o]) / (1 + L), "c[i] exp(-W[i,o])/(L + 1)", r"\frac{c_{i} \, e^{-W_{io}}}{L + 1}"),
         (sqrt(c[i]) ** 3 / 2, "c[i]^(3/2)/2", r"\frac{c_{i}^{\frac{3}{2}}}{2}"),
@@ -312,8 +312,9 @@ def test_text_is_aligned_and_complete() -> None:
     assert text.isascii()
     equations = [line for line in text.splitlines() if " = " in line and line.startswith("  ") and "- the" not in line]
     assert len({line.index(" = ") for line in equations[:8]}) == 1
-    assert "  word[o,e] data, integer      K x count[o]" in text
-    assert "  e         index              1..count[o]" in text
+    squeezed = {" ".join(line.split()) for line in text.splitlines()}
+    assert "word[o,e] which words they are; data K x count[o]" in squeezed
+    assert "e word that occurs with output o, by its number 1..count[o]" in squeezed
     assert "the loss, mean cross-entropy" in text
     assert "arXiv 2103.07601" in text
 
@@ -538,6 +539,13 @@ def test_formulas_of_theorems_run_alone(name: str) -> None:
         number = complex(expected.evalf())
         if abs(number.imag) < 1e-12 and np.isfinite(number.real):
             assert found[symbol.name] == pytest.approx(number.real, rel=1e-9), symbol
+
+
+@pytest.mark.parametrize("name", [*NAMES, *catalogue.theorems()])
+def test_every_symbol_has_a_meaning(name: str) -> None:
+    """Neither an empty cell in the notation of a derivation, nor the bare kind of a tensor."""
+    rows = [row for s in derive(name).preface if s.title == "Notation" for row in s.rows]
+    assert [row for row in rows if row[1] in ("", "index", "data", "state", "parameter")] == []
 
 
 # -- nothing is missing -----------------------------------------------------------------------------------------------
