@@ -78,9 +78,11 @@ class Store:
                 )
             if differ:
                 name = differ[0]
+                what = f"{name} was {_short(before.get(name))} and is {_short(now.get(name))} now"
+                if name == "equations":
+                    what = "the equations of the program have changed since"
                 raise InputError(
-                    f"--resume: {where} holds another sweep: {name} was {_short(before.get(name))} and is"
-                    f" {_short(now.get(name))} now; give the same, or start anew with --force"
+                    f"--resume: {where} holds another sweep: {what}; give the same, or start anew with --force"
                 )
             return store
         with write_aside(found) as aside:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -85,6 +86,8 @@ class Quantity:
             return f"{symbol} at the end"
         if self.observable == "exact":
             return "probability of exact learning"
+        if self.observable == "recovered":
+            return "probability that the true bits have the most attention"
         if self.kind == "time":
             return f"time τ to {symbol} = {self.threshold:g}"
         return f"probability of {symbol} {'≤' if self.falls else '≥'} {self.threshold:g} by the end"
@@ -148,6 +151,16 @@ class System(Protocol):
         """Parameters that are whole numbers."""
         ...
 
+    @property
+    def usual(self) -> Quantity:
+        """What is shown if nobody says what."""
+        ...
+
+    @property
+    def equations(self) -> str:
+        """What tells its equations apart from others of the same name, such as a file of before."""
+        ...
+
     def observables(self, simulated: bool) -> Sequence[str]:
         """What there is to observe in a solution, or in a simulation; none if it cannot be simulated."""
         ...
@@ -209,6 +222,15 @@ class Scalars:
     @property
     def whole(self) -> frozenset[str]:
         return frozenset()
+
+    @property
+    def usual(self) -> Quantity:
+        known = observables_of(self.program)
+        return Quantity() if Quantity().observable in known else Quantity("value", known[0])
+
+    @property
+    def equations(self) -> str:
+        return sha256("\n".join(map(str, (self.program.flow, *self.program.definitions))).encode()).hexdigest()
 
     def observables(self, simulated: bool) -> Sequence[str]:
         return () if simulated else observables_of(self.program)
@@ -284,6 +306,14 @@ class CopyingSystem:
     @property
     def whole(self) -> frozenset[str]:
         return frozenset({"V", "L", "H", "extra"})
+
+    @property
+    def usual(self) -> Quantity:
+        return Quantity()
+
+    @property
+    def equations(self) -> str:
+        return ""
 
     def observables(self, simulated: bool) -> Sequence[str]:
         from derivations.reductions import copying
@@ -476,6 +506,7 @@ def first(t: Vector, curve: Vector, quantity: Quantity) -> float:
 SYSTEMS: Mapping[str, Callable[[], System]] = {
     "copying": CopyingSystem,
     **{kind: partial(SparseFunction, kind) for kind in ("and", "or", "majority", "parity")},
+    **{f"{kind}-uniform": partial(SparseFunction, kind, uniform=True) for kind in ("and", "or", "majority")},
 }
 """Systems that know more than their flow."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ BLOCK = 20_000
 def phase_diagram(
     system: str | Program | System,
     axes: Mapping[str, ArrayLike],
-    quantity: Quantity | str = "time",
+    quantity: Quantity | str | None = None,
     t_end: float = 10_000.0,
     *,
     fixed: Mapping[str, float] | None = None,
@@ -57,8 +57,10 @@ def phase_diagram(
     axes : mapping of str to array_like
         Two parameters and their values, two or more each, increasing; the first is drawn upwards, the second to the
         right.
-    quantity : Quantity or str
-        What is shown, or its kind: ``time``, ``learnt`` or ``value``, of ``p_t`` at 0.5.
+    quantity : Quantity or str, optional
+        What is shown, or its kind: ``time``, ``learnt`` or ``value``, of what the system is usually asked for. Of
+        copying this is the time at which ``p_t`` passes 0.5, of a sparse function the probability of exact learning, of
+        other flows without a ``p_t`` the value of the first state at the end.
     t_end : float
         Where every cell ends, in tau.
     fixed : mapping, optional
@@ -113,7 +115,8 @@ def phase_diagram(
     import xarray as xr
 
     chosen = system_of(system)
-    shown = quantity if isinstance(quantity, Quantity) else Quantity(quantity)
+    usual = chosen.usual
+    shown = quantity if isinstance(quantity, Quantity) else replace(usual, kind=quantity or usual.kind)
     fixed = {name: float(value) for name, value in (fixed or {}).items()}
     names, values = _axes(chosen, axes, fixed)
     _check_observable(chosen, shown, simulation is not None)
@@ -127,7 +130,8 @@ def phase_diagram(
         raise InputError(f"refine = {refine} must be between 0 and 10")
     cells = _cells(chosen, names, values, fixed)
     settings = {
-        "system": chosen.name, "axes": {n: v.tolist() for n, v in zip(names, values, strict=True)},
+        "system": chosen.name, "equations": chosen.equations,
+        "axes": {n: v.tolist() for n, v in zip(names, values, strict=True)},
         "quantity": asdict(shown), "t_end": float(t_end), "fixed": fixed, "draws": draws, "seed": seed,
         "order": names, "refine": refine, "simulation": None if simulation is None else asdict(simulation),
         "version": provenance()["version_attention-dynamics"],

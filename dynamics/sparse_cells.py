@@ -21,25 +21,31 @@ AXES = {
     "noise": "share of labels that are flipped",
 }
 
+SUCCESSES = ("exact", "recovered")
+"""What a simulation may be asked for."""
+
 
 @dataclass(frozen=True)
 class SparseFunction:
-    """Learning a function of s bits among T from m samples, exactly.
+    """Learning a function of s bits among T from m samples.
 
     Theory says how likely the true bits lead in co-occurrence; the simulation is the flow on the samples, which is
-    asked whether it has learnt the function exactly.
+    asked whether it has learnt the function exactly, or whether it has recovered the true bits.
 
     Attributes
     ----------
     kind : str
         and, or, majority, or parity, of which co-occurrence says nothing.
+    uniform : bool
+        Hold attention uniform: stage one alone, a linear model. Only simulated.
     """
 
     kind: str
+    uniform: bool = False
 
     @property
     def name(self) -> str:
-        return self.kind
+        return self.kind + "-uniform" * self.uniform
 
     @property
     def axes(self) -> Mapping[str, str]:
@@ -49,21 +55,31 @@ class SparseFunction:
     def whole(self) -> frozenset[str]:
         return frozenset({"T", "m", "s"})
 
+    @property
+    def usual(self) -> Quantity:
+        from dynamics.cells import Quantity
+
+        return Quantity("learnt", "exact")
+
+    @property
+    def equations(self) -> str:
+        return ""
+
     def observables(self, simulated: bool) -> Sequence[str]:
-        return ("exact",)
+        return SUCCESSES if not self.uniform else SUCCESSES[:1]
 
     def complete(self, cells: Cells) -> Cells:
         size = next(iter(cells.values())).size
         for name in ("T", "m"):
             if name not in cells:
-                raise InputError(f"{self.kind}: no value for {name}; give one, or make it an axis")
+                raise InputError(f"{self.name}: no value for {name}; give one, or make it an axis")
         found = {"s": np.full(size, 3.0), "noise": np.zeros(size), **cells}
         for name in ("T", "m", "s"):
             bad = np.flatnonzero((found[name] < 1) | (found[name] != np.round(found[name])))
             if bad.size:
-                raise InputError(f"{self.kind}: {name} = {found[name][bad[0]]:g} must be a whole number from 1")
+                raise InputError(f"{self.name}: {name} = {found[name][bad[0]]:g} must be a whole number from 1")
         if ((found["noise"] < 0) | (found["noise"] >= 0.5)).any():
-            raise InputError(f"{self.kind}: noise must be a share from 0 to below 0.5")
+            raise InputError(f"{self.name}: noise must be a share from 0 to below 0.5")
         return found
 
     def possible(self, cells: Cells) -> NDArray[np.bool_]:
@@ -76,6 +92,8 @@ class SparseFunction:
         from dynamics.tasks import SparseBoolean
 
         self._check(quantity)
+        if self.uniform:
+            raise InputError(f"{self.name}: no theory with attention held uniform; simulate it")
         found = np.full(len(cells["T"]), np.nan)
         for k in np.flatnonzero(self.possible(cells)):
             T, m, s = (int(cells[name][k]) for name in ("T", "m", "s"))
@@ -104,10 +122,15 @@ class SparseFunction:
         for k in np.flatnonzero(self.possible(cells)):
             T, m, s = (int(cells[name][k]) for name in ("T", "m", "s"))
             noise = float(cells["noise"][k])
-            share = learning_probability(self.kind, s, T, m, draws, seed, noise=noise, threads=threads)
-            found[k] = float(share)
+            found[k] = learning_probability(
+                self.kind, s, T, m, draws, seed, self.uniform,
+                success=quantity.observable, noise=noise, threads=threads,
+            )  # fmt: skip
         return found
 
     def _check(self, quantity: Quantity) -> None:
         if quantity.kind != "learnt":
-            raise InputError(f"{self.kind}: the quantity is learnt, of the observable exact; not {quantity.kind}")
+            raise InputError(
+                f"{self.name}: the quantity is learnt, of the observable {' or '.join(self.observables(True))}; not"
+                f" {quantity.kind}"
+            )

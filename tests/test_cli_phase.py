@@ -92,7 +92,7 @@ def test_killed_and_resumed(tmp_path):
     assert run(["phase", *SIMULATED, "-o", str(whole)]) == 0
     expected = trajectory.load(whole / "phase.nc")
     with subprocess.Popen([sys.executable, "-m", "dynamics.cli", "phase", *SIMULATED, "-o", str(killed)]) as process:
-        while len(list((killed / "blocks").glob("*.npz"))) < 5 and process.poll() is None:
+        while len(list((killed / "blocks").glob("[!.]*.npz"))) < 5 and process.poll() is None:
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
     written = {path: path.stat().st_mtime_ns for path in (killed / "blocks").glob("*.npz") if path.name[0] != "."}

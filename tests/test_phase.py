@@ -18,6 +18,9 @@ from dynamics.phase import phase_diagram
 AXES = {"L": [4, 6, 8], "V": [6, 8, 9, 12]}
 
 
+TIME = Quantity()
+
+
 @dataclass(frozen=True)
 class Ring:
     """A system whose diagram is known: the time to something on a ring in the plane of x and y."""
@@ -26,6 +29,8 @@ class Ring:
     name: str = "ring"
     axes: dict[str, str] = field(default_factory=lambda: {"x": "x", "y": "the other, y"})
     whole: frozenset[str] = frozenset()
+    usual: Quantity = TIME
+    equations: str = ""
 
     def observables(self, simulated):
         return ("p_t",)

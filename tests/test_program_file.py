@@ -358,6 +358,22 @@ def test_the_readme_word_for_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert run([*shlex.split(command, comments=True), "-o", f"out{number}"]) == 0, command
 
 
+def test_a_diagram_goes_on_unless_the_equations_have_changed(tmp_path: Path, capsys: pytest.CaptureFixture):
+    file, out = tmp_path / "own.py", tmp_path / "out"
+    file.write_text(GATED.read_text())
+    command = ["phase", "--program", str(file), "--x", "p0=0.1:1:4", "--y", "beta10=0:1:3", "--fix", "beta00=0",
+               "--time", "2", "-o", str(out)]  # fmt: skip
+    assert run(command) == 0
+    assert trajectory.load(out / "phase.nc").value.attrs["long_name"] == "p at the end"
+    assert run([*command, "--resume"]) == 0
+    assert "12 of those before" in capsys.readouterr().out
+    changed = GATED.read_text().replace("loss=p *", "loss=2 * p *")
+    assert changed != GATED.read_text()
+    file.write_text(changed)
+    assert run([*command, "--resume"]) == 2
+    assert "the equations of the program have changed since" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("file", [TWO_LAYERS, GATED, LINEAR_ATTENTION], ids=lambda file: file.stem)
 def test_the_document_names_the_file(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     assert run(["derive", "--program", str(file)]) == 0
@@ -563,7 +579,6 @@ def test_more_wrong_options(write, tmp_path: Path, capsys: pytest.CaptureFixture
         assert "--data and --set are for --program FILE" in refusal(["solve", *option], out, capsys)
     assert "not a system of scalars" in refusal(["phase", "--program", str(TWO_LAYERS)], out, capsys)
     assert "leave --system out" in refusal(["phase", "--program", str(GATED), "--system", "joint"], out, capsys)
-    assert "--resume cannot tell" in refusal(["phase", "--program", str(GATED), "--resume"], out, capsys)
     flow = write(two_layers(flow="{'U': 'U', 'W': 'W'}"))
     assert "gives its own" in refusal(["solve", "--program", str(flow), *normal, "--lr", "0.1"], out, capsys)
     whole = write(KEYWORD)

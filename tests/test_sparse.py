@@ -11,10 +11,12 @@ from dynamics.errors import InputError
 from dynamics.sparse import (
     END,
     LOSS,
+    SUCCESSES,
     Critical,
     critical,
     critical_lead,
     interval,
+    lead_probability,
     learn,
     learning_curve,
     learning_probability,
@@ -147,6 +149,13 @@ def test_probability_does_not_depend_on_threads_or_neighbours() -> None:
     assert together[1, 1] == alone[0]
 
 
+def test_majority_is_recovered_before_it_is_exact() -> None:
+    """Inputs that hold none of the words that are attended to take samples that co-occurrence does not count."""
+    exact, recovered = (learning_probability("majority", 3, 50, 28, trials=60, success=s) for s in SUCCESSES)
+    assert recovered - exact > 0.08
+    assert abs(recovered - lead_probability(SparseBoolean("majority", 50, 3), 28)) < 0.16  # 2.5 standard errors
+
+
 def test_progress_ends_at_one() -> None:
     seen: list[float] = []
     learning_probability("or", 2, 10, [5, 9], trials=3, progress=seen.append)
@@ -231,6 +240,7 @@ def test_parity_is_refused() -> None:
         ({"noise": 0.6}, "noise"),
         ({"trials": 0}, "trials"),
         ({"end": 0.0}, "end"),
+        ({"success": "learnt"}, "success = 'learnt'; give exact or recovered"),
     ],
     ids=str,
 )

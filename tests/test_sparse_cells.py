@@ -28,6 +28,25 @@ def test_simulation_is_the_flow_on_samples() -> None:
     np.testing.assert_array_equal(found, by_hand)
 
 
+def test_usual_quantity_and_recovery_of_the_bits() -> None:
+    found = phase_diagram("majority", AXES, draws=6, simulation=Descent())
+    assert found.value.attrs["long_name"] == "probability of exact learning"
+    recovered = Quantity("learnt", "recovered")
+    found = phase_diagram("majority", AXES, recovered, draws=6, seed=2, simulation=Descent()).value.values
+    by_hand = learning_probability("majority", 3, AXES["T"], np.array(AXES["m"])[:, None], 6, 2, success="recovered")
+    np.testing.assert_array_equal(found, by_hand)
+    assert phase_diagram("majority", AXES, recovered).value.equals(phase_diagram("majority", AXES).value)
+
+
+def test_attention_held_uniform_is_only_simulated() -> None:
+    axes = {"m": [10, 80], "T": [12, 20]}
+    found = phase_diagram("and-uniform", axes, draws=4, seed=1, simulation=Descent()).value.values
+    by_hand = learning_probability("and", 3, axes["T"], np.array(axes["m"])[:, None], 4, 1, uniform=True)
+    np.testing.assert_array_equal(found, by_hand)
+    with pytest.raises(InputError, match="and-uniform: no theory with attention held uniform; simulate it"):
+        phase_diagram("and-uniform", axes)
+
+
 def test_parity_has_no_signal_and_the_head_cannot_hold_it() -> None:
     assert (phase_diagram("parity", AXES, EXACT).value == 0).all()
     with pytest.raises(InputError, match="parity"):

@@ -28,15 +28,20 @@ def phase(
     program: ProgramFile = None,
     fix: Annotated[str | None, typer.Option(help="Other parameters, such as L=8,sigma=0.1.")] = None,
     quantity: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="time (until the observable passes the threshold), learnt (share of random initial states for which it"
-            " does) or value (of the observable at the end)."
+            " does) or value (of the observable at the end). What the system is usually asked for if not given: time of"
+            " copying, learnt of sparse functions."
         ),
-    ] = "time",
+    ] = None,
     observable: Annotated[
-        str, typer.Option(help="Such as p_t, alpha, u, a or loss; it passes a threshold upwards, the loss downwards.")
-    ] = "p_t",
+        str | None,
+        typer.Option(
+            help="Such as p_t, alpha, u, a or loss; exact or recovered of sparse functions. It passes a threshold"
+            " upwards, the loss downwards."
+        ),
+    ] = None,
     threshold: Annotated[float, typer.Option(help="Of the observable.")] = 0.5,
     time: Annotated[float, typer.Option(help="End of training, tau = learning rate x steps.")] = 10_000.0,
     draws: Annotated[int, typer.Option(help="Random initial states of a cell; seeds of a simulation.")] = 64,
@@ -75,27 +80,27 @@ def phase(
 
         if system != "copying":
             raise InputError("--program is a system: leave --system out")
-        if resume:
-            raise InputError(f"--resume cannot tell whether {program} has changed since; start anew with --force")
     chosen = system_of(system if program is None else load(program))
     axes = dict(axis(text, option, chosen.whole) for text, option in ((y, "--y"), (x, "--x")))
     if len(axes) < 2:
         raise InputError(f"--x and --y are both {next(iter(axes))}; give two parameters")
+    usual = chosen.usual
+    kind = "time" if observable and usual.kind == "value" else usual.kind
+    shown = Quantity(quantity or kind, observable or usual.observable, threshold)
     kept = output / "phase.nc"
     if kept.exists() and not force and not (output / "blocks" / SETTINGS).exists():
         raise InputError(f"{kept} is of a sweep before; name another --output, or start anew with --force")
     try:
         with progress("sweeping", "cells") as show:
             found = phase_diagram(
-                chosen, axes, Quantity(quantity, observable, threshold), time,
+                chosen, axes, shown, time,
                 fixed=named_numbers(fix, "--fix") if fix else None, draws=draws,
                 simulation=Descent(lr, batch) if simulate else None, refine=refine, seed=seed,
                 store=output / "blocks", resume=resume, force=force, scheduler=scheduler, threads=threads,
                 progress=show,
             )  # fmt: skip
     except KeyboardInterrupt:
-        again = "the same command with --resume goes on" if program is None else "start anew with --force"
-        raise KeyboardInterrupt(f"interrupted; {again}") from None
+        raise KeyboardInterrupt("interrupted; the same command with --resume goes on") from None
     report(found)
 
     def draw() -> dict[str, Figure]:
