@@ -18,7 +18,7 @@ TOKEN = re.compile(
     r"|(?P<power>\^(?:\((?:[^()]|\([^()]*\))*\)|\w+|[+*]))"
     r"|(?P<root>sqrt\([^()]*\))"
     r"|(?P<norm>\|\|[^|]+\|\||\|[^|]+\|)"
-    r"|(?P<access>[A-Za-z]\w*\[[a-z0-9_]+(?:, ?[a-z0-9_]+)*\])"
+    r"|(?P<access>(?!E\[)[A-Za-z]\w*\[[a-z0-9_]+(?:, ?[a-z0-9_]+)*\])"
     r"|(?P<link>[A-Za-z]+(?:-[A-Za-z0-9]+)+)"
     r"|(?P<word>[A-Za-z]\w*)"
     r"|(?P<number>\d+(?:\.\d+)?)"
@@ -33,7 +33,7 @@ ARTICLE = re.compile(r" ?(?!(?:is|are|and|rests|moves|had|starts|grows|from|off|
 LEFT_OUT = ("=", "<", ">", "<=", ">=", "*", "/")
 """Operators that no formula begins or ends with."""
 TEX_OF = {"<=": r"\le ", ">=": r"\ge ", "*": r"\cdot ", ".": r"\cdot ", " ": " "}
-DIFFERENTIAL = re.compile(r"d([A-Z]|[a-z]+)(_\w+)?")
+DIFFERENTIAL = re.compile(r"d([A-Z]|[a-z]+)(\d+|_\w+)?")
 
 
 @dataclass(frozen=True)

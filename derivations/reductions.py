@@ -148,8 +148,8 @@ class DistinctWords:
             at = (S.Zero, S.Zero, Integer(head)) if self.heads > 1 else (S.Zero, S.Zero)
             own, other = attention[(*at, S.Zero)], attention[(*at, S.One)]
             yield (
-                f"attention{f' of head {head + 1}' * (self.heads > 1)} is `{own}` at the right position and `{other}` "
-                "at each of the `L - 1` others"
+                f"{f'head {head + 1}: ' if self.heads > 1 else ''}attention is `{own}` at the right position and "
+                f"`{other}` at each of the `L - 1` others"
             )
         target, other, none = (logits[S.Zero, S.Zero, k] for k in (S.Zero, S.One, ABSENT))
         yield (

@@ -37,10 +37,17 @@ def split_sign(term: Expr) -> tuple[bool, Expr]:
         return negative, SumOver(body, *term.over)
     if not term.as_coeff_Mul()[0].is_negative:
         return False, term
-    for factor in term.args if isinstance(term, Mul) else ():
-        if isinstance(factor, Add) and sum(split_sign(x)[0] for x in factor.args) * 2 >= len(factor.args):
-            return False, -term / factor * -factor
+    for factor in sorted(filter(is_difference, Mul.make_args(term)), key=lambda x: bool(x.as_coeff_Add()[0] < 0)):
+        return False, -term / factor * -factor
     return True, -term
+
+
+def is_difference(factor: Expr) -> bool:
+    """Whether a factor reads as well the other way round: ``a - b`` and ``1 - x``, but not ``1 - V``, a size."""
+    if not isinstance(factor, Add) or 2 * sum(split_sign(x)[0] for x in factor.args) < len(factor.args):
+        return False
+    number, rest = factor.as_coeff_Add()
+    return not (number.is_negative and rest.is_Symbol and rest.name.isupper())
 
 
 def rank(factor: Expr) -> tuple[int, int]:
@@ -105,9 +112,13 @@ class Ordered:
         text = ""
         for before, factor in zip((None, *factors), factors, strict=False):
             shown = self.tight(factor)
-            apart = isinstance(factor, exp | Iverson) or isinstance(before, Iverson)
+            apart = isinstance(factor, exp | Iverson) or isinstance(before, Iverson) or self.is_word(text, shown)
             text += (self.thin if apart else self.dot if shown[0].isdigit() else " ") * bool(text) + shown
         return text or "1"
+
+    def is_word(self, before: str, after: str) -> bool:
+        """Whether two factors would run together because one is a word."""
+        return False
 
     def ratio(self, above: Sequence[Expr], below: Sequence[Expr]) -> str:
         raise NotImplementedError
@@ -177,6 +188,12 @@ class Latex(Ordered, LatexPrinter):
         (of,) = expr.args
         power = "" if exp is None else f"^{{{exp}}}"
         return rf"\log{power} " + (self(of) if isinstance(of, Indexed | Symbol) else self.bracket(self(of)))
+
+    def _print_erfc(self, expr: Expr, exp: str | None = None) -> str:
+        return r"\operatorname{erfc}" + ("" if exp is None else f"^{{{exp}}}") + self.bracket(self(expr.args[0]))
+
+    def is_word(self, before: str, after: str) -> bool:
+        return bool(re.search(r"\\mathrm\{\w+\}(_\{[^{}]*\})?(\^\{[^{}]*\})?$", before)) or after.startswith(r"\mathrm")
 
     def bracket(self, text: str) -> str:
         return rf"\Bigl({text}\Bigr)" if r"\frac" in text else f"({text})"  # not \left: a line may break between them

@@ -13,6 +13,8 @@ from scipy.stats import binomtest, norm
 from sympy import Matrix, Rational
 
 from derivations import theorems
+from derivations.document import proof
+from derivations.prose import unmarked
 from derivations.reductions import copying
 from derivations.theorems import (
     THEOREMS,
@@ -95,13 +97,27 @@ def test_text_has_every_part(name: str) -> None:
     text = theorem.text()
     assert text.isascii()
     for part in (theorem.title, theorem.statement, theorem.limits, *theorem.hypotheses):
-        assert part in text
-    assert all(f"  {symbol} = " in text for symbol in theorem.results)
-    assert all(f"  {step.note}\n    " in text for step in theorem.steps)
+        assert unmarked(part) in text
+    elsewhere = {symbol for symbols in theorem.recalled.values() for symbol in symbols}
+    assert elsewhere < set(theorem.results)
+    assert all((f"\n  {symbol} = " in text) == (symbol not in elsewhere) for symbol in theorem.results)
+    assert all(f"  {unmarked(step.note)}\n    " in text for step in theorem.steps)
+
+
+@pytest.mark.parametrize("name", THEOREMS)
+def test_a_reader_can_follow_the_proof(name: str) -> None:
+    """Every symbol has a meaning, every step says what it is about, and what is recalled is shown elsewhere."""
+    theorem = THEOREMS[name]()
+    assert not [row for row in proof(theorem).section("Notation").rows if not row[1]]
+    assert all(step.of for step in theorem.steps)
+    assert "operations" not in proof(theorem).markdown()
+    for other, symbols in theorem.recalled.items():
+        shown = THEOREMS[other]().results
+        assert all(shown[symbol] == theorem.results[symbol] for symbol in symbols)
 
 
 def test_the_signal_is_read_off_the_text() -> None:
-    assert "what drives u\n    eta_W (alpha - 1/V)/(V - 1)\n" in THEOREMS["copying-linear"]().text()
+    assert "what drives u\n    du/dtau = k_W (alpha - 1/V)\n" in THEOREMS["copying-linear"]().text()
 
 
 def test_a_wrong_step_does_not_hold() -> None:
