@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import derivations
 from derivations import closures, models, reductions, topic
+from derivations.gradient_flow import descent_flow
 from derivations.program import Program, ProgramError
 from derivations.theorem import Theorem
 
@@ -32,6 +33,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[], Program]]] = MappingProxyType(
             "topic-FC-keys": partial(models.topic_classifier, "FC", keys=True),
             "topic-TC-keys": partial(models.topic_classifier, "TC", keys=True),
             "topic-TL-keys": partial(models.topic_classifier, "TL", keys=True),
+            "keyword-descent": lambda: descent_flow(models.keyword_classifier()),
         },
         "Closures": {
             "joint": closures.both_stages,
@@ -63,12 +65,14 @@ PROGRAMS: Mapping[str, Callable[[], Program]] = MappingProxyType(
 """Name -> the function that derives the program."""
 
 
-TOPICS = ("stage-one", "two-stages", "copying", "sen", "topic", "sparse")
+TOPICS = ("descent", "stage-one", "two-stages", "copying", "sen", "topic", "sparse")
 """How names of theorems begin, in the order of the theory."""
 FAMILIES: Mapping[str, Callable[[int], Program]] = MappingProxyType(
     {"copying-heads": reductions.copying_heads, "copying-repeats": reductions.copying_repeats}
 )
 """Reductions with a number at the end of their name: ``copying-heads-4``."""
+MODIFIED = "-descent"
+"""At the end of the name of a model: the flow that gradient descent on it follows, ``topic-FC-descent``."""
 
 
 @cache
@@ -171,6 +175,9 @@ def numbered(name: str) -> Program | None:
     """A program that is listed, or one of a family."""
     if name in PROGRAMS:
         return PROGRAMS[name]()
+    stem = str(name).removesuffix(MODIFIED)
+    if stem != name and stem in PARTS["Exact models"]:
+        return descent_flow(PROGRAMS[stem]())
     family, _, number = str(name).rpartition("-")
     return FAMILIES[family](int(number)) if family in FAMILIES and number.isdecimal() else None
 

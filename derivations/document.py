@@ -93,8 +93,9 @@ class Derivation:
         ``Assumptions`` of a program or ``Hypotheses`` of a theorem, ``Notation``, and the ``Reduction`` from another
         program.
     sections : tuple of Section
-        Of a program: ``Model``; for a gradient flow then ``Adjoints``; for any flow ``Flow``; for a reduction
-        ``Arithmetic``. Of a theorem: ``Statement``, ``Result``, ``Proof``, ``Limits``.
+        Of a program: ``Model``; for a gradient flow then ``Adjoints``; for the flow of descent ``Modified loss`` and
+        ``Second sweep``; for any flow ``Flow``; for a reduction ``Arithmetic``. Of a theorem: ``Statement``,
+        ``Result``, ``Proof``, ``Limits``.
     python_source : str
         The equations as a Python module.
     appendix : tuple of Section
@@ -185,10 +186,14 @@ def derivation(program: Program) -> Derivation:
     shown = program if program.extents else as_reduced(program)
     helpers = set(declared) - set((program.model or program).declarations) if shown is not program else set()
     adjoint = {name for name in declared if flow and name.endswith("bar") and name.removesuffix("bar") in declared}
-    helpers -= flow | adjoint
+    second = {name for name in declared if flow and name.endswith("hat") and name.removesuffix("hat") in declared}
+    helpers -= flow | adjoint | second
+    model, modified = set(declared) - flow - adjoint - second - helpers, after(program, adjoint) if second else set()
     kinds = (
-        ("Model", "each definition uses those before it", set(declared) - flow - adjoint - helpers),
+        ("Model", "each definition uses those before it", model - modified),
         ("Adjoints", "a bar is the derivative of the loss by the tensor under it, back through the model", adjoint),
+        ("Modified loss", "it holds the gradient, by the adjoints", modified & model),
+        ("Second sweep", "a hat is the derivative of the modified loss, back through model and adjoints", second),
         ("Flow", "a dot is the derivative by the time tau = learning rate times steps", flow),
         ("Arithmetic", "a logarithm of a sum is computed as the largest term, plus the logarithm of the rest", helpers),
     )
@@ -197,7 +202,8 @@ def derivation(program: Program) -> Derivation:
         Section("Notation", rows=tuple(notation(program)), head=("symbol", "what", "size")),
         Section("Reduction", items=program.reduction),
     )
-    sections = (Section(title, lead, equations(shown, kind, title != "Adjoints")) for title, lead, kind in kinds)
+    silent = ("Adjoints", "Second sweep")
+    sections = (Section(title, lead, equations(shown, kind, title not in silent)) for title, lead, kind in kinds)
     return Derivation(
         program.name,
         program.title,
@@ -206,6 +212,15 @@ def derivation(program: Program) -> Derivation:
         tuple(section for section in sections if section.equations),
         plain_python(program),
     )
+
+
+def after(program: Program, names: set[str]) -> set[str]:
+    """What is computed from some tensors, directly or not."""
+    found = set(names)
+    for d in program.definitions:
+        if any(name_of(access) in found for access in d.reads):
+            found.add(d.name)
+    return found
 
 
 def proof(theorem: Theorem) -> Derivation:

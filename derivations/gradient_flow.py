@@ -301,8 +301,17 @@ def descent_flow(program: Program) -> Program:
     program : Program
         A model with a loss, or its gradient flow.
 
-    References ---------- E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration, chapter IX; for gradient
-    descent: D. G. T. Barrett, B. Dherin, Implicit Gradient Regularization, arXiv 2009.11162.
+    References
+    ----------
+    E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration, chapter IX; for gradient descent: D. G. T.
+    Barrett, B. Dherin, Implicit Gradient Regularization, arXiv 2009.11162. The theorem:
+    :func:`derivations.descent.modified_loss`.
+
+    Examples
+    --------
+    >>> from derivations.models import keyword_classifier
+    >>> print(descent_flow(keyword_classifier()).loss)
+    loss_modified
     """
     program = program.model or program
     definitions, extents, value = adjoints(program)
@@ -312,9 +321,13 @@ def descent_flow(program: Program) -> Program:
     for state, rate in zip(program.states, rates, strict=True):
         square = Symbol(f"square_{name_of(state)}", real=True)
         norms.append(
-            Definition(square, SumOver(value[name_of(state)] ** 2, *subscript(state)), "squared length of the gradient")
+            Definition(
+                square,
+                SumOver(value[name_of(state)] ** 2, *subscript(state)),
+                f"squared length of the gradient by {name_of(state)}",
+            )
             if subscript(state)
-            else Definition(square, value[name_of(state)] ** 2, "squared length of the gradient")
+            else Definition(square, value[name_of(state)] ** 2, f"squared length of the gradient by {name_of(state)}")
         )
         correction += rate * square
     modified = Symbol("loss_modified", real=True)
@@ -322,7 +335,7 @@ def descent_flow(program: Program) -> Program:
         (
             *definitions,
             *norms,
-            Definition(modified, program.loss + lr / 4 * correction, "modified loss: what descent at rate lr descends"),
+            Definition(modified, program.loss + lr / 4 * correction, "what descent at the learning rate `lr` descends"),
         ),
         name=f"{program.name}-descent",
         title=f"{program.title}: modified flow of gradient descent",

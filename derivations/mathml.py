@@ -22,7 +22,7 @@ OPERATORS = {
     "lceil": "⌈", "rceil": "⌉", "langle": "⟨", "rangle": "⟩",
 }  # fmt: skip
 FUNCTIONS = ("log", "exp", "max", "min", "cosh", "sinh", "tanh", "sin", "cos")
-ACCENTS = {"bar": "‾", "dot": "˙", "tilde": "˜"}
+ACCENTS = {"bar": "‾", "dot": "˙", "tilde": "˜", "hat": "^"}
 SPACES = {",": "0.17em", ":": "0.22em", ";": "0.28em", " ": "0.28em", "quad": "1em", "qquad": "2em"}
 SIZES = ("left", "right", "Bigl", "Bigr", "displaystyle")
 """What only says how large a bracket is: brackets in MathML stretch."""

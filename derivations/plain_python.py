@@ -27,6 +27,7 @@ from derivations.program import (
     name_of,
     subscript,
 )
+from derivations.prose import unmarked
 from derivations.typeset import Text
 
 __all__ = ["plain_formulas", "plain_python"]
@@ -140,7 +141,7 @@ class Loops(PythonCodePrinter):
             axes = self.shape(d.lhs)
             shape = axes[0] if len(axes) == 1 else f"({', '.join(axes)})"
             lines = [f"{safe(d.name)} = np.zeros({shape})", *lines]
-        return [f"# {Text()(d.lhs)}: {d.note}", *lines] if d.note else lines
+        return [f"# {Text()(d.lhs)}: {unmarked(d.note)}", *lines] if d.note else lines
 
     def sizes(self) -> tuple[list[str], list[str]]:
         """Lines that read sizes off the arrays, and the sizes that no array has."""
@@ -221,7 +222,12 @@ def plain_formulas(name: str, title: str, source: str, results: Mapping[Symbol, 
         lines.append(f"{safe(symbol.name)} = {show.doprint(value)}")
         done.add(symbol)
     returned = ", ".join(f'"{symbol.name}": {safe(symbol.name)}' for symbol in results)
-    head = [f'"""{title}: the formulas of {name!r} as they stand.', "", *([f"{source}.", ""] if source else []), '"""']
+    head = [
+        f'"""{unmarked(title)}: the formulas of {name!r} as they stand.',
+        "",
+        *([f"{source}.", ""] if source else []),
+        '"""',
+    ]
     body = [*lines, f"return {{{returned}}}"]
     modules = [
         f"import {module}" for module in ("numpy", "scipy.special") if any(f"{module}." in line for line in lines)

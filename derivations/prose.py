@@ -128,7 +128,11 @@ class Prose:
 
     def tex(self, run: list[tuple[str, str]]) -> str:
         """A formula in LaTeX."""
-        return "".join(self.tex_of(kind, part) for kind, part in run)
+        out = ""
+        for (kind, part), (after, _) in zip(run, [*run[1:], ("", "")], strict=True):
+            apart = kind == "space" and out.endswith("}") and r"\mathrm" in out and after in (*SYMBOLS, "number")
+            out += r" \, " if apart else self.tex_of(kind, part)
+        return out
 
     def tex_of(self, kind: str, part: str) -> str:
         if kind == "math":

@@ -71,6 +71,7 @@ SCALARS: Mapping[str, str] = {
     "H": "number of heads",
     "T": "number of positions",
     "tau": "time: learning rate times steps",
+    "lr": "learning rate, which those of the states are relative to",
 }
 """The same for what has no indices."""
 

@@ -210,7 +210,7 @@ class Latex(Ordered, LatexPrinter):
 FRACTION = 40
 """Characters that fit above a fraction's bar; sums of a longer product stand beside it."""
 GREEK = {name: rf"\{name}" for name in greeks} | tex_greek_dictionary
-ACCENTS = ("bar", "dot", "tilde")
+ACCENTS = ("bar", "dot", "tilde", "hat")
 
 
 def primed(symbol: Symbol) -> str:
@@ -258,7 +258,7 @@ def width(tex: str) -> float:
     fraction = re.compile(r"\\frac\{((?:[^{}]|\{[^{}]*\})*)\}\{((?:[^{}]|\{[^{}]*\})*)\}")
     while found := fraction.search(tex):
         tex = tex[: found.start()] + max(found.groups(), key=width) + tex[found.end() :]
-    tex = re.sub(r"\\(bar|dot|tilde|mathrm|left|right|Bigl|Bigr|,|quad)", "", tex)
+    tex = re.sub(r"\\(bar|dot|tilde|hat|mathrm|left|right|Bigl|Bigr|,|quad)", "", tex)
     small = sum(len(re.sub(r"\\[A-Za-z]+", "x", s)) for s in re.findall(r"[_^]\{([^{}]*)\}", tex))
     return (
         len(re.sub(r"\\[A-Za-z]+", "xx", re.sub(r"[{}_^ ]", "", tex)))

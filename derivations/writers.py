@@ -146,10 +146,10 @@ class Plain(Style):
         return f"{s.title}: {unmarked(s.lead)}\n{self.body(s)}" if s.lead else f"{s.title}\n{self.body(s)}"
 
     def article(self, d: Derivation) -> str:
-        return "\n\n".join([f"{d.title} [{d.name}]\n{d.source}", *map(self.section, d.every)]) + "\n"
+        return "\n\n".join([f"{unmarked(d.title)} [{d.name}]\n{d.source}", *map(self.section, d.every)]) + "\n"
 
     def document(self, title: str, parts: Parts) -> str:
-        listed = [f"{part}\n" + "\n".join(f"  {d.name}: {d.title}" for d in ds) for part, ds in parts.items()]
+        listed = [f"{part}\n" + "\n".join(f"  {d.name}: {unmarked(d.title)}" for d in ds) for part, ds in parts.items()]
         bar = "\n" + "=" * 80 + "\n"
         return bar.join([f"{title}\n\n" + "\n\n".join(listed) + "\n", *(self.article(d) for d in every(parts))])
 
@@ -209,7 +209,7 @@ class Tex(Style):
         lines = [rf"\{star}{{{s.title}}}"]
         lines += [self.words(self.sentence(s.lead, "."))] if s.lead else []
         if s.links:
-            lines += [", ".join(map(self.link, s.links)) + "."]
+            lines += [r"{\raggedright " + ", ".join(map(self.link, s.links)) + r".\par}"]
         if s.items:
             lines += [r"\begin{itemize}", *(rf"\item {self.words(line)}" for line in s.items), r"\end{itemize}"]
         if s.rows:
@@ -318,7 +318,7 @@ class Html(Style):
 
     def article(self, d: Derivation) -> str:
         head = [f"<h1>{self.words(d.title)}</h1>", f"<p><code>{d.name}</code>. {escape(d.source)}.</p>"]
-        return self.page(d.title, [*head, *map(self.section, d.every)])
+        return self.page(unmarked(d.title), [*head, *map(self.section, d.every)])
 
     def entry(self, d: Derivation) -> str:
         head = f"<h2>{self.words(d.title)}</h2>\n<p><code>{d.name}</code>. {escape(d.source)}.</p>"

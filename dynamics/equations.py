@@ -9,6 +9,7 @@ from derivations import catalogue
 from derivations.checks import Check, checked, largest, moving_point, plain_flow, small_sizes
 from derivations.document import Derivation, Section, derivation, proof
 from derivations.program import Program, ProgramError
+from derivations.prose import unmarked
 from derivations.theorem import Theorem
 from derivations.writers import book
 from dynamics.errors import InputError
@@ -155,6 +156,7 @@ def _derived(name: str) -> Program | Theorem:
 
 
 OF: Mapping[str, tuple[str, ...]] = {
+    "descent": ("keyword-descent",),
     "copying": ("copying", "positional"),
     "sen": ("topic-words-FC", "topic-FC"),
     "topic": ("topic-words-FC", "topic-FC"),
@@ -168,7 +170,9 @@ OF: Mapping[str, tuple[str, ...]] = {
 def _related(name: str, found: Program | Theorem) -> tuple[str, ...]:
     """The derivations to read beside one: the programs of a theorem, the theorems of a program, those it names."""
     if isinstance(found, Program):
-        return tuple(other for other in catalogue.theorems() if name in _programs(other))
+        words = re.findall(r"[A-Za-z]+(?:-[A-Za-z0-9]+)*", " ".join(found.reduction))
+        named = [word for word in dict.fromkeys(words) if word in catalogue.names() and word != name]
+        return (*named, *(other for other in catalogue.theorems() if name in _programs(other)))
     words = re.findall(r"[a-z]+(?:-[A-Za-z0-9]+)+", " ".join((found.statement, found.limits, *found.hypotheses)))
     named = [word for word in dict.fromkeys(words) if word in catalogue.theorems() and word != name]
     return (*_programs(name), *named)
@@ -180,7 +184,9 @@ def _programs(theorem: str) -> tuple[str, ...]:
 
 def listing() -> str:
     """Every derivation with its title, one a line, by parts."""
-    titles = {part: {name: _derived(name).title for name in names} for part, names in catalogue.parts().items()}
+    titles = {
+        part: {name: unmarked(_derived(name).title) for name in names} for part, names in catalogue.parts().items()
+    }
     width = max(len(name) for part in titles.values() for name in part)
     return "\n".join(
         "\n".join([part, *(f"  {name:{width}}  {title}" for name, title in own.items())])

@@ -39,6 +39,7 @@ import derivations as package
 from derivations import catalogue
 from derivations.checks import at_random_points, checked
 from derivations.document import Derivation, Section, derivation, proof
+from derivations.gradient_flow import descent_flow
 from derivations.mathml import UnknownCommand, equation, mathml
 from derivations.plain_python import plain_python, safe
 from derivations.program import (
@@ -577,6 +578,8 @@ def test_what_solve_runs_can_be_derived() -> None:
     systems = [reduced.copying(9, 4), reduced.copying(9, 4, heads=5), reduced.copying(9, 4, replacement=True)]
     for system in (*models, *systems):
         assert derive(system.program.name).title == system.program.title
+    for one in models:
+        assert derive(descent_flow(one.program).name).section("Second sweep").equations
     assert all(c in catalogue.names() for c in CLOSURES if c != "conditional")
     assert all(one.passed for one in checked(catalogue.program("copying-heads-5")))
 
