@@ -423,7 +423,7 @@ def learning_curve(
     )
 
 
-def learning_probability(
+def learn_cells(
     kind: str | Sequence[int],
     support: int | Sequence[int],
     T: ArrayLike,
@@ -432,13 +432,12 @@ def learning_probability(
     seed: int = 0,
     uniform: bool = False,
     *,
-    success: str = "exact",
     noise: float = 0.0,
     end: float | None = None,
     threads: int | None = None,
     progress: Callable[[float], None] | None = None,
-) -> Vector:
-    """The share of trials in which the function is learnt, in cells of sizes T and m.
+) -> NDArray[np.object_]:
+    """Trials in cells of sizes T and m: :func:`learn`, many times.
 
     Parameters
     ----------
@@ -452,10 +451,6 @@ def learning_probability(
         A trial depends on it, on its number, on T and on m, and on nothing else.
     uniform, end
         As for :func:`learn`.
-    success : {"exact", "recovered"}
-        What counts: every fresh sample is classified correctly, or the true variables have the most attention. A head
-        that has found the variables of a majority may still fail on the inputs that hold none of the words it attends
-        to, so that exact learning takes more samples than co-occurrence foretells; of AND it hardly does.
     threads : int, optional
         Trials at a time; as many as there are processors if not given. The result does not depend on it.
     progress : callable, optional
@@ -463,8 +458,8 @@ def learning_probability(
 
     Returns
     -------
-    ndarray
-        Of the shape that T and m broadcast to.
+    ndarray of Trial
+        Of the shape that T and m broadcast to, and then the trials.
 
     Raises
     ------
@@ -473,15 +468,13 @@ def learning_probability(
 
     Examples
     --------
-    >>> learning_probability("and", 3, T=50, m=[10, 60], trials=10)
-    array([0., 1.])
+    >>> learn_cells("and", 3, T=50, m=[10, 60], trials=2)[1, 0].recovered
+    True
     """
     import numba
 
     lengths, samples = np.broadcast_arrays(T, m)
     until = _end(end, uniform)
-    if success not in SUCCESSES:
-        raise InputError(f"success = {success!r}; give {' or '.join(SUCCESSES)}")
     if isinstance(trials, bool) or trials != int(trials) or trials < 1:
         raise InputError(f"trials = {trials!r}; give a whole number from 1")
     cells = [
@@ -491,19 +484,70 @@ def learning_probability(
     for task in {task.length: task for task, _ in cells}.values():
         require_threshold(task)
     jobs = [(task, size, k) for task, size in cells for k in range(trials)]
+    found = np.empty(len(jobs), dtype=object)
 
-    def work(job: tuple[SparseBoolean, int, int]) -> bool:
+    def work(job: tuple[SparseBoolean, int, int]) -> Trial:
         task, size, k = job
-        return bool(getattr(_learn(task, size, (seed, k, task.length, size), uniform, until), success))
+        return _learn(task, size, (seed, k, task.length, size), uniform, until)
 
-    workers, done = threads or int(numba.config.NUMBA_NUM_THREADS), []  # type: ignore[attr-defined]
+    workers = threads or int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     # Each trial has one thread; the kernels hold no lock of the interpreter.
     with limited(1, 0), ThreadPoolExecutor(workers, initializer=numba.set_num_threads, initargs=(1,)) as pool:
-        for found in pool.map(work, jobs):
-            done.append(found)
+        for k, trial in enumerate(pool.map(work, jobs)):
+            found[k] = trial
             if progress is not None:
-                progress(len(done) / len(jobs))
-    return np.reshape(done, (len(cells), trials)).mean(axis=1).reshape(lengths.shape)
+                progress((k + 1) / len(jobs))
+    return found.reshape(*lengths.shape, trials)
+
+
+def learning_probability(
+    kind: str | Sequence[int],
+    support: int | Sequence[int],
+    T: ArrayLike,
+    m: ArrayLike,
+    trials: int = 50,
+    seed: int = 0,
+    uniform: bool = False,
+    *,
+    success: str = "exact",
+    **options: Any,
+) -> Vector:
+    """The share of trials in which the function is learnt, in cells of sizes T and m.
+
+    Parameters
+    ----------
+    kind, support, T, m, trials, seed, uniform
+        As for :func:`learn_cells`.
+    success : {"exact", "recovered"}
+        What counts: every fresh sample is classified correctly, or the true variables have the most attention. A head
+        that has found the variables of a majority may still fail on the inputs that hold none of the words it attends
+        to, so that exact learning takes more samples than co-occurrence foretells; of AND it hardly does.
+    **options
+        ``noise``, ``end``, ``threads`` and ``progress`` of :func:`learn_cells`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape that T and m broadcast to.
+
+    Raises
+    ------
+    InputError
+        As :func:`learn_cells`, or an unknown ``success``.
+
+    Examples
+    --------
+    >>> learning_probability("and", 3, T=50, m=[10, 60], trials=10)
+    array([0., 1.])
+    """
+    if success not in SUCCESSES:
+        raise InputError(f"success = {success!r}; give {' or '.join(SUCCESSES)}")
+    return share_of(learn_cells(kind, support, T, m, trials, seed, uniform, **options), success)
+
+
+def share_of(trials: NDArray[np.object_], success: str) -> Vector:
+    """The share of trials, along the last axis, of which an attribute holds."""
+    return np.vectorize(lambda trial: getattr(trial, success), otypes=[float])(trials).mean(axis=-1)
 
 
 def _number(name: str, value: Any) -> int:

@@ -26,9 +26,11 @@ from dynamics.sparse import (
     interval,
     lead_probability,
     learn,
+    learn_cells,
     learning_curve,
     learning_probability,
     log_law,
+    share_of,
 )
 from dynamics.tasks import SparseBoolean
 
@@ -36,8 +38,8 @@ LENGTHS = (50, 100, 200, 400, 800)
 KINDS = ("and", "majority")
 SIZES = 12
 TRIALS = 50
+SUCCESSES = ("exact", "recovered")
 UNIFORM = {50: np.arange(100, 310, 30), 100: np.arange(190, 610, 60), 200: np.arange(520, 1080, 80)}
-UNIFORM_END = 1e5
 UNIFORM_TRIALS = 20
 SIGMAS = np.geomspace(0.003, 0.1, 8)
 
@@ -48,30 +50,29 @@ def grid(kind: str, T: int) -> np.ndarray:
 
 
 def measured(output: Path) -> xr.Dataset:
-    """Shares of trials learnt exactly over (kind, T, size), from the output directory if they are there."""
+    """Shares of trials that are learnt over (kind, T, size), from the output directory if they are there."""
     path = output / "sparse_functions.nc"
     if path.exists():
         return xr.load_dataset(path, engine="h5netcdf")
     learning_probability("and", 3, 10, 5, trials=1)  # compiles
     m = np.array([[grid(kind, T) for T in LENGTHS] for kind in KINDS])
-    share = np.empty(m.shape)
+    shares = {success: np.empty(m.shape) for success in SUCCESSES}
     for k, kind in enumerate(KINDS):
         began, worked = time.perf_counter(), time.process_time()
-        share[k] = learning_probability(kind, 3, np.array(LENGTHS)[:, None], m[k], TRIALS)
+        trials = learn_cells(kind, 3, np.array(LENGTHS)[:, None], m[k], TRIALS)
+        for success, share in shares.items():
+            share[k] = share_of(trials, success)
         print(
-            f"{kind}: {share[k].size} cells of {TRIALS} trials in "
+            f"{kind}: {m[k].size} cells of {TRIALS} trials in "
             f"{time.perf_counter() - began:.0f} s, {time.process_time() - worked:.0f} s of processors",
             flush=True,
         )
-    uniform = [
-        learning_probability("and", 3, T, sizes, UNIFORM_TRIALS, uniform=True, end=UNIFORM_END)
-        for T, sizes in UNIFORM.items()
-    ]
+    uniform = [learning_probability("and", 3, T, sizes, UNIFORM_TRIALS, uniform=True) for T, sizes in UNIFORM.items()]
     dims = ("kind", "T", "size")
     found = xr.Dataset(
         {
             "m": (dims, m),
-            "share": (dims, share),
+            **{success: (dims, share) for success, share in shares.items()},
             "m_uniform": (("T_uniform", "size_uniform"), np.array(list(UNIFORM.values()))),
             "share_uniform": (("T_uniform", "size_uniform"), np.array(uniform)),
         },
@@ -89,7 +90,7 @@ def learning(found: xr.Dataset) -> Figure:
     for ax, kind in zip(axes, KINDS, strict=True):
         for T, look in zip(LENGTHS, looks_of(len(LENGTHS)), strict=True):
             part = found.sel(kind=kind, T=T)
-            m, share = part.m.values, part.share.values
+            m, share = part.m.values, part.exact.values
             low, high = interval(share, TRIALS)
             every = np.arange(8, 66)
             task = SparseBoolean(kind, T, 3)
@@ -117,16 +118,19 @@ def critical_sizes(found: xr.Dataset) -> Figure:
     left, right = figure.subplots(1, 2)
     every = np.geomspace(50, 800, 17).round().astype(int)
     for kind, colour, mark, shift in zip(KINDS, COLOURS[1:3], "os", (0.985, 1.015), strict=True):
-        sizes = [
-            critical(*(found[name].sel(kind=kind, T=T).values for name in ("m", "share")), TRIALS) for T in LENGTHS
-        ]
+        sizes, recovered = (
+            [critical(found.m.sel(at).values, found[success].sel(at).values, TRIALS)
+             for at in ({"kind": kind, "T": T} for T in LENGTHS)]
+            for success in SUCCESSES
+        )  # fmt: skip
         middle = np.array([size.m for size in sizes])
         predicted = [critical_lead(SparseBoolean(kind, T, 3)) for T in LENGTHS]
         law = log_law(LENGTHS, middle)
-        for T, size, theory in zip(LENGTHS, sizes, predicted, strict=True):
+        for T, size, found_bits, theory in zip(LENGTHS, sizes, recovered, predicted, strict=True):
             print(
                 f"{kind}, T = {T}: critical m {size.m:.1f} ({size.low:.1f} to {size.high:.1f}), predicted {theory:.1f},"
-                f" ratio {theory / size.m:.3f}"
+                f" ratio {theory / size.m:.3f}; bits found at {found_bits.m:.1f} ({found_bits.low:.1f} to"
+                f" {found_bits.high:.1f}), ratio {theory / found_bits.m:.3f}"
             )
         print(
             f"{kind}: m = ({law.slope:.2f} +- {law.error:.2f}) log2 T + {law.level:.1f}, R^2 = {law.r2:.4f};"
@@ -140,6 +144,10 @@ def critical_sizes(found: xr.Dataset) -> Figure:
             ax.plot(every, [critical_lead(SparseBoolean(kind, int(T), 3)) for T in every], color=colour,
                     linestyle="-" if kind == "and" else "--", linewidth=1.0,
                     label=f"{'AND' if kind == 'and' else kind}, predicted")  # fmt: skip
+        left.plot(
+            np.array(LENGTHS) * shift, [size.m for size in recovered], mark, color=colour, markerfacecolor="none",
+            markersize=3.5, markeredgewidth=0.7, label=f"{'AND' if kind == 'and' else kind}, bits found",
+        )  # fmt: skip
     slope = 1 / (1 - 0.5 ** (1 / 3))
     left.plot(every, slope * np.log2(every), ":", color="0.4", label="wrong bits of AND\nnot contradicted")
     uniform = [
