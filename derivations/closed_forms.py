@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,15 @@ from sympy import (
     Integer,
     LambertW,
     Matrix,
+    Mul,
     Rational,
     S,
     Symbol,
+    cosh,
     diag,
     exp,
     expand,
+    factor,
     integrate,
     lambdify,
     limit,
@@ -29,6 +33,7 @@ from sympy import (
     ones,
     oo,
     simplify,
+    sinh,
     sqrt,
 )
 from sympy.codegen.cfunctions import expm1
@@ -71,16 +76,37 @@ def spread(p0: Matrix) -> Matrix:
     return diag(*p0) - p0 * p0.T
 
 
-def early_drift(size: int, outputs: int) -> tuple[Matrix, Matrix]:
-    """The first derivative, at W = 0 along tau D, of the drift of the Gram closure; and what it should be."""
-    flow = closures.gram()
-    D = matrix("C", size, outputs) - Matrix([entry("c", i) for i in range(size)]) * ones(1, outputs) / outputs
+def early_single() -> tuple[Matrix, Matrix, Matrix, Matrix]:
+    """The exact flow of one sentence of two words, in symbols; two outputs, the first of which is its label.
+
+    The drift at W = 0 along tau D, its claim, and the same for its first derivative. The bag of words is (b, 1 - b):
+    any, which takes scores that are not even, because this sentence has every word once.
+    """
+    flow, share = models.keyword_classifier(), Symbol("b", positive=True)
+    bag, D = Matrix([share, 1 - share]), matrix("D", 2, 2)
+    given = sized(N=1, V=2, K=2) | rated("s", "W")
+    given |= {entry("length", 0): Integer(2), entry("y", 0): S.Zero}
+    for i in range(2):
+        given |= {entry("x", 0, i): Integer(i), entry("s", i): log(bag[i])}
+        given |= {entry("W", i, o): tau * D[i, o] for o in range(2)}
+    found = written_out(flow.definitions, flow.extents, given)
+    drift = Matrix(2, 2, lambda i, o: found[entry("Wdot", i, o)])
+    first = bag * Matrix([[Rational(1, 2), -Rational(1, 2)]])
+    second = -bag * (bag.T * (D * spread(ones(2, 1) / 2)).applyfunc(factor))
+    return drift.subs(tau, 0), first, drift.diff(tau).subs(tau, 0), second
+
+
+def early_drift(size: int, outputs: int) -> tuple[Matrix, Matrix, Matrix, Matrix]:
+    """The drift of the Gram closure at W = 0 and its first derivative along tau D, each with what it should be."""
+    flow, D = closures.gram(), matrix("D", size, outputs)
     given = sized(V=size, K=outputs) | rated() | {Symbol("eta_W", real=True): S.One}
     given |= {entry("W", i, o): tau * D[i, o] for i in range(size) for o in range(outputs)}
     needed = [d for d in flow.definitions if d.name in ("X", "Y", "N", "p", "Wdot")]
     found = written_out(needed, flow.extents, given)
-    moved = Matrix(size, outputs, lambda i, o: found[entry("Wdot", i, o)].diff(tau).subs(tau, 0))
-    return moved, -matrix("G", size, size) * D * spread(ones(outputs, 1) / outputs)
+    drift = Matrix(size, outputs, lambda i, o: found[entry("Wdot", i, o)])
+    excess = matrix("C", size, outputs) - Matrix([entry("c", i) for i in range(size)]) * ones(1, outputs) / outputs
+    moved = -matrix("G", size, size) * (D * spread(ones(outputs, 1) / outputs)).applyfunc(factor)
+    return drift.subs(tau, 0), excess, drift.diff(tau).subs(tau, 0), moved
 
 
 def early_exact(bias: bool) -> tuple[Matrix, Matrix, Matrix, Matrix]:
@@ -110,22 +136,26 @@ def early_exact(bias: bool) -> tuple[Matrix, Matrix, Matrix, Matrix]:
 def stage_one_early() -> Theorem:
     """The linear regime."""
     plain, bias = early_exact(False), early_exact(True)
-    closed = early_drift(2, 3)
+    single, closed = early_single(), early_drift(2, 3)
     C, c_, q = entry_symbols()
+    drifts, slopes = ("Wdot[0,0]", "Wdot[0,1]"), ("d/dtau Wdot[0,0]", "d/dtau Wdot[0,1]")
     return Theorem(
         name="stage-one-linear",
         title="Stage one: the linear regime, and how fast it is left",
         hypotheses=(
             "attention is uniform",
-            "training starts from W = 0, with a bias at its optimum log q, or without",
-            "learning rate 1 for W",
+            "training starts from W = 0; if there is an output bias, it stands at its optimum `log(q)`",
+            "the learning rate of W is 1",
         ),
         statement=(
-            "At first every prediction is p_0 = 1/K, or q with a bias, and W = tau D grows with the excess "
-            "co-occurrence D = C - c p_0. The next order is -(tau^2/2) G D H, with the Gram matrix G = E[B B^T] of the "
-            "bags of words and the spread H = diag(p_0) - p_0 p_0^T of the prediction. So the relative error of the "
-            "linear closure is lambda tau/2 with lambda = ||G D H||/||D||, and it reaches epsilon at tau_left; "
-            "lambda is at most the greatest eigenvalue of G times that of H, which is 1/K without a bias."
+            "Let C be the co-occurrence of words i and outputs o, c the shares of words and q those of outputs. At W "
+            "= 0 every prediction is `p_0 = 1/K`, or `p_0 = q` with a bias, and W starts to move by the excess "
+            "co-occurrence `D = C - c p_0^T`. So at first `W = tau D`: this is W without a bias and W_bias with one. "
+            "The next order is `-(tau^2/2) G D H`, where `G = E[B B^T]` is the Gram matrix of the bags of words B, "
+            "each the share that every word has in a sentence, and `H = diag(p_0) - p_0 p_0^T` is the spread of the "
+            "prediction. The relative error of the linear closure is therefore `lambda tau/2` with `lambda = ||G D "
+            "H||/||D||`, in the Frobenius norm, and it reaches epsilon at tau_left. The rate lambda is at most the "
+            "greatest eigenvalue of G times that of H, which is `1/K` without a bias."
         ),
         results={
             W_plain: tau * (C - c_ / K),
@@ -133,14 +163,47 @@ def stage_one_early() -> Theorem:
             left: 2 * epsilon / rate,
         },
         steps=(
-            Step("two kinds of sentences, no bias: the drift at W = 0 is D", plain[0], plain[1]),
-            Step("its derivative along tau D is -G D H", plain[2], plain[3]),
-            Step("with a bias: the drift", bias[0], bias[1]),
-            Step("and its derivative", bias[2], bias[3]),
-            Step("any G and C, in the Gram closure (two words, three outputs)", *closed),
-            Step("the second order over the first", (rate * tau**2 / 2 / tau).subs(tau, 2 * epsilon / rate), epsilon),
+            Step(
+                "one sentence of words 0 and 1, with `B = (b, 1 - b)` and the label 0 of two: at W = 0 the drift is "
+                "`B (y - p_0)^T`, where y is 1 at the label and 0 elsewhere",
+                *single[:2],
+                drifts,
+            ),
+            Step(
+                "along `W = tau D`, for any D, the prediction moves, and the drift changes by `-B B^T D H`",
+                *single[2:],
+                slopes[:1],
+            ),
+            Step(
+                "averaged over sentences, these are D and `-G D H`. As an example, of four sentences, two "
+                "are the words 0 0 1 with the label 0, two are 0 1 1 1 with the labels 0 and 1. The exact flow has, "
+                "without a bias, the drift D",
+                *plain[:2],
+                drifts,
+            ),
+            Step("and its change `-G D H`", *plain[2:], slopes),
+            Step("with a bias, where `p_0 = q`, on the same sentences, the drift D", *bias[:2], drifts),
+            Step("and its change `-G D H`", *bias[2:], slopes),
+            Step(
+                "in the Gram closure, of two words and three outputs here, the drift at W = 0 is D for any C and c",
+                *closed[:2],
+                ("Wdot[0,0]",),
+            ),
+            Step("and it changes by `-G D H` for any G and D", *closed[2:], ("d/dtau Wdot[0,0]",)),
+            Step(
+                "the second order over the first, `lambda tau^2/2` over `tau`, at tau_left",
+                (rate * tau**2 / 2 / tau).subs(tau, 2 * epsilon / rate),
+                epsilon,
+                "lambda tau_left/2",
+            ),
         ),
-        limits="second order in tau; with a bias, that the bias moves comes in at third order",
+        meanings={
+            "epsilon": "relative error of the linear closure that is allowed",
+            "lambda": "rate at which the linear regime is left, `||G D H||/||D||`",
+        },
+        limits=(
+            "second order in tau. With a bias, the motion of the bias itself enters at third order; it is not included"
+        ),
     )
 
 
@@ -177,34 +240,82 @@ def one_word() -> Theorem:
         title="Stage one: a word alone, by Lambert's W",
         hypotheses=(
             "the word is alone in its sentences, a share c of all; attention has nothing to choose",
-            "a share purity of its targets is one output, the others have equal shares of the rest",
+            "a share `purity` of its targets is one output, its own; the others have equal shares of the rest",
         ),
         statement=(
-            "The margin z of its output moves by purity less prediction. For a pure word z + e^z/(K - 1) grows evenly: "
-            "for two outputs dz/dtau = k sigma(-z) with k = 2 eta_W c, and z + e^z = k tau plus a constant. So "
-            "e^z/(K - 1) is Lambert's W of exp(X)/(K - 1), and z grows at first evenly, in the end like log(tau). For "
-            "an impure word of two outputs time is a closed form in z: clock(z) grows by 2 eta_W c tau, and z rests at "
-            "log(purity/(1 - purity))."
+            "The margin z is the logit of the word's own output above the others; it moves by `purity` less the "
+            "prediction of that output. For a pure word, `purity = 1`, the sum `z + e^z/(K - 1)` grows evenly: it is "
+            "X at time tau, if the margin is `z_0` at time 0. So `e^z/(K - 1)` is Lambert's W of `e^X/(K - "
+            "1)`, the inverse of `w e^w`, and this gives z and the `loss` of such sentences. From 0 the margin grows "
+            "at first in proportion to time, in the end like `log(tau)`. For two outputs it is the logistic equation "
+            "`dz/dtau = k/(1 + e^z)` with `k = 2 eta_W c`. An impure word of two outputs is as regular: time is a "
+            "closed form in z. As long as z is below its rest `log(purity/(1 - purity))`, `clock` grows by `2 eta_W "
+            "c` per unit of time."
         ),
         results={X: of_tau, z: straight, loss: log(1 + (K - 1) * exp(-z)), clock: odds},
         steps=(
-            Step("two outputs: the velocity of the margin", alone(2), velocity.subs(K, 2)),
-            Step("three outputs", alone(3), velocity.subs(K, 3)),
-            Step("two outputs, pure: k sigma(-z)", two, 2 * eta_W * c / (1 + exp(z))),
+            Step("for two outputs the margin moves by", alone(2), velocity.subs(K, 2), "dz/dtau"),
+            Step("for three outputs the margin moves by", alone(3), velocity.subs(K, 3), "dz/dtau"),
+            Step("for two outputs and a pure word", two, 2 * eta_W * c / (1 + exp(z)), "dz/dtau"),
             Step(
-                "z + e^z/(K - 1) grows evenly",
+                "for any number of outputs and a pure word, this sum grows evenly",
                 (1 + exp(z) / (K - 1)) * velocity.subs(purity, 1),
                 eta_W * c * K / (K - 1),
+                "d/dtau (z + e^z/(K - 1))",
             ),
-            Step("X does too, from the same value", of_tau.diff(tau), eta_W * c * K / (K - 1)),
-            Step("z + e^z/(K - 1) is X", straight + exp(straight) / (K - 1), X),
-            Step("the clock runs evenly", odds.diff(z) * velocity.subs(K, 2), 2 * eta_W * c),
+            Step("X grows at the same rate", of_tau.diff(tau), eta_W * c * K / (K - 1), "dX/dtau"),
+            Step("from the same value", of_tau.subs(tau, 0), z_0 + exp(z_0) / (K - 1), "X(0)"),
+            Step(
+                "so that, for the z of the result, the sum is X",
+                straight + exp(straight) / (K - 1),
+                X,
+                "z + e^z/(K - 1)",
+            ),
+            Step(
+                "for two outputs and an impure word, the clock runs evenly",
+                odds.diff(z) * velocity.subs(K, 2),
+                2 * eta_W * c,
+                "dclock/dtau",
+            ),
+            Step(
+                "and the margin rests at `z = log(purity/(1 - purity))`",
+                velocity.subs(K, 2).subs(z, log(purity / (1 - purity))),
+                S.Zero,
+                "dz/dtau",
+            ),
         ),
-        limits="exact for a word that is alone; in longer sentences words share the margin, see topic-keys-fixed",
+        meanings={
+            "c": "share of the sentences that are the word alone",
+            "purity": "share of the word's targets that are its own output",
+            "z_0": "margin at time 0",
+        },
+        limits="a word that is alone in its sentences; in longer ones words share the margin, see topic-keys-fixed",
     )
 
 
 # -- saturation -------------------------------------------------------------------------------------------------------
+
+
+def with_exponentials(found: Expr, of: Expr, values: Mapping[Expr, Expr]) -> Expr:
+    """An expression with ``e^(rate of)`` replaced by a value, for each rate, and the products of their powers as well.
+
+    Exponents are whole combinations of the rates, by which they are told apart: the rates are independent.
+
+    Examples
+    --------
+    >>> t, b, E, F = scalars("t b E F")
+    >>> with_exponentials(exp(2 * b * t) / (1 + exp(t * (1 - b))), t, {b: E, 1 - b: F})
+    E**2/(F + 1)
+    """
+
+    def replaced(power: Expr) -> Expr:
+        left = simplify(power / of)
+        for counts in product((0, 1, -1, 2, -2), repeat=len(values)):
+            if simplify(left - sum(n * rate for n, rate in zip(counts, values, strict=True))) == 0:
+                return Mul(*(value**n for n, value in zip(counts, values.values(), strict=True)))
+        return exp(power)
+
+    return found.replace(exp, replaced)
 
 
 @cache
@@ -212,27 +323,37 @@ def saturation() -> Theorem:
     """Copying at late times."""
     u_, a_, flow = theorems.u, theorems.a, theorems.drift()
     at, other = scalars("x_t x_in")
-    share = exp(a_) / (exp(a_) + L - 1)
     total = exp(at) + (L - 1) * exp(other) + V - L
     p_t, p_in = exp(at) / total, exp(other) / total
-    here = {at: share * u_, other: (1 - share) / (L - 1) * u_}
+    share = exp(a_) / (exp(a_) + L - 1)
     rates = theorems.RATES
+    k_W, k_A = rates[theorems.k_W], rates[theorems.k_A]
+    # The flow by attention and predictions: e^(alpha u) and e^((1 - alpha) u/(L - 1)) are these over what a word has
+    # that is not in the input.
+    t_, in_ = scalars("p_t p_in", positive=True)
+    absent = (1 - t_ - (L - 1) * in_) / (V - L)
+    by_predictions = [
+        with_exponentials(f.subs(a_, theorems.LOGIT), u_, {alpha: t_ / absent, (1 - alpha) / (L - 1): in_ / absent})
+        for f in flow
+    ]
     curve = eta_A * V / (2 * eta_W)
     beyond = 2 * (L - 1) * eta_W / (eta_A * (V - 1))
     h = Symbol("h", positive=True)
     missed = log(((L - 1) * exp(other) + V - L) / (V - 1)) - at
     lowered = missed.subs({at: (1 - h) * u, other: h * u / (L - 1)}).diff(h).subs(h, 0)
-    ratio = rates[theorems.k_A] * alpha * (1 - p_t + p_in) / (rates[theorems.k_W] * alpha * (1 - p_t))
+    ratio = k_A * alpha * (1 - p_t + p_in) / (k_W * alpha * (1 - p_t))
     return Theorem(
         name="copying-saturation",
         title="Copying at late times",
         hypotheses=("the symmetric reduction of copying", "the good branch, late: u and a are large"),
         statement=(
-            "The loss never stops: u grows like log(tau), with slope 1 whatever the sizes, and the loss falls like "
-            "(V - 1)/(eta_W tau). Attention saturates more slowly: e^a = (eta_A V/(2 eta_W)) u^2, so that a grows as "
-            "twice the logarithm of the logarithm of time and 1 - alpha falls like 1/log(tau)^2. Its slope in "
-            "log(tau) is 2/u, which goes to 0. For the topic classifier FC, where the embedding and the score take "
-            "the places of u and a, the same laws are topic-convergence."
+            "The loss never stops falling: u grows like `log(tau)`, with slope 1 whatever the sizes, and exceeds "
+            "`log(eta_W tau)` by less and less; the `loss` falls like 1 over time. Attention saturates more slowly: "
+            "`e^a` is in proportion to `u^2`, so that a grows as twice the logarithm of the logarithm of time, and "
+            "what attention misses, `1 - alpha`, falls like `1/log(tau)^2`. The slope of `a` in `log(tau)` is `2/u`, "
+            "which goes to 0. The topic classifier FC follows the same laws, where the embedding and the score take "
+            "the places of u and a: see topic-convergence. In the proof alpha is the attention to the right position, "
+            "p_t the prediction of the target, and p_in that of any other word of the input."
         ),
         results={
             excess: beyond,
@@ -242,39 +363,70 @@ def saturation() -> Theorem:
         },
         steps=(
             Step(
-                "the flow of u, by predictions",
-                flow[0],
-                (rates[theorems.k_W] * (share * (1 - p_t) - (1 - share) * p_in)).subs(here),
+                "the flow in terms of attention and predictions",
+                Matrix(by_predictions),
+                Matrix([k_W * (alpha * (1 - t_) - (1 - alpha) * in_), k_A * u_ * alpha * (1 - alpha) * (1 - t_ + in_)]),
+                ("du/dtau", "da/dtau"),
             ),
             Step(
-                "the flow of a",
-                flow[1],
-                (rates[theorems.k_A] * u_ * share * (1 - share) * (1 - p_t + p_in)).subs(here),
+                "at full attention, `alpha = 1`, and for large u, the prediction of the target misses",
+                limit(exp(at) * (1 - p_t).subs(other, 0), at, oo),
+                V - 1,
+                "lim [e^u (1 - p_t)]",
             ),
-            Step("what is left of the target: the limit", limit(exp(at) * (1 - p_t).subs(other, 0), at, oo), V - 1),
-            Step("what another word has: the limit", limit(exp(at) * p_in.subs(other, 0), at, oo), S.One),
-            Step("alpha = 1: e^u grows evenly", exp(u) * rates[theorems.k_W] * (V - 1) * exp(-u), eta_W),
             Step(
-                "da/du per u (1 - alpha): the limit",
+                "there, the prediction of another word of the input",
+                limit(exp(at) * p_in.subs(other, 0), at, oo),
+                S.One,
+                "lim [e^u p_in]",
+            ),
+            Step(
+                "there, the loss, which is `-log(p_t)`",
+                limit(exp(at) * -log(p_t.subs(other, 0)), at, oo),
+                V - 1,
+                "lim [e^u loss]",
+            ),
+            Step(
+                "so that `e^u` grows evenly, to `eta_W tau`",
+                limit(exp(at) * (k_W * (1 - p_t)).subs(other, 0), at, oo),
+                eta_W,
+                "lim [e^u du/dtau]",
+            ),
+            Step(
+                "attention, by u instead of time",
                 limit(ratio.subs(other, 0), at, oo),
-                simplify(rates[theorems.k_A] / rates[theorems.k_W] * V / (V - 1)),
+                eta_A * V / (eta_W * (L - 1)),
+                "lim [(da/du)/(u (1 - alpha))]",
             ),
-            Step("e^a (1 - alpha): the limit", limit((exp(a_) * (1 - share)).subs(a_, log(x)), x, oo), L - 1),
             Step(
-                "so d(e^a)/du is u times the product of both",
+                "what attention misses, for large a",
+                limit((exp(a_) * (1 - share)).subs(a_, log(x)), x, oo),
+                L - 1,
+                "lim [e^a (1 - alpha)]",
+            ),
+            Step(
+                "the product of the last two, times u, is the slope of `e^a = eta_A V u^2/(2 eta_W)`",
                 (curve * u**2).diff(u),
-                rates[theorems.k_A] / rates[theorems.k_W] * V / (V - 1) * (L - 1) * u,
+                k_A / k_W * V / (V - 1) * (L - 1) * u,
+                "d(e^a)/du",
             ),
-            Step("log((1 - p_t) e^(alpha u)), by h = 1 - alpha", lowered, u * V / (V - 1)),
             Step(
-                "times h = (L - 1) exp(-a): the excess of u",
-                lowered * (L - 1) / (curve * u**2),
-                beyond / u,
+                "attention that is missing, `h = 1 - alpha`, raises the odds against the target; at `h = 0`, by",
+                lowered,
+                u * V / (V - 1),
+                "d/dh log((1 - p_t)/p_t)",
+            ),
+            Step(
+                "times `h = (L - 1)/e^a`, this is the share by which `e^u` grows faster than `eta_W tau`",
+                (lowered * (L - 1) / (curve * u**2)).subs(eta_W, excess * eta_A * (V - 1) / (2 * (L - 1))),
+                excess / u,
+                "h u V/(V - 1)",
             ),
         ),
         limits=(
-            "u is off by the order of 1/log(tau)^2, a by that of log(u)/u^2, the loss by the factor 1 + O(1/log(tau)); "
-            "on the mirror branch the loss stops where words that are not in the input cannot be told from the target"
+            "leading order in time, and u to the next one. What is left out of u is of the order of `1/log(tau)^2`, of "
+            "`a` that of `log(u)/u^2`; the loss is off by a factor `1 + O(1/log(tau))`. On the mirror branch the loss "
+            "stops falling where words that are not in the input cannot be told from the target"
         ),
     )
 
@@ -313,23 +465,50 @@ STRETCH = x + (exp(x) - 1) / (V - 1)
 """Psi: the integral of 1/LEFT over the margin."""
 
 
+def of_lexicon(size: int) -> tuple[Step, Step, Step]:
+    """The flow and the loss of a toy lexicon of so many words, in terms of attention and of the margin x = u y."""
+    found = [f.subs(a, theorems.LOGIT) for f in lexicon(size)]
+    advantage = ADVANTAGE.subs(V, size)
+    common = Symbol("common", positive=True)  # e^logit of a word that is not the target; it cancels
+    logits = {alpha: common * exp(x), (1 - alpha) / (size - 1): common}
+    flow_u, flow_a = (simplify(with_exponentials(f, u, logits)) for f in found[:2])
+    words = f"on a lexicon of {('two', 'three')[size - 2]} words"
+    return (
+        Step(
+            f"{words}, the values move by",
+            flow_u.subs(alpha, (1 + (size - 1) * y) / size),
+            FLOW_U.subs(V, size),
+            "du/dtau",
+        ),
+        Step(f"{words}, attention moves by", flow_a, FLOW_A.subs(V, size), "da/dtau"),
+        Step(
+            f"{words}, the loss at the margin x is",
+            found[2].subs(u, x / advantage),
+            log(1 + (V - 1) * exp(-x)).subs(V, size),
+            "loss",
+        ),
+    )
+
+
 @cache
 def separation() -> Theorem:
     """When attention may wait for the values."""
-    here = {alpha: SHARE, y: ADVANTAGE.subs(alpha, SHARE)}
-    at_margin = {x: u * ADVANTAGE.subs(alpha, SHARE)}
-    found = [lexicon(size) for size in (2, 3)]
-    expected = [
-        tuple(e.subs(here).subs(at_margin).subs(V, size) for e in (FLOW_U, FLOW_A, log(1 + (V - 1) * exp(-x))))
-        for size in (2, 3)
-    ]
-    early = Symbol("s_1", positive=True) * (x / x_1) ** 2
+    steps = [step for size in (2, 3) for step in of_lexicon(size)]
+    by_share = {a: theorems.LOGIT}
+    by_margin = {alpha: (1 + (V - 1) * y) / V}
+    growth = INTEGRAL.diff(a).subs(by_share)
+    gain = Symbol("s_1", positive=True)
+    joint, waiting = gain * (x / x_1) ** 2, gain * ((x / x_1) ** 2 - 1)
     absent = Symbol("absent", positive=True)  # V - 1, so that sympy knows that it is not 0
     weight = 2 * integrate(expand((x**2 / LEFT).subs(V, absent + 1)), (x, 0, x_1)).subs(absent, V - 1) / x_1**2
     grown = Symbol("grown", positive=True)  # exp(r - rho): r is the time in units of the growth time
-    joint = (grown * exp(rho) + exp(-rho) / grown) / 2 - 1
-    waited = (grown + 1 / grown) / 2 - 1 + rho * (grown - 1 / grown) / 2
-    slope_0 = INTEGRAL.diff(a).subs(a, 0)
+    linear_joint, linear_waiting = cosh(r) - 1, cosh(r - rho) - 1 + rho * sinh(r - rho)
+    ratio = (linear_joint / linear_waiting).rewrite(exp).subs(r, rho + log(grown))
+    changed, slope = Symbol("s", real=True), STRETCH.diff(x)
+    passed = slope.subs(x, x * (1 + changed)) / (1 + changed)
+    per_gain = ((x - 1) * exp(x) + 1 - V) / (V - 1)
+    waited = Psi * (V - 1) ** 3 / (eta_W * (V / L - 1) ** 2)
+    even = ADVANTAGE.subs(alpha, 1 / L)
     return Theorem(
         name="two-stages-separation",
         title="The two stages: how far attention may lag behind the values",
@@ -337,17 +516,20 @@ def separation() -> Theorem:
             "the closure of both stages on a toy lexicon: the target is one of the L distinct words of an input, the "
             "others are alike any of the V - 1 other words; V > L",
             "W = u delta and A = a delta, up to constants, from u = a = 0; the flow keeps this form",
-            "two-stage: a is held at 0 until tau_1, where u is u_1 and the margin of the target is x_1",
+            "two-stage: `a` is held at 0 until tau_1, where u is u_1 and the margin of the target is x_1",
         ),
         statement=(
-            "Values and attention pay into one account: eta_A u^2/(2 eta_W) - Phi(a) is constant while both flow, so "
-            "that a is a function of u. In the two-stage flow u^2 is ahead by u_1^2 at the same a. By tau_1 attention "
-            "would have grown by rho^2 phi/2, where rho = u_1 sqrt(eta_A/eta_W)/phi is the ratio of both time "
-            "scales, that of stage one to the growth time of attention. The two-stage flow reaches a margin x > x_1 "
-            "later than the joint one by the share delay, of the order of rho^2: it is good where rho is small, "
-            "eta_A below eta_W phi^2/u_1^2. If rho is not small it is late by the share late of tau_1, which goes to "
-            "all of tau_1: stage one was wasted. With values frozen at tau_1 the margin stays below u_1: the loss has "
-            "a floor, and what has not been learnt is never learnt."
+            "Let alpha be the attention to the word that the target translates, and y the margin of the target per "
+            "unit of u, so that its margin is `x = u y`. Values and attention pay into one account: `eta_A u^2/(2 "
+            "eta_W) - Phi` is constant while both flow, so that `a` is a function of u. In the two-stage flow, `u^2` "
+            "is ahead by `u_1^2` at the same `a`. Joint attention would have grown to `rho^2 phi/2` by tau_1, where "
+            "rho compares the time scale of stage one with the growth time of attention. Without attention the margin "
+            "x is reached at the time tau, which is in proportion to Psi. Beyond x_1, the two-stage flow reaches a "
+            "margin later than the joint one; by the share `delay` of the time, of the order of `rho^2`, if rho is "
+            "small. So waiting is good where eta_A is well below `eta_W phi^2/u_1^2`. If rho is not small, the "
+            "two-stage flow is late by the share `late` of tau_1, which tends to all of tau_1: stage one was wasted. "
+            "If the values are frozen at tau_1 instead, the margin stays below u_1 and the loss above `floor`: what "
+            "has not been learnt by then is never learnt."
         ),
         results={
             alpha: SHARE,
@@ -358,46 +540,118 @@ def separation() -> Theorem:
             Psi: STRETCH,
             Psi_1: STRETCH.subs(x, x_1),
             Q_1: simplify(weight),
-            tau: Psi * (V - 1) ** 3 / (eta_W * (V / L - 1) ** 2),
+            tau: waited,
             late: 1 - log(1 + rho) / rho,
             slow: rho**2 * (Q_1 + Psi - Psi_1) / Psi,
             floor: log(1 + (V - 1) * exp(-u_1)),
         },
         steps=(
-            *(
-                Step(f"{size} words: {what}", found[n][m], expected[n][m])
-                for n, size in enumerate((2, 3))
-                for m, what in enumerate(("the flow of u", "the flow of a", "the loss at the margin u y"))
+            *steps,
+            Step(
+                "attention pays into the account",
+                (growth * FLOW_A).subs(by_margin),
+                eta_A * u * y / (exp(x) + V - 1),
+                "dPhi/dtau",
             ),
             Step(
-                "the account: dPhi/dtau is that of eta_A u^2/(2 eta_W)",
-                INTEGRAL.diff(a) * FLOW_A.subs(alpha, SHARE),
-                (eta_A / eta_W * u * FLOW_U).subs(here),
+                "and the values pay in the same",
+                (eta_A * u**2 / (2 * eta_W)).diff(u) * FLOW_U,
+                eta_A * u * y / (exp(x) + V - 1),
+                "d/dtau (eta_A u^2/(2 eta_W))",
             ),
-            Step("dPhi/da is y over dy/da", INTEGRAL.diff(a) * ADVANTAGE.subs(alpha, SHARE).diff(a), here[y]),
-            Step("at the start", slope_0, L * (V - L) / (V * (L - 1))),
             Step(
-                "linear in a: a/phi = cosh(r) - 1 over cosh(r - rho) - 1 + rho sinh(r - rho), in the end",
-                limit(joint / waited, grown, oo),
+                "the slope of Phi is y over the slope of y",
+                (growth * ADVANTAGE.subs(alpha, SHARE).diff(a).subs(by_share)).subs(by_margin),
+                y,
+                "(dPhi/da) (dy/da)",
+            ),
+            Step(
+                "so near `a = 0` the margin y is in proportion to `1 + a/phi`, with the slope of Phi there",
+                INTEGRAL.diff(a).subs(a, 0),
+                L * (V - L) / (V * (L - 1)),
+                "phi",
+            ),
+            Step(
+                "small `a`, at the time r in units of the growth time: `d^2/dr^2 (a/phi) = 1 + a/phi`, solved in the "
+                "joint flow by `a/phi = cosh(r) - 1`",
+                linear_joint.diff(r, 2),
+                1 + linear_joint,
+                "d^2/dr^2 (a/phi)",
+            ),
+            Step(
+                "and in the two-stage flow, from `r = rho` on, by `a/phi = cosh(r - rho) - 1 + rho sinh(r - rho)`",
+                linear_waiting.diff(r, 2),
+                1 + linear_waiting,
+                "d^2/dr^2 (a/phi)",
+            ),
+            Step(
+                "in the limit of long growth the joint flow is ahead by the factor",
+                limit(ratio, grown, oo),
                 exp(rho) / (1 + rho),
-            ),
-            Step("delayed by late, they are the same", (1 + rho) * exp(rho * (1 - log(1 + rho) / rho) - rho), S.One),
-            Step("no attention: the time to a margin is in proportion to Psi", STRETCH.diff(x), 1 / LEFT),
-            Step(
-                "first order in a gain s of y, over u and over where it ends, x = u y: by parts",
-                (1 - (1 - LEFT) * x) / LEFT,
-                2 / LEFT - (x / LEFT).diff(x),
+                "lim [(cosh(r) - 1)/(cosh(r - rho) - 1 + rho sinh(r - rho))]",
             ),
             Step(
-                "s = s_1 (x/x_1)^2 until x_1: what is integrated over Psi, 2 s + x ds/dx",
-                2 * early + x * early.diff(x),
-                4 * early,
+                "which a delay by `late` makes up for",
+                (1 + rho) * exp(rho * (1 - log(1 + rho) / rho) - rho),
+                S.One,
+                "(1 + rho) e^(rho . late - rho)",
+            ),
+            Step(
+                "without attention, `a = 0`, the time to a margin x grows as 1 over what the prediction still misses",
+                1 / LEFT,
+                slope,
+                "dPsi/dx",
+            ),
+            Step(
+                "and in units of Psi the time grows evenly",
+                1 / (even * FLOW_U.subs(y, even) * slope),
+                waited.diff(Psi),
+                "dtau/dPsi",
+            ),
+            Step(
+                "for small rho, to first order, a gain s of y, relative to that at `a = 0`, changes the time per unit "
+                "of u, `f = Psi'(x + s x)/(1 + s)`, where `Psi' = dPsi/dx`, by",
+                passed.diff(changed).subs(changed, 0),
+                per_gain,
+                "df/ds",
+            ),
+            Step(
+                "which is, to be integrated by parts up to the same margin",
+                (x * slope).diff(x) - 2 * slope,
+                per_gain,
+                "d/dx (x Psi') - 2 Psi'",
+            ),
+            Step(
+                "so that the time is less by `2 s + x ds/dx`, integrated over Psi; in the joint flow "
+                "`s = s_1 (x/x_1)^2` with `s_1 = rho^2/2`, and this is",
+                2 * joint + x * joint.diff(x),
+                4 * gain * x**2 / x_1**2,
+                "2 s + x ds/dx",
+            ),
+            Step(
+                "in the two-stage flow, from x_1 on, `s = s_1 (x^2/x_1^2 - 1)`, and it is less by `2 s_1 = rho^2`",
+                2 * waiting + x * waiting.diff(x),
+                4 * gain * x**2 / x_1**2 - 2 * gain,
+                "2 s + x ds/dx",
+            ),
+            Step(
+                "so the delay is `rho^2 (Psi - Psi_1)` since x_1 and, until then, `rho^2` times the integral Q_1 of "
+                "`2 x^2/x_1^2` over Psi",
+                (x_1**2 * simplify(weight)).diff(x_1),
+                2 * x_1**2 * slope.subs(x, x_1),
+                "d(x_1^2 Q_1)/dx_1",
             ),
         ),
+        meanings={
+            "a": "attention logit of the word that the target translates, above that of others",
+            "u_1": "value u at tau_1, where stage one ends",
+            "x": "margin of the target: its logit above those of other words",
+            "x_1": "margin of the target at tau_1",
+        },
         limits=(
-            "what the closure is to the exact flow; the delay is of first order in rho^2 (the account gives the times "
-            "exactly, by quadrature); late is that of the flow linear in a, exact where V - L is small and growth is "
-            "long, and 15 % too low in between for V = 60, L = 8"
+            "the closure, not the flow that it closes. There `delay` is of first order in `rho^2`; the account gives "
+            "the times exactly, by quadrature. `late` is that of the flow linear in `a`: exact where `V - L` is small "
+            "and growth is long, and 15 % too low in between for V = 60, L = 8"
         ),
     )
 

@@ -233,6 +233,10 @@ def proof(theorem: Theorem) -> Derivation:
       - the symmetric reduction of copying
       - u is small
     """
+    preface = (
+        Section("Hypotheses", items=theorem.hypotheses),
+        Section("Notation", rows=tuple(assumed(theorem)), head=("symbol", "what", "assumed")),
+    )
     sections = [
         Section("Statement", theorem.statement),
         Section(
@@ -247,10 +251,7 @@ def proof(theorem: Theorem) -> Derivation:
         theorem.name,
         theorem.title,
         theorem.source,
-        (
-            Section("Hypotheses", items=theorem.hypotheses),
-            Section("Notation", rows=tuple(assumed(theorem)), head=("symbol", "what", "assumed")),
-        ),
+        tuple(section for section in preface if section.items or section.rows),
         tuple(section for section in sections if section.title != "Result" or section.equations),
         plain_formulas(theorem.name, theorem.title, theorem.source, theorem.results),
     )
@@ -272,7 +273,7 @@ def step_equations(steps: Sequence[Step]) -> tuple[Equation, ...]:
         named = list(step.of) if isinstance(step.of, tuple) else [step.of] * bool(step.of)
         pairs, names = (step.entries, named) if named else (entries, repeat(""))
         shown = [(*pair, of) for pair, of in zip(pairs, names, strict=False)]
-        note = step.note + ("; the other entries are alike" if named and len(named) < len(step.entries) else "")
+        note = step.note + (", and so on" if named and len(named) < len(step.entries) else "")
         notes = [note, *[""] * (len(shown) - 1)]
         found += [Equation(x, Add.make_args(y), n, True, of) for (x, y, of), n in zip(shown, notes, strict=True)]
     return tuple(found)

@@ -21,7 +21,7 @@ OPERATORS = {
     "to": "→", "in": "∈", "sim": "∼", "approx": "≈", "{": "{", "}": "}",
     "lceil": "⌈", "rceil": "⌉", "langle": "⟨", "rangle": "⟩",
 }  # fmt: skip
-FUNCTIONS = ("log", "exp", "max", "min", "cosh", "sinh", "tanh", "sin", "cos")
+FUNCTIONS = ("log", "exp", "lim", "max", "min", "cosh", "sinh", "tanh", "sin", "cos")
 ACCENTS = {"bar": "‾", "dot": "˙", "tilde": "˜", "hat": "^"}
 SPACES = {",": "0.17em", ":": "0.22em", ";": "0.28em", " ": "0.28em", "quad": "1em", "qquad": "2em"}
 SIZES = ("left", "right", "Bigl", "Bigr", "displaystyle")

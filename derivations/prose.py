@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from derivations.typeset import GREEK, joined, tex_name, tex_word
+from derivations.typeset import GREEK, joined, tex_name
 
 __all__ = ["Prose", "markdown_escaped", "tex_escaped", "unmarked"]
 
-FUNCTIONS = ("log", "exp", "cosh", "sinh", "max", "min")
+FUNCTIONS = ("log", "exp", "cosh", "sinh", "max", "min", "lim")
 TOKEN = re.compile(
     r"`(?P<math>[^`]+)`"
     r"|(?P<slope>d[A-Za-z]\w*/d[A-Za-z]\w*)"
@@ -149,7 +149,7 @@ class Prose:
             return f"{bars}{self.inner(part.strip('|'))} {bars}"
         if kind == "access":
             name, _, subs = part.rstrip("]").partition("[")
-            return tex_name(name, joined([tex_word(sub.strip()) for sub in subs.split(",")]))
+            return tex_name(name, joined([tex_name(sub.strip()) for sub in subs.split(",")]))
         if kind == "function":
             name, _, below = part.partition("_")
             return r"\log_{2} " if part == "log2" else "\\" + name + (f"_{{{below}}} " if below else " ")

@@ -24,16 +24,20 @@ from sympy import (
     IndexedBase,
     Integer,
     Matrix,
+    Rational,
     S,
     Subs,
     Symbol,
     asinh,
+    cos,
     exp,
     eye,
     limit,
     log,
     ones,
     oo,
+    sin,
+    solve,
     sqrt,
     symbols,
 )
@@ -60,22 +64,40 @@ s, s_0, w, w_0, z, x, x_0, score, margin, loss, attention = scalars("s s_0 w w_0
 rate_w, rate_s, rest, radius_2, norm_2, late, floor, A, excess = scalars(
     "rate_w rate_s rest radius_2 norm_2 late floor A excess"
 )
-m, k, K, f, y, y_0, delta, tau, alpha, p, ell, purity = scalars(
-    "m k K f y y_0 delta tau alpha p ell purity", positive=True
+m, k, K, f, y, y_0, delta, tau, alpha, p, epsilon, purity = scalars(
+    "m k K f y y_0 delta tau alpha p epsilon purity", positive=True
 )
 eta_s, eta_v, eta_key, eta_query = scalars("eta_s eta_v eta_key eta_query", positive=True)
 kappa, q, q_0, T = scalars("kappa q q_0 T", positive=True)
 """delta: length of (the column of the label less the mean of the others); f: share of sentences that hold the word."""
 
-OTHERS = "the other words of its sentences are at rest, with the same sum m of exp(score)"
-ALONE = ("one topic word, k times in each of its sentences", f"{OTHERS} and the same mean embedding")
+OTHERS = "the other words of its sentences are at rest, with the same sum `m = sum_j exp(s_j)` over them"
+ALONE = (
+    "one topic word, k times in each of its sentences",
+    f"{OTHERS} and the same mean embedding `c`, weighted by `exp(s_j)`",
+)
 LINEAR = (
     "one topic word, once in each of its sentences",
     f"{OTHERS} and mean embedding 0",
-    "the classifier U is fixed and linear (FC)",
-    "two classes; or K classes with a U that is symmetric in those that are not the word's: they have the same product "
-    "with delta and with the first embedding",
+    "the classifier U is fixed and linear (FC): `u_y` is its column for the word's label, `u_mean` the mean of the "
+    "others",
+    "two classes; or K classes with a U that is symmetric in those that are not the word's: their columns have the "
+    "same product with `u_y - u_mean` and with the first embedding",
 )
+OF_OTHERS = "what the motion of the other words adds, which goes with their share of the sentences"
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "m": "sum of `exp(s_j)` over the other words of a sentence: their number, if their scores are 0",
+        "s": "score of the topic word",
+        "alpha": "attention to the topic word",
+        "w": "margin: `v . (u_y - u_mean)`",
+        "delta": "length of `u_y - u_mean`",
+        "f": "share of the sentences that hold the topic word",
+        "K": "number of classes",
+        "tau": "time: learning rate times steps",
+    }
+)
+"""What symbols of several theorems here stand for."""
 PER_TIME = f * eta_v * delta**2
 """How fast a margin moves where all attention is on the word and its prediction is wrong."""
 
@@ -199,16 +221,22 @@ def identity() -> Theorem:
     """Score and embedding norm."""
     m_1, m_2 = symbols("m_1 m_2", positive=True)
     found = of_any_loss(sentences([{0: k, 1: m_1, 2: m_2}], {0}, V=3, D=2))
-    v, G, own = vector("v", 0), vector("G", 0), entry("s", 0)
+    own, first = entry("s", 0), Symbol("first", positive=True)
     vdot, sdot = column(found, "vdot", 0), found[entry("sdot", 0)]
-    weights = [m_1 * exp(entry("s", 1)), m_2 * exp(entry("s", 2))]
-    total = weights[0] + weights[1]
-    mean = (weights[0] * vector("v", 1) + weights[1] * vector("v", 2)) / total
-    share = k * exp(own) / (k * exp(own) + total)
     of_loss = Function("F")(*column(found, "r", 0))
-    gradient = Matrix([-of_loss.diff(state) for state in (*v, own)]).replace(
-        lambda e: isinstance(e, Subs), lambda e: -G[e.expr.expr.args.index(e.variables[0])]
+    gradient = Matrix([-of_loss.diff(state) for state in (*vector("v", 0), own)]).replace(
+        lambda e: isinstance(e, Subs), lambda e: -vector("G", 0)[e.expr.expr.args.index(e.variables[0])]
     )
+    # The others by their sum m (`first` of it the first one) and their mean c; coordinates by number; the score of the
+    # word by its attention.
+    v, G, c = (Matrix(scalars(f"{name}_1 {name}_2")) for name in "vGc")
+    named = {m_1: first * exp(-entry("s", 1)), m_2: (m - first) * exp(-entry("s", 2))}
+    for d in range(2):
+        named |= {entry("v", 0, d): v[d], entry("G", 0, d): G[d]}
+        named[entry("v", 2, d)] = (m * c[d] - first * entry("v", 1, d)) / (m - first)
+    by_attention = named | {own: log(m * alpha / (k * (1 - alpha)))}
+    moved = Matrix([*alpha * G, alpha * (1 - alpha) * G.dot(v - c)])
+    ratio = 2 * Matrix(v - c).dot(vdot.xreplace(named)) / sdot.xreplace(named)
     grown = radius_2 + 2 * eta_v / eta_s * (s - s_0 + k / m * (exp(s) - exp(s_0)))
     return Theorem(
         name="sen",
@@ -216,48 +244,76 @@ def identity() -> Theorem:
         source=LU,
         hypotheses=(*ALONE, "any loss of the contexts: any classifier, trained or not, and any labels"),
         statement=(
-            "The embedding moves by alpha G, the score by alpha (1 - alpha) G . (v - c), where G is minus the gradient "
-            "of the loss by the context and c the mean embedding of the others. So G drops out of their ratio: "
-            "||v - c||^2 is a function of the score, through all of training. radius_2 is its first value."
+            "Let alpha be the attention to all k places of the word, `r = alpha v + (1 - alpha) c` the context of its "
+            "sentences, and G minus the gradient of the loss by r. The embedding v moves by alpha G, the score s by "
+            "`alpha (1 - alpha) G . (v - c)`. So G drops out of their ratio: `||v - c||^2` is a function of the score "
+            "alone, through all of training. This function is `norm_2`; it starts at `radius_2`."
         ),
         results={norm_2: grown},
         steps=(
             Step(
-                "minus the gradient of any F of the context, by the chain rule",
-                gradient,
-                Matrix([*share * G, share * (1 - share) * G.dot(v - mean)]),
+                "a sentence of the word, k times, and of two others with mean c, in two dimensions; minus the gradient "
+                "of any function `F(r)` of its context, of which that by r is -G",
+                gradient.xreplace(by_attention),
+                moved,
+                ("-dF/dv_1", "-dF/dv_2", "-dF/ds"),
             ),
             Step(
                 "the flow of the classifier moves along it",
-                Matrix([*vdot, sdot]),
-                Matrix([*eta_v * share * G, eta_s * share * (1 - share) * G.dot(v - mean)]),
+                Matrix([*vdot, sdot]).xreplace(by_attention),
+                Matrix([*eta_v * moved[:2, :], eta_s * moved[2]]),
+                ("dv_1/dtau", "dv_2/dtau", "ds/dtau"),
             ),
-            Step("separated: no G", eta_s * (v - mean).dot(vdot) / (eta_v * sdot), 1 + k * exp(own) / total),
-            Step("integrated", grown.diff(s), 2 * eta_v / eta_s * (1 + k * exp(s) / m)),
-            Step("it starts where it should", grown.subs(s, s_0), radius_2),
             Step(
-                "from zero scores and tiny embeddings, once in a sentence",
+                "separated: G drops out of the ratio of both velocities",
+                ratio.xreplace({own: s}),
+                2 * eta_v / eta_s * (1 + k * exp(s) / m),
+                "d||v - c||^2/ds",
+            ),
+            Step(
+                "integrated over s, as `norm_2` has the same derivative",
+                grown.diff(s),
+                2 * eta_v / eta_s * (1 + k * exp(s) / m),
+                "d norm_2/ds",
+            ),
+            Step("and it starts where it should, at `s = s_0`", grown.subs(s, s_0), radius_2, "norm_2"),
+            Step(
+                "with one place in a sentence, from a score of zero and an embedding at the mean of the others",
                 eta_s / eta_v * grown.subs({radius_2: 0, s_0: 0, k: 1}),
                 2 * (s + (exp(s) - 1) / m),
+                "(eta_s/eta_v) norm_2",
             ),
         ),
         limits=(
-            "the motion of other words, which goes with their share of the sentences; for sentences that differ in m "
-            "or k, and for several topic words in a sentence, see sen-company"
+            f"{OF_OTHERS}; sentences that differ in m or k, and several topic words in a sentence, are treated in "
+            "sen-company"
         ),
+        meanings={
+            **MEANINGS,
+            "k": "how often the topic word stands in each of its sentences",
+            "s_0": "first score",
+            "radius_2": "first value of `||v - c||^2`",
+        },
     )
 
 
 @cache
 def company() -> Theorem:
     """Sentences of several lengths, and several topic words in one."""
-    m_1, m_2 = symbols("m_1 m_2", positive=True)
+    m_1, m_2 = ms = symbols("m_1 m_2", positive=True)
+    G_1, G_2, a_1, a_2, m_i = scalars("pull_1 pull_2 alpha_1 alpha_2 m_eff")
     at_rest = {entry("s", 1): S.Zero, entry("v", 1, 0): S.Zero, entry("v", 1, 1): S.Zero}
     found = of_any_loss(sentences([{0: 1, 1: m_1}, {0: 1, 1: m_2}], {0}, V=2, D=2) | at_rest, kinds=2)
     v, own = vector("v", 0), entry("s", 0)
-    shares = [exp(own) / (exp(own) + each) for each in (m_1, m_2)]
-    surplus = eta_s * v.dot(column(found, "vdot", 0)) - eta_v * (1 + exp(own) / m) * found[entry("sdot", 0)]
-    pulls = [shares[n] ** 2 * vector("G", n).dot(v) for n in range(2)]
+    pulls = {entry("G", n, 1): (P - entry("G", n, 0) * v[0]) / v[1] for n, P in enumerate((G_1, G_2))}
+    outwards, upwards = v.dot(column(found, "vdot", 0)).xreplace(pulls), found[entry("sdot", 0)].xreplace(pulls)
+    surplus = eta_s * outwards - eta_v * (1 + exp(own) / m) * upwards
+    alone = [surplus.xreplace({P: S.Zero}) for P in (G_2, G_1)]
+    by_attention = [{own: log(each * a / (1 - a))} for each, a in zip(ms, (a_1, a_2), strict=True)]
+    effective = (m_1 * a_1**2 * G_1 + m_2 * a_2**2 * G_2) / (a_1**2 * G_1 + a_2**2 * G_2)
+    here = effective.subs({a: exp(own) / (exp(own) + each) for a, each in zip((a_1, a_2), ms, strict=True)})
+    (other_pull,) = solve(here - m_i, G_2)
+    ratio = (2 * outwards / upwards).xreplace({G_2: other_pull}).xreplace({own: s})
 
     together = of_any_loss(sentences([{0: 1, 1: 1, 2: m}], {0, 1, 2}, V=3, D=2))
     context = column(together, "r", 0)
@@ -265,49 +321,82 @@ def company() -> Theorem:
     alike = {entry("v", 1, d): v[d] for d in range(2)} | {entry("s", 1): own}
     alike |= {entry("s", 2): S.Zero, entry("v", 2, 0): S.Zero, entry("v", 2, 1): S.Zero}
     twins = {name: value.xreplace(alike) for name, value in together.items()}
-    G_1, G_2, a_1, a_2, m_i = scalars("pull_1 pull_2 alpha_1 alpha_2 m_eff")
-    effective = (m_1 * a_1**2 * G_1 + m_2 * a_2**2 * G_2) / (a_1**2 * G_1 + a_2**2 * G_2)
+    twice = 2 * v.dot(column(twins, "vdot", 0)) / twins[entry("sdot", 0)]
     return Theorem(
         name="sen-company",
         title="Score and embedding norm: sentences that differ, and topic words together",
         source=LU,
         hypotheses=(
-            "any loss of the contexts",
-            "each word once in a sentence; the others have embedding 0 and score 0",
+            "any loss of the contexts; alpha, r and G are those of theorem sen, by kinds of sentences",
+            "each topic word once in a sentence; words at rest have embedding 0 and score 0, and there are m of them",
         ),
         statement=(
-            "In sentences of several m the identity holds from moment to moment with the mean of m that has the "
-            "weights alpha^2 G . v: early, when alpha is 1/m, short sentences count more; late, when it is 1, they "
-            "count as they pull. If all pull outwards, ||v||^2 lies between the identities of the smallest and of the "
-            "largest m. Beside other topic words only the differential form is left, with the context r for the "
-            "others' part: eta_v ds = eta_s (v - r) . dv. Words that move alike in the same sentences are one word "
-            "that stands k times. No word can gain score but at the cost of others: in a sentence they sum to zero."
+            "In sentences of several m the identity of theorem sen holds from moment to moment, with `m_eff`: the mean "
+            "of m that has the weights `alpha^2 G . v` (a word that stands k times counts as one beside m/k others). "
+            "Early, when alpha is about 1/m, short sentences count more; "
+            "late, when it is 1, they count as they pull. If all pull outwards, `||v||^2` lies between the identities "
+            "of the smallest and of the largest m. Beside other topic words only a differential form is left, with the "
+            "context r for the others' part: `eta_v ds = eta_s (v - r) . dv`. Words that move alike in the same "
+            "sentences are one word that stands k times. No word gains score but at the cost of others: the velocities "
+            "that a sentence gives to the scores of its words sum to zero."
         ),
         results={m_i: effective},
         steps=(
             Step(
-                "what the identity with any m leaves over in two kinds of sentences",
-                surplus,
-                eta_s * eta_v * (pulls[0] * (1 - m_1 / m) + pulls[1] * (1 - m_2 / m)),
+                "two kinds of sentences, of the word and of `m_1` or `m_2` words at rest, in two dimensions; the "
+                "identity with any m leaves over `Delta = eta_s v . dv/dtau - eta_v (1 + exp(s)/m) ds/dtau`, the sum "
+                "of a part from each kind",
+                Matrix([part.xreplace(put) for part, put in zip(alone, by_attention, strict=True)]).col_join(
+                    Matrix([surplus - sum(alone)])
+                ),
+                Matrix(
+                    [
+                        *(
+                            eta_s * eta_v * a**2 * P * (1 - each / m)
+                            for a, P, each in ((a_1, G_1, m_1), (a_2, G_2, m_2))
+                        ),
+                        0,
+                    ]
+                ),
+                ("Delta_1", "Delta_2", "Delta - Delta_1 - Delta_2"),
             ),
             Step(
-                "nothing at the mean",
-                (a_1**2 * G_1 * (1 - m_1 / m_i) + a_2**2 * G_2 * (1 - m_2 / m_i)).subs(m_i, effective),
+                "so `m = m_eff` leaves nothing over, and the identity holds with it at every moment",
+                ratio,
+                2 * eta_v / eta_s * (1 + exp(s) / m_i),
+                "d||v||^2/ds",
+            ),
+            Step(
+                "a sentence of two topic words, 1 and 2, and of another word that stands m times, all of which move; "
+                "the differential form for word 1",
+                eta_s * (v - context).dot(column(together, "vdot", 0)) / slopes[0],
+                eta_v,
+                "eta_s (v_1 - r) . dv_1/ds_1",
+            ),
+            Step(
+                "in the same sentence, the scores sum to a constant",
+                sum(slopes),
                 S.Zero,
+                "ds_1/dtau + ds_2/dtau + ds_3/dtau",
             ),
             Step(
-                "beside another topic word",
-                eta_s * (v - context).dot(column(together, "vdot", 0)) / (eta_v * slopes[0]),
-                S.One,
-            ),
-            Step("scores of the words of a sentence sum to a constant", sum(slopes), S.Zero),
-            Step(
-                "two that move alike, others at rest: one word that stands twice",
-                eta_s * v.dot(column(twins, "vdot", 0)) / (eta_v * twins[entry("sdot", 0)]),
-                1 + 2 * exp(own) / m,
+                "in the same sentence, where words 1 and 2 move alike and the other one is at rest, the identity of "
+                "one word that stands twice",
+                twice.xreplace({own: s}),
+                2 * eta_v / eta_s * (1 + 2 * exp(s) / m),
+                "d||v||^2/ds",
             ),
         ),
-        limits="the motion of words that are taken to rest; for several m there is no formula in the score alone",
+        limits=(
+            "what the motion of the words that are taken to rest adds; with several m there is no formula in the "
+            "score alone"
+        ),
+        meanings={
+            **MEANINGS,
+            **{f"m_{n}": f"number of words at rest in a sentence of kind {n}" for n in (1, 2)},
+            **{f"alpha_{n}": f"attention to the word in sentences of kind {n}" for n in (1, 2)},
+            **{f"pull_{n}": f"`G_{n} . v`: how sentences of kind {n} pull the word outwards" for n in (1, 2)},
+        },
     )
 
 
@@ -320,38 +409,92 @@ def span() -> Theorem:
     U, size = matrix("U", 3, 2), {"V": 2, "D": 3, "K": 2}
     given = sentences([{0: 1, 1: 1}], {0, 1}, [0], **size)
     found = of_any_loss(given, given="zbar")
-    vdot, pull = column(found, "vdot", 0, size=3), found[entry("alpha", 0, 0)] * vector("G", 0)
+    vdot = column(found, "vdot", 0, size=3)
     logits = {entry("W", i, c): vector("v", i, size=3).dot(U[:, c]) for i in range(2) for c in range(2)}
-    spanned = of_any_loss(given | logits | {Symbol("eta_W", real=True): eta_v}, given="zbar", flow=topic.in_span())
+    rates = {Symbol("eta_W", real=True): eta_v}
+    spanned = of_any_loss(given | rates, given="zbar", flow=topic.in_span())
+    Wdot, sdot = column(spanned, "Wdot", 0), spanned[entry("sdot", 0)]
     cross_entropy = of_linear(given, [S.One])
     moved = Matrix(symbols("a_1:3", real=True))
     metric = U.T * U
+    # Coordinates and classes by number from 1; the score of the word by its attention.
+    G = Matrix(scalars("G_1 G_2"))
+    named = {U[d, c]: entry("U", d + 1, c + 1) for d in range(3) for c in range(2)}
+    named |= {entry("G", 0, c): G[c] for c in range(2)}
+    named |= {entry("W", i, c): entry("W", i + 1, c + 1) for i in range(2) for c in range(2)}
+    named[entry("s", 0)] = entry("s", 1) + log(alpha / (1 - alpha))
+    U_named, pull = U.xreplace(named), alpha * G
+    apart = vector("W", 0) - vector("W", 1)
     return Theorem(
         name="topic-span",
         title="A fixed linear classifier: embeddings move in the span of its columns",
         source=LU,
-        hypotheses=("classifier FC: U is fixed", "any sentences"),
+        hypotheses=("classifier FC: U is fixed, and the logits of a sentence are its context times U", "any sentences"),
         statement=(
-            "v moves by a combination of the columns of U, and what it does to the loss goes through W = v U. So s and "
-            "W are a closed flow: the keyword classifier with the metric U^T U. The embedding is v_0 + (W - W_0) U^+, "
-            "with the pseudoinverse of U. The combination sums to zero: K - 1 coordinates, and the score; for a word "
-            "as in theorem sen the score is a function of ||v||, so K - 1 coordinates are all."
+            "Let G be minus the gradient of the loss by the logits of a sentence. A sentence moves the embedding v of "
+            "a word, to which it attends with alpha, by a combination of the columns of U, `alpha U G`; and what v "
+            "does to the loss goes through the logits `W = v U`. So s and W are a closed flow: that of the keyword "
+            "classifier, with the metric `U^T U`. The "
+            "embedding is `v_0 + (W - W_0) U^+`, with the pseudoinverse of U. For the cross-entropy the combination "
+            "sums to zero: K - 1 coordinates of each word, and its score, are all that moves. For a word as in theorem "
+            "sen the score is a function of the embedding, so that K - 1 coordinates are all."
         ),
         results={},
         steps=(
-            Step("any loss of the logits: in the span", vdot, eta_v * U * pull),
-            Step("not across it", U[:, 0].cross(U[:, 1]).dot(vdot), S.Zero),
-            Step("the flow of W = v U has a metric", column(spanned, "Wdot", 0), eta_v * metric * pull),
-            Step("it is that of the embeddings, seen by U", U.T * vdot, column(spanned, "Wdot", 0)),
-            Step("the scores move as they do", spanned[entry("sdot", 0)] - found[entry("sdot", 0)], S.Zero),
-            Step("cross-entropy: the pull sums to zero", sum(column(cross_entropy, "zbar", 0)), S.Zero),
             Step(
-                "back: v - v_0 = U a from W - W_0 (columns independent)",
-                U * metric.inv() * (U.T * (U * moved)),
-                U * moved,
+                "in a sentence of two words, with three dimensions, two classes and any loss of the logits, the first "
+                "word moves in the span of the columns",
+                vdot.xreplace(named),
+                eta_v * U_named * pull,
+                ("dv_1/dtau",),
+            ),
+            Step(
+                "and not along n, which is orthogonal to both columns",
+                U[:, 0].cross(U[:, 1]).dot(vdot),
+                S.Zero,
+                "n . dv/dtau",
+            ),
+            Step(
+                "the keyword classifier with the metric `U^T U`, of the same sentence, where W are the logits of the "
+                "first word",
+                Wdot.xreplace(named),
+                eta_v * metric.xreplace(named) * pull,
+                ("dW_1/dtau",),
+            ),
+            Step(
+                "in the same flow, the score of the first word, whose logits are `W[1,c]`; those of the second are "
+                "`W[2,c]`",
+                sdot.xreplace(named),
+                (eta_s * alpha * (1 - alpha) * G.dot(apart)).xreplace(named),
+                "ds/dtau",
+            ),
+            Step(
+                "the embeddings, seen through `W = v U`, have the same flow; the difference of both, in W and in s, is",
+                Matrix([*(U.T * vdot - Wdot), found[entry("sdot", 0)] - sdot.xreplace(logits)]),
+                Matrix.zeros(3, 1),
+                ("Delta(dW_1/dtau)", "Delta(dW_2/dtau)", "Delta(ds/dtau)"),
+            ),
+            Step(
+                "for the cross-entropy, G is the label less the prediction, and sums to zero",
+                -sum(column(cross_entropy, "zbar", 0)),
+                S.Zero,
+                "G_1 + G_2",
+            ),
+            Step(
+                "back to the embedding `v = v_0 + U a`, which the pseudoinverse gives from the logits if the columns "
+                "are independent",
+                (U * metric.inv() * (U.T * (U * moved))).xreplace(named),
+                U_named * moved,
+                ("[(W - W_0) U^+]_1",),
             ),
         ),
         limits="exact",
+        meanings={
+            **MEANINGS,
+            "alpha": "attention to the word",
+            **{f"a_{c}": f"coefficient of column {c} of U in `v - v_0`" for c in (1, 2)},
+            **{f"G_{c}": f"minus the derivative of the loss by logit {c}" for c in (1, 2)},
+        },
     )
 
 
@@ -362,44 +505,45 @@ def one_margin() -> Theorem:
     rest_at_zero = {entry("s", 1): S.Zero, **{entry("v", 1, d): S.Zero for d in range(3)}}
     labels = [purity * f, (1 - purity) * f / (K - 1)]
 
-    def flow(U: Matrix, v: Matrix) -> tuple[Expr, Expr, Expr, Expr]:
-        """The velocities of the margin and of the score of a word in sentences of every label: found, and expected."""
+    def flow(U: Matrix, v: Matrix) -> Matrix:
+        """The velocities of the margin and of the score, and the loss, of a word in sentences of every label."""
         dimension, classes = U.shape
         given = sentences([{0: 1, 1: m}] * classes, {0}, range(classes), V=2, D=dimension, K=classes)
         given |= rest_at_zero | {entry("U", d, c): U[d, c] for d in range(dimension) for c in range(classes)}
         given |= {entry("v", 0, d): v[d] for d in range(dimension)}
         found = of_linear(given, [x.subs(K, classes) for x in (labels[0], *[labels[1]] * (classes - 1))])
         direction = U[:, 0] - U[:, 1:] * ones(classes - 1, 1) / (classes - 1)
-        here = {
-            alpha: exp(own) / (exp(own) + m),
-            w: v.dot(direction),
-            K: classes,
-            delta: sqrt(direction.dot(direction)),
-        }
-        expected = rate_w_of.subs({p: p_of}).subs(here), rate_s_of.subs({p: p_of}).subs(here)
-        return (
-            column(found, "vdot", 0, size=dimension).dot(direction), expected[0], found[entry("sdot", 0)], expected[1]
-        )  # fmt: skip
+        moved = column(found, "vdot", 0, size=dimension).dot(direction), found[entry("sdot", 0)], found[loss] / f
+        return Matrix(moved).xreplace({exp(own) + m: m / (1 - alpha), own: log(m * alpha / (1 - alpha))})
 
     p_of = 1 / (1 + (K - 1) * exp(-alpha * w))
     rate_w_of = PER_TIME * alpha * (purity - p)
     rate_s_of = f * eta_s * alpha * (1 - alpha) * w * (purity - p)
+    loss_of = -purity * log(p) - (1 - purity) * log((1 - p) / (K - 1))
+    expected = Matrix([rate_w_of, rate_s_of, loss_of])
     z_of = log(y_0) + y_0 + eta_s / eta_v * (w**2 - w_0**2) / (2 * delta**2)
-    two = flow(matrix("U", 2, 2), vector("v", 0))
-    a, b, q_1, q_2 = symbols("a b q_1 q_2", real=True)
-    three = flow(a * eye(3) + b * ones(3, 3), Matrix([q_1, q_2, q_2]))
+    # Any two columns, with delta at an angle, and any embedding: w along delta, q across.
+    angle, q_1, q_2, u_1, u_2 = scalars("angle q_1 q_2 u_1 u_2")
+    along, across = Matrix([cos(angle), sin(angle)]), Matrix([-sin(angle), cos(angle)])
+    last = Matrix([u_1, u_2])
+    two = flow(Matrix.hstack(last + delta * along, last), w / delta * along + q_1 * across)
+    a, b = delta * sqrt(Rational(2, 3)), Symbol("b", real=True)
+    three = flow(a * eye(3) + b * ones(3, 3), Matrix([q_2 + w / a, q_2, q_2]))
     pull = [purity - p, (p - purity) / (K - 1)]
     u_y, u_mean = scalars("u_y u_mean")
+    followed = (y + log(y)).diff(y) * y * rate_s_of
     return Theorem(
         name="topic-margin",
         title="A topic word with a fixed linear classifier: one number",
         source=LU,
-        hypotheses=(*LINEAR, "a share f of all sentences holds the word, of which the share purity has its label"),
+        hypotheses=(*LINEAR, "a share f of all sentences holds the word, of which the share `purity` has its label"),
         statement=(
-            "The embedding moves along delta = u_y - (mean of the other columns), so that its margin w = v . delta is "
-            "all there is: it moves to where the prediction p is the purity, and the score follows by theorem sen, "
-            "with y = exp(s)/m from y + log y = z (Wright's omega function). Time is the integral of 1/rate_w over w: "
-            "a quadrature, as the exponent of p has alpha w, and alpha has log y."
+            "The embedding moves along `u_y - u_mean`, so that its margin `w = v . (u_y - u_mean)` is all there is. "
+            "With alpha the attention to the word and p the probability of its label, w moves at the rate `rate_w` to "
+            "where p equals `purity`: there `alpha w` is `rest`. The score moves at `rate_s`, and follows w by "
+            "theorem sen: `y = exp(s)/m` solves `y + log(y) = z` (y is the Wright omega function of z). The mean loss "
+            "of the word's sentences is `loss`. Time is the integral of `1/rate_w` over w: a quadrature, as p has "
+            "`alpha w` in its exponent, and alpha depends on w through y."
         ),
         results={
             z: z_of,
@@ -407,52 +551,82 @@ def one_margin() -> Theorem:
             p: p_of,
             rate_w: rate_w_of,
             rate_s: rate_s_of,
-            loss: -purity * log(p) - (1 - purity) * log((1 - p) / (K - 1)),
+            loss: loss_of,
             rest: log(purity * (K - 1) / (1 - purity)),
         },
         steps=(
-            Step("two classes, any U: the margin", two[0], two[1]),
-            Step("and the score", two[2], two[3]),
-            Step("three symmetric classes: the margin", three[0], three[1]),
-            Step("and the score", three[2], three[3]),
             Step(
-                "K classes: the pull is along delta",
+                "two classes and any U, in two dimensions; the margin, the score and the loss",
+                two,
+                expected.subs({p: p_of}).subs(K, 2),
+                ("dw/dtau", "ds/dtau", "loss"),
+            ),
+            Step(
+                "three symmetric classes, in three dimensions; the same with `K = 3`",
+                three,
+                expected.subs({p: p_of}).subs(K, 3),
+                ("dw/dtau", "ds/dtau", "loss"),
+            ),
+            Step(
+                "with K symmetric classes, the embedding is pulled along `u_y` with `purity - p`, and along the column "
+                "of "
+                "each of the others, which have the mean `u_mean`, with `(p - purity)/(K - 1)`",
                 pull[0] * u_y + (K - 1) * pull[1] * u_mean,
                 pull[0] * (u_y - u_mean),
+                "sum_c G_c u_c",
             ),
             Step(
-                "the score by the identity, d(y + log y)/dtau = dz/dtau",
-                ((y + 1) * rate_s_of - z_of.diff(w) * rate_w_of).subs(alpha, share),
-                S.Zero,
+                "the score follows by the identity, as `y + log(y)` moves as z does",
+                Matrix([followed.subs(y, alpha / (1 - alpha)), z_of.diff(w) * rate_w_of]),
+                ones(2, 1) * f * eta_s * alpha * w * (purity - p),
+                ("d(y + log(y))/dtau", "dz/dtau"),
             ),
-            Step("where it rests: alpha w", p_of.subs(w, log(purity * (K - 1) / (1 - purity)) / alpha), purity),
+            Step(
+                "the margin stops where `alpha w` is `rest`, as there the prediction is right",
+                p_of.subs(w, log(purity * (K - 1) / (1 - purity)) / alpha),
+                purity,
+                "p",
+            ),
         ),
-        limits="the motion of other words, which goes with their share of the sentences",
+        limits=OF_OTHERS,
+        meanings={
+            **MEANINGS,
+            "purity": "share of the word's sentences that have its label",
+            "w_0": "first margin",
+            "y": "`exp(s)/m`, from `y + log(y) = z`",
+            "y_0": "first `exp(s)/m`",
+        },
     )
 
 
 @cache
 def convergence() -> Theorem:
     """Loss and attention at late times."""
+    of_margin = one_margin().results
     share = y / (1 + y)
     square = 2 * eta_v * delta**2 / eta_s * (y + log(y) + A)
-    turn = eta_s / (eta_v * delta**2) * square * y / (1 + y) ** 3
-    grown = share * (share + turn) / (1 + ell)
-    margin_of = one_margin().results
-    path = {p: 1 / (1 + ell), purity: 1}
+    # The constant of the identity, from the start: it takes the place of the first margin.
+    first = 2 * eta_v * delta**2 / eta_s * (A + y_0 + log(y_0))
+    (by_identity,) = solve(of_margin[z].subs(w**2, excess).subs(w_0**2, first) - y - log(y), excess)
+    path = {p: 1 / (1 + epsilon), purity: 1}
+    velocity = of_margin[rate_w].subs(path)
+    follows = share + 2 * w**2 * share.diff(y) / square.diff(y)
+    followed = alpha + eta_s * w**2 * alpha * (1 - alpha) ** 2 / (eta_v * delta**2)
+    turned = followed.subs({w**2: square, alpha: share}, simultaneous=True)
     reached = log((K - 1) * PER_TIME * tau)
     return Theorem(
         name="topic-convergence",
         title="A topic word with a fixed linear classifier: the end of training",
         source=LU,
-        hypotheses=(*LINEAR, "all of the word's sentences have its label: purity 1"),
+        hypotheses=(*LINEAR, "all of the word's sentences have its label: `purity = 1`"),
         statement=(
-            "The margin grows for ever: its velocity is positive and falls to zero only where p = 1. So the loss goes "
-            "to 0, like 1/(f eta_v delta^2 tau), and attention to 1, but slowly: 1 - alpha is one over the squared "
-            "logarithm of time, the score grows as twice the logarithm of the logarithm of time, and the embedding "
-            "like the logarithm. late is 1 - alpha; y = exp(s)/m, and A, from the start, is what is left of w^2 = (2 "
-            "eta_v delta^2/eta_s) (y + log(y) + A). The sum over words of f times the loss, what training sees, is the "
-            "same for rare and for frequent words."
+            "The margin `w = v . (u_y - u_mean)` grows for ever: its velocity is positive and falls to zero only where "
+            "the prediction is right. It grows like `margin`, the logarithm of time. So the loss of the word's "
+            "sentences goes to 0, like `loss`, and the attention alpha to 1, but slowly: `late = 1 - alpha` falls like "
+            "one over the squared logarithm of time, and the score grows like `score`, twice the logarithm of the "
+            "logarithm of time. The sum over words of f times the loss, what training sees, is the same for rare and "
+            "for frequent words. With `epsilon = (K - 1) exp(-alpha w)`, `1/epsilon + log(1/epsilon)` grows by "
+            "`f eta_v delta^2 (1 + excess)` per unit of time."
         ),
         results={
             margin: reached,
@@ -463,63 +637,127 @@ def convergence() -> Theorem:
         },
         steps=(
             Step(
-                "ell = (K - 1) exp(-alpha w): the velocity of the margin",
-                margin_of[rate_w].subs(path),
-                PER_TIME * alpha * ell / (1 + ell),
+                "the margin, by theorem topic-margin, where `p = 1/(1 + epsilon)` with "
+                "`epsilon = (K - 1) exp(-alpha w)`",
+                velocity,
+                PER_TIME * alpha * epsilon / (1 + epsilon),
+                "dw/dtau",
             ),
-            Step("w^2 by the identity, up to a constant A", square.diff(y), 2 * eta_v * delta**2 / eta_s * (1 + 1 / y)),
             Step(
-                "alpha w follows w: d(alpha w)/dw = alpha + w dalpha/dw",
-                share + turn,
-                share + 2 * square * share.diff(y) / square.diff(y),
+                "by the identity of theorem topic-margin, with the first margin in the constant A",
+                by_identity,
+                square,
+                "w^2",
             ),
-            Step("velocity of 1/ell, per f eta_v delta^2: the limit", limit(limit(grown, ell, 0), y, oo), S.One),
             Step(
-                "of 1/ell + log(1/ell), what is left: y^2 times it, less 2 log y",
-                limit(y**2 * (share * (share + turn) - 1) - 2 * log(y), y, oo),
+                "with this, `alpha w` follows w, as `d(alpha w)/dw = alpha + w dalpha/dw`",
+                follows.subs(y, alpha / (1 - alpha)),
+                followed,
+                "d(alpha w)/dw",
+            ),
+            Step(
+                "the loss of an example goes like epsilon, as this goes to 0",
+                limit(of_margin[loss].subs({p: path[p], purity: 1}) / epsilon, epsilon, 0, "+"),
+                S.One,
+                "lim (loss/epsilon)",
+            ),
+            Step(
+                "in the end, where epsilon goes to 0 and then y to infinity, 1/epsilon grows evenly",
+                limit(limit(turned * velocity.subs(alpha, share) / epsilon, epsilon, 0), y, oo),
+                PER_TIME,
+                "lim (d(1/epsilon)/dtau)",
+            ),
+            Step(
+                "what grows still more evenly, at any epsilon",
+                (1 + 1 / epsilon) * followed * velocity,
+                PER_TIME * alpha**2 * (1 + eta_s * w**2 * (1 - alpha) ** 2 / (eta_v * delta**2)),
+                "d(1/epsilon + log(1/epsilon))/dtau",
+            ),
+            Step(
+                "this is `f eta_v delta^2 (1 + excess)`, and `excess` has, as y grows, the limit",
+                limit(
+                    y**2 * (((1 + 1 / epsilon) * turned * velocity.subs(alpha, share) / PER_TIME).simplify() - 1)
+                    - 2 * log(y),
+                    y,
+                    oo,
+                ),
                 2 * A - 5,
+                "lim (y^2 excess - 2 log(y))",
             ),
-            Step("loss over ell: the limit", limit(log(1 + ell) / ell, ell, 0, "+"), S.One),
-            Step("(1 - alpha) w^2: the limit", limit((1 - share) * square, y, oo), 2 * eta_v * delta**2 / eta_s),
-            Step("alpha: the limit", limit(share, y, oo), S.One),
+            Step(
+                "attention goes to 1, and as one over the squared margin",
+                Matrix([limit(share, y, oo), limit((1 - share) * square, y, oo)]),
+                Matrix([1, 2 * eta_v * delta**2 / eta_s]),
+                ("lim (alpha)", "lim ((1 - alpha) w^2)"),
+            ),
+            Step(
+                "so `alpha w`, which is `log((K - 1)/epsilon)`, comes to w itself, and y, from which the score is, to "
+                "its square",
+                Matrix([limit((1 - share) * sqrt(square), y, oo), limit(y / square, y, oo)]),
+                Matrix([0, eta_s / (2 * eta_v * delta**2)]),
+                ("lim (w - alpha w)", "lim (y/w^2)"),
+            ),
         ),
         limits=(
-            "leading order in time: 1/ell + log(1/ell) grows by f eta_v delta^2 (1 + excess) per unit of time, so that "
-            "the loss is off by as much, which falls like the fourth power of 1/log(tau); attention and score are off "
-            "by log(y)/y and log(log(tau))/log(tau)"
+            "leading order in time: the loss is off by a share `excess`, which falls about like the fourth power of "
+            "`1/log(tau)`; `late` is off by a share of the order of `log(y)/y`, and `score` by as much in absolute "
+            "terms, which falls about like the square of `1/log(tau)`"
         ),
+        meanings={
+            **MEANINGS,
+            "y": "`exp(s)/m`",
+            "A": "`eta_s w^2/(2 eta_v delta^2) - y - log(y)`, which stays as it was at the start",
+        },
     )
 
 
 @cache
 def keys_fixed() -> Theorem:
     """No attention is learnt."""
-    ratio = exp(x) / (K - 1)
-    velocity = PER_TIME * alpha**2 * (1 - 1 / (1 + 1 / ratio))
-    path = x + ratio
+    rates = one_margin().results
+    velocity = (alpha * rates[rate_w].subs({purity: 1, p: rates[p]})).subs(w, log((K - 1) * y) / alpha)
+    z_of = x_0 - log(K - 1) + exp(x_0) / (K - 1) + PER_TIME * alpha**2 * tau
     return Theorem(
         name="topic-keys-fixed",
         title="A topic word with a fixed linear classifier: scores fixed",
         source=LU,
-        hypotheses=(*LINEAR, "all of the word's sentences have its label", "scores do not move (eta_s = 0)"),
+        hypotheses=(*LINEAR, "all of the word's sentences have its label", "scores do not move: `eta_s = 0`"),
         statement=(
-            "With alpha fixed the margin x = alpha w has a closed form: Y = exp(x)/(K - 1) is Wright's omega function "
-            "of z, Y + log Y = z. The loss falls like 1/(f eta_v delta^2 alpha^2 tau): later by a factor of 1/alpha^2, "
-            "(1 + m)^2 from scores of zero, than where attention is learnt."
+            "With alpha fixed the margin in a sentence, `x = alpha w`, has a closed form: `y = exp(x)/(K - 1)` is the "
+            "Wright omega function of z, which is the solution of `y + log(y) = z`, and z grows evenly. The loss of "
+            "the word's sentences falls like `1/(f eta_v delta^2 alpha^2 tau)`: later by a factor of `1/alpha^2`, "
+            "which is `(1 + m)^2` from scores of zero, than where attention is learnt."
         ),
-        results={
-            z: x_0 - log(K - 1) + exp(x_0) / (K - 1) + PER_TIME * alpha**2 * tau,
-            loss: log(1 + 1 / y),
-        },
+        results={z: z_of, loss: log(1 + 1 / y)},
         steps=(
             Step(
-                "the velocity of alpha w",
-                alpha * one_margin().results[rate_w].subs({purity: 1, p: one_margin().results[p]}).subs(w, x / alpha),
-                PER_TIME * alpha**2 / (1 + ratio),
+                "the margin in a sentence, by theorem topic-margin, in `y = exp(x)/(K - 1)`",
+                velocity,
+                PER_TIME * alpha**2 / (1 + y),
+                "dx/dtau",
             ),
-            Step("x + exp(x)/(K - 1) grows evenly", path.diff(x) * velocity, PER_TIME * alpha**2),
+            Step(
+                "so y moves at `y dx/dtau`, and",
+                (y + log(y)).diff(y) * y * velocity,
+                PER_TIME * alpha**2,
+                "d(y + log(y))/dtau",
+            ),
+            Step("and z does the same", z_of.diff(tau), PER_TIME * alpha**2, "dz/dtau"),
+            Step(
+                "they start alike, as at `tau = 0`, with `y_0 = exp(x_0)/(K - 1)`, the first y",
+                z_of.subs(tau, 0).subs(x_0, log((K - 1) * y_0)),
+                y_0 + log(y_0),
+                "z",
+            ),
+            Step(
+                "the loss, by theorem topic-margin, is the logarithm of",
+                exp(rates[loss].subs(purity, 1).subs(p, rates[p]).subs(w, log((K - 1) * y) / alpha)),
+                1 + 1 / y,
+                "exp(loss)",
+            ),
         ),
-        limits="the motion of other words, which goes with their share of the sentences",
+        limits=OF_OTHERS,
+        meanings={**MEANINGS, "x_0": "first margin in a sentence, `alpha w`", "y": "the solution of `y + log(y) = z`"},
     )
 
 
@@ -540,11 +778,12 @@ def embeddings_fixed() -> Theorem:
         name="topic-embeddings-fixed",
         title="A topic word with a fixed linear classifier: embeddings fixed",
         source=LU,
-        hypotheses=(*LINEAR, "all of the word's sentences have its label", "embeddings do not move (eta_v = 0)"),
+        hypotheses=(*LINEAR, "all of the word's sentences have its label", "embeddings do not move: `eta_v = 0`"),
         statement=(
-            "Attention moves alone, to 1 if the embedding is on the right side (w > 0) and to 0 else. Time is a closed "
-            "form in attention, with exponential integrals: clock(alpha) grows by f eta_s w tau. The loss stops at "
-            "log(1 + (K - 1) exp(-w)), and 1 - alpha falls like one over time."
+            "The attention alpha moves alone: to 1 if the embedding is on the right side (w > 0), and else to 0. Time "
+            "is a closed form in alpha, with exponential integrals: `clock` is a function of alpha that grows by "
+            "`f eta_s w tau`. With w > 0 the loss of the word's sentences stops at `floor`, where attention is 1, and "
+            "`1 - alpha` falls like `late`, one over time."
         ),
         results={
             Symbol("clock", real=True): clock.subs(a, w),
@@ -552,19 +791,28 @@ def embeddings_fixed() -> Theorem:
             late: (1 + exp(w) / (K - 1)) / (f * eta_s * w * tau),
         },
         steps=(
-            Step("the clock runs evenly", clock.diff(alpha) * velocity, f * eta_s * a),
             Step(
-                "exp(loss) where attention is 1",
+                "the score moves as in theorem topic-margin, and attention by `alpha (1 - alpha)` times as much",
+                velocity,
+                f * eta_s * a * alpha**2 * over**2 / (1 + exp(a * alpha) / (K - 1)),
+                "dalpha/dtau",
+            ),
+            Step("so the clock runs evenly", clock.diff(alpha) * velocity, f * eta_s * a, "d clock/dtau"),
+            Step(
+                "where attention is 1 the loss is `floor`, the logarithm of",
                 exp(rates[loss].subs(purity, 1).subs(p, rates[p]).subs(alpha, 1)),
                 1 + (K - 1) * exp(-w),
+                "exp(loss)",
             ),
             Step(
-                "the velocity of 1/(1 - alpha) where alpha is 1",
+                "where alpha has come to 1, `1/(1 - alpha)` grows evenly, and `1/late` as much",
                 (velocity / over**2).subs(alpha, 1),
                 f * eta_s * a / (1 + exp(a) / (K - 1)),
+                "d(1/(1 - alpha))/dtau",
             ),
         ),
-        limits="the motion of other words, which goes with their share of the sentences",
+        limits=OF_OTHERS,
+        meanings={**MEANINGS, "w": "margin of the fixed embedding: `v . (u_y - u_mean)`"},
     )
 
 
@@ -579,10 +827,20 @@ def trained_query() -> Theorem:
     given = sentences([{0: 1, 1: 1, 2: 1}], {0, 1, 2}, V=3, D=2, E=2)
     names = ("keybar", "querybar", "keydot", "querydot")
     found = written_out([d for d in keyed.definitions if d.name in names], keyed.extents, {**given, **pulled})
-    keys, query, G = matrix("key", 3, 2), vector("query"), vector("G", size=3)
+    keys, query = matrix("key", 3, 2), vector("query")
     kdot = Matrix.vstack(*(column(found, "keydot", i).T for i in range(3)))
     qdot = column(found, "querydot")
     scores_dot = kdot * query + keys * qdot
+    # Words and coordinates by number from 1; the length of the query, and what its motion does to a score.
+    sdot, square, q_2, cross = scalars("sdot square q_2 cross")
+    G = Matrix(scalars("G_1 G_2 G_3"))
+    of_pulls = {entry("G", i): G[i] for i in range(3)}
+
+    def with_cross(i: int) -> Expr:
+        """The velocity of a score, with ``square`` and ``cross`` in the place of two coordinates."""
+        (other,) = solve(eta_query * (keys * keys.T * G)[i] - cross, entry("key", (i + 1) % 3, 0))
+        of_query = {query[1]: sqrt(square - query[0] ** 2)}
+        return scores_dot[i].xreplace(of_pulls).xreplace({entry("key", (i + 1) % 3, 0): other}).xreplace(of_query)
 
     own = entry("s", 0)
     alone = of_any_loss(sentences([{0: 1, 1: m}], {0}, V=2, D=2) | {
@@ -590,57 +848,113 @@ def trained_query() -> Theorem:
     })  # fmt: skip
     pull_of_score = alone[entry("sdot", 0)] / eta_s
     outwards = 2 * vector("v", 0).dot(column(alone, "vdot", 0))
+    (of_context,) = solve(eta_key * square * pull_of_score + cross - sdot, entry("G", 0, 0))
     line = scalars("kappa_1 kappa_2 kappa_3")
     direction = vector("n")
     on_line = {entry("key", i, e): line[i] * direction[e] for i in range(3) for e in range(2)}
-    on_line |= {query[e]: q * direction[e] for e in range(2)}
+    on_line |= {query[e]: sqrt(q_2) * direction[e] for e in range(2)}
+    unit = {direction[0]: sqrt(1 - direction[1] ** 2)}
+    alike = dict.fromkeys((entry("G", i) for i in range(3)), G[0]) | dict.fromkeys(line, kappa)
+    along = direction.T * kdot.xreplace(on_line).T
+    lengthened = 2 * query.dot(qdot).xreplace(on_line) / along[0]
+    renamed = of_pulls | {direction[e]: entry("n", e + 1) for e in range(2)}
     length = q_0**2 + T * eta_query / eta_key * kappa**2
     first = asinh(sqrt(T * eta_query / eta_key) * kappa / q_0) / sqrt(T * eta_query / eta_key)
-    sdot, square, q_2, cross = scalars("sdot square q_2 cross")
+    rate_n_of = 2 * eta_v / (eta_key * square) * (1 + exp(s) / m) * (sdot - cross)
+    rate_kappa_of = 2 * eta_v / eta_key * (1 + exp(kappa * sqrt(q_2)) / m) / sqrt(q_2)
+    by_kappa = outwards / pull_of_score * G[0] / along[0].xreplace(of_pulls).xreplace(unit)
     return Theorem(
         name="topic-query",
         title="Keys and query trained: what is conserved, and how the identity breaks",
         source=LU,
         hypotheses=(
-            "keys and one query are trained; any classifier and sentences for what is conserved",
-            "for the norm: a topic word alone, once in each of its sentences; others rest with key 0 and embedding 0",
+            "the keys `k_i` of all words and one query q are trained: the scores are `a_i = k_i . q`",
+            "any classifier and any sentences for what is conserved; `G_i = -dloss/da_i`, the pull on a score",
+            "for the norm, a topic word alone, once in each of its sentences, with score s; the others of its "
+            "sentences rest with key 0 and embedding 0",
         ),
         statement=(
-            "sum_i k_i k_i^T/eta_key - q q^T/eta_query does not move, nor does its trace. The score moves by its key, "
-            "at the rate square = ||q||^2 of the moment, and by the query: cross = eta_query sum_j (-dLoss/da_j) k_j . "
-            "k_i. So the identity holds as the integral of rate_n, the velocity of ||v||^2; with the first ||q||^2 and "
-            "without cross it does not. From zero keys, all keys and the query stay on the line of the first query: "
-            "k_i = kappa_i n, a_i = kappa_i ||q||, ||q||^2 = q_0^2 + (eta_query/eta_key) sum kappa_i^2. For T words "
-            "that move alike rate_kappa, the change of ||v||^2 with kappa, is explicit: its first term is an asinh, "
-            "its second a quadrature."
+            "The matrix `sum_i k_i k_i^T/eta_key - q q^T/eta_query` does not move, nor does its trace. A score moves "
+            "by its key, at the rate `square = ||q||^2` of the moment, and by the query, which adds "
+            "`cross = eta_query sum_j G_j k_j . k_i`. So the identity of theorem sen holds as an integral over time, "
+            "that of `rate_n`, the velocity of `||v||^2`; with the first `||q||^2` and without `cross` it does not "
+            "hold. From zero keys, all keys and the query stay on the line of the first query, along its direction n: "
+            "`k_i = kappa_i n`, `a_i = kappa_i ||q||`, and `||q||^2 = q_0^2 + (eta_query/eta_key) sum_i kappa_i^2`. "
+            "For T words that move alike, with one kappa, this is `q_2`, and the change of `||v||^2` with kappa is "
+            "explicit, `rate_kappa`: its first term integrates to an inverse hyperbolic sine, its second is a "
+            "quadrature."
         ),
-        results={
-            Symbol("rate_n", real=True): 2 * eta_v / (eta_key * square) * (1 + exp(s) / m) * (sdot - cross),
-            q_2: length,
-            Symbol("rate_kappa", real=True): 2 * eta_v / eta_key * (1 + exp(kappa * sqrt(q_2)) / m) / sqrt(q_2),
-        },
+        results={Symbol("rate_n", real=True): rate_n_of, q_2: length, Symbol("rate_kappa", real=True): rate_kappa_of},
         steps=(
             Step(
-                "conserved",
+                "for three words, with keys and query in two dimensions",
                 (kdot.T * keys + keys.T * kdot) / eta_key - (qdot * query.T + query * qdot.T) / eta_query,
                 Matrix.zeros(2, 2),
+                "d(sum_i k_i k_i^T/eta_key - q q^T/eta_query)/dtau",
             ),
             Step(
-                "the flow of the scores",
-                scores_dot,
-                eta_key * query.dot(query) * G + eta_query * keys * keys.T * G,
+                "for the same words, the scores move by their keys and by the query",
+                Matrix([with_cross(i) for i in range(3)]),
+                Matrix([eta_key * square * G[i] + cross for i in range(3)]),
+                ("da_1/dtau",),
             ),
             Step(
-                "a topic word alone: how its norm goes with the pull on its score",
-                outwards / pull_of_score,
-                2 * eta_v * (1 + exp(own) / m),
+                "for a topic word alone, beside m others, in two dimensions, with `G_1 = (ds/dtau - cross)/(eta_key "
+                "square)` for the pull on its score",
+                outwards.xreplace({entry("G", 0, 0): of_context}).xreplace({own: s}),
+                rate_n_of,
+                "d||v||^2/dtau",
             ),
-            Step("keys on the line of the query move along it", kdot.xreplace(on_line), eta_key * q * G * direction.T),
-            Step("and so does the query", qdot.xreplace(on_line), eta_query * G.dot(Matrix(line)) * direction),
-            Step("T alike: the conserved length", length.diff(kappa) * eta_key * q, 2 * q * T * eta_query * kappa),
-            Step("the first term, integrated", first.diff(kappa), 1 / sqrt(length)),
+            Step(
+                "where the keys of the three words, and the query, are on a line along n, the keys move along it",
+                kdot.xreplace(on_line).xreplace(renamed),
+                (eta_key * sqrt(q_2) * G * direction.T).xreplace(renamed),
+                ("kdot[1,1]",),
+            ),
+            Step(
+                "and so does the query",
+                qdot.xreplace(on_line).xreplace(renamed),
+                (eta_query * G.dot(Matrix(line)) * direction).xreplace(renamed),
+                ("qdot[1]",),
+            ),
+            Step(
+                "so with `T = 3` words that move alike",
+                lengthened.xreplace(alike).xreplace(unit),
+                length.diff(kappa).subs(T, 3),
+                "d||q||^2/dkappa",
+            ),
+            Step(
+                "with T words `q_2` grows like this",
+                length.diff(kappa),
+                2 * T * eta_query * kappa / eta_key,
+                "dq_2/dkappa",
+            ),
+            Step(
+                "the norm, with the score `s = kappa ||q||`",
+                by_kappa.xreplace({own: kappa * sqrt(q_2)}),
+                rate_kappa_of,
+                "d||v||^2/dkappa",
+            ),
+            Step(
+                "the first term of `rate_kappa`, `1/sqrt(q_2)` but for a factor, integrated with "
+                "`r = T eta_query/eta_key`",
+                first.diff(kappa),
+                1 / sqrt(length),
+                "d(asinh(sqrt(r) kappa/q_0)/sqrt(r))/dkappa",
+            ),
         ),
-        limits="what is conserved is exact; the norm up to the motion of other words",
+        limits="what the motion of the other words adds to the norm; what is conserved is conserved exactly",
+        meanings={
+            **MEANINGS,
+            "T": "number of topic words that move alike",
+            "cross": "velocity of the score that comes from the motion of the query",
+            "square": "`||q||^2`, of the moment",
+            "sdot": "velocity of the score of the topic word",
+            "kappa": "key of a topic word along the first query",
+            "q_0": "first `||q||`",
+            "eta_key": "learning rate of the keys",
+            "eta_query": "learning rate of the query",
+        },
     )
 
 
@@ -658,17 +972,18 @@ def competition() -> Theorem:
     found = of_linear(given, parts)
     v, first = [entry("v", i, 0) for i in range(2)], {entry("s", i): S.Zero for i in range(2)}
     origin = first | dict.fromkeys(v, S.Zero)
-    of_U = entry("U", 0, 0) - entry("U", 0, 1)
+    columns = {entry("U", 0, 0): entry("U", 0, 1) + delta}
     Q = [
         f_own * (2 * p_own - 1) / (m + 1) + f_ab * (2 * p_ab - 1) / (m + 2)
         for f_own, p_own in ((f_a, p_a), (f_b, p_b))
     ]  # fmt: skip
     vdot = [found[entry("vdot", i, 0)].xreplace(origin) for i in range(2)]
     bend = sum(found[entry("sdot", 0)].xreplace(first).diff(v[i]).xreplace(origin) * vdot[i] for i in range(2))
-    scale = eta_s * eta_v * of_U**2 / 4
-    Q_a, Q_b, early = scalars("Q_a Q_b early")
+    Q_a, Q_b, early, to_line = scalars("Q_a Q_b early balance")
     seen = f_a * (2 * p_a - 1) / (m + 1) ** 2 * Q_a + f_ab * (2 * p_ab - 1) / (m + 2) ** 2 * (Q_a + Q_b)
     signals = {Q_a: Q[0], Q_b: Q[1]}
+    purities = {p_own: solve(of - Q_own, p_own)[0] for p_own, Q_own, of in ((p_a, Q_a, Q[0]), (p_b, Q_b, Q[1]))}
+    early_of = eta_s * eta_v * delta**2 / 8 * tau**2 * (Q_a**2 - seen)
     margins = {w_a: x_a * (n_a + m) / n_a, w_b: x_b * (n_b + m) / n_b}
     together = ((n_a * w_a + n_b * w_b) / (n_a + n_b + m)).subs(margins)
     line = n_a * (x_ab - x_a) + n_b * (x_ab - x_b) - m * (x_a + x_b - x_ab)
@@ -677,37 +992,71 @@ def competition() -> Theorem:
         title="Two topic words in one sentence",
         source=LU,
         hypotheses=(
-            "two classes, the classifier U is fixed and linear (FC); others at rest with embedding 0 and score 0",
-            "shares f_a, f_b, f_ab of all sentences hold a alone, b alone, both; shares p_a, p_b, p_ab of these have "
-            "the first label, x its log-odds log(p/(1 - p))",
-            "training starts from zero",
+            "two classes; the classifier U is fixed and linear (FC), and delta is the length of the difference of its "
+            "columns",
+            "shares `f_a`, `f_b`, `f_ab` of all sentences hold the word `a` alone, the word `b` alone, and both, "
+            "beside m others that are at rest with embedding 0 and score 0",
+            "shares `p_a`, `p_b`, `p_ab` of these have the first label; `x_a`, `x_b`, `x_ab` are the log-odds, "
+            "`log(p/(1 - p))`",
+            "training starts from zero scores and embeddings",
         ),
         statement=(
-            "At first the score of a word grows with the square of its signal Q, frequency times purity above chance: "
-            "a frequent word leads, though it may be less pure; its own part of the contexts takes off what is of "
-            "order 1/m. In the end every kind of sentence wants its log-odds, and those with both get a mean of both "
-            "margins: with n = exp(score), balance = 0, a line of scores where training can stop. If common sentences "
-            "show less than the mean of both log-odds, the less pure word ends with the higher score, at any "
-            "frequencies; only if they show more can it be the purer one. If they are pure, and one of the words is, "
-            "it is that word: the margin of the other is bounded."
+            "At first the score of the word `a` grows like `early`, with the square of its signal `Q_a`, which is "
+            "frequency times purity above chance; and so does that of `b`. A frequent word leads, though it may be "
+            "less pure; its own part of the contexts takes off what is of order 1/m. In the end every kind of sentence "
+            "wants its log-odds as its margin, and those with both words get a mean of both margins. With `n_a` and "
+            "`n_b` for `exp(s_a)` and `exp(s_b)` this asks for `balance = 0`: a line of scores where training can "
+            "stop. If common sentences show less than the mean of both log-odds, the less pure word ends with the "
+            "higher score, at any frequencies; only if they show more can it be the purer one. If they are pure, and "
+            "one of the words is, it is that word: the margin of the other is bounded."
         ),
-        results={
-            **signals,
-            early: eta_s * eta_v * delta**2 / 8 * tau**2 * (Q_a**2 - seen),
-            Symbol("balance", real=True): line,
-        },
+        results={**signals, early: early_of, to_line: line},
         steps=(
-            Step("the embeddings start along the signals", Matrix(vdot), eta_v * of_U / 2 * Matrix(Q)),
-            Step("the second derivative of the score of a", bend, scale * (Q_a**2 - seen).subs(signals)),
-            Step("sentences with both show their log-odds", (together - x_ab) * (n_a + n_b + m), -line),
             Step(
-                "the line where both scores are equal",
+                "for all three kinds of sentences, with embeddings on the line of the difference of the columns, on "
+                "which they start and stay; at the start the margins move by the signals",
+                (delta * Matrix(vdot)).xreplace(columns).xreplace(purities),
+                eta_v * delta**2 / 2 * Matrix([Q_a, Q_b]),
+                ("dw_a/dtau", "dw_b/dtau"),
+            ),
+            Step(
+                "there, the score of `a` bends as `early` does",
+                bend.xreplace(columns) - early_of.subs(signals).diff(tau, 2),
+                S.Zero,
+                "d^2 s_a/dtau^2 - d^2 early/dtau^2",
+            ),
+            Step(
+                "where both words alone have their log-odds, `alpha_a w_a = x_a` and `alpha_b w_b = x_b`, sentences "
+                "with both have the margin",
+                together.subs(x_a, solve(line - to_line, x_a)[0]),
+                x_ab - to_line / (n_a + n_b + m),
+                "x",
+            ),
+            Step(
+                "where both scores are equal, `n_a = n_b`",
                 line.subs({n_a: n_b}),
                 n_b * (2 * x_ab - x_a - x_b) - m * (x_a + x_b - x_ab),
+                "balance",
             ),
         ),
-        limits="second order in time (early), and the motion of other words; balance tells where training can stop",
+        limits=(
+            "second order in time for `early`, and what the motion of the other words adds; `balance` tells where "
+            "training can "
+            "stop, and not where on that line it does"
+        ),
+        meanings={
+            **MEANINGS,
+            "delta": "length of the difference of both columns of U",
+            "m": "number of other words in a sentence",
+            **{f"f_{one}": f"share of the sentences with {which}" for one, which in WHICH.items()},
+            **{f"p_{one}": f"share of the first label among sentences with {which}" for one, which in WHICH.items()},
+            **{f"x_{one}": f"`log(p_{one}/(1 - p_{one}))`" for one in WHICH},
+            **{f"n_{one}": f"`exp(s_{one})`" for one in "ab"},
+        },
     )
+
+
+WHICH = {"a": "`a` alone", "b": "`b` alone", "ab": "both words"}
 
 
 THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(

@@ -43,11 +43,11 @@ def split_sign(term: Expr) -> tuple[bool, Expr]:
 
 
 def is_difference(factor: Expr) -> bool:
-    """Whether a factor reads as well the other way round: ``a - b`` and ``1 - x``, but not ``1 - V``, a size."""
+    """Whether a factor reads as well the other way round: ``a - b``, ``x - 1``; not ``1 - x``, nor a size ``V - 1``."""
     if not isinstance(factor, Add) or 2 * sum(split_sign(x)[0] for x in factor.args) < len(factor.args):
         return False
     number, rest = factor.as_coeff_Add()
-    return not (number.is_negative and rest.is_Symbol and rest.name.isupper())
+    return not (number.is_positive or (number.is_negative and rest.is_Symbol and rest.name.isupper()))
 
 
 def rank(factor: Expr) -> tuple[int, int]:
@@ -189,8 +189,12 @@ class Latex(Ordered, LatexPrinter):
         power = "" if exp is None else f"^{{{exp}}}"
         return rf"\log{power} " + (self(of) if isinstance(of, Indexed | Symbol) else self.bracket(self(of)))
 
-    def _print_erfc(self, expr: Expr, exp: str | None = None) -> str:
-        return r"\operatorname{erfc}" + ("" if exp is None else f"^{{{exp}}}") + self.bracket(self(expr.args[0]))
+    def _print_Function(self, expr: Expr, exp: str | None = None) -> str:
+        name = type(expr).__name__
+        shown = rf"\{name}" if name in ("cosh", "sinh", "tanh") else rf"\operatorname{{{name}}}"
+        return shown + ("" if exp is None else f"^{{{exp}}}") + self.bracket(", ".join(map(self, expr.args)))
+
+    _print_Ei = _print_erfc = _print_Function
 
     def is_word(self, before: str, after: str) -> bool:
         return bool(re.search(r"\\mathrm\{\w+\}(_\{[^{}]*\})?(\^\{[^{}]*\})?$", before)) or after.startswith(r"\mathrm")

@@ -25,6 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 from scipy.special import log_ndtr
 
+from derivations.sparse import capacity
+from derivations.theorem import evaluated
 from dynamics.cooccurrence import CoOccurrence
 from dynamics.errors import InputError
 from dynamics.examples import Examples
@@ -266,6 +268,9 @@ class Trial:
         Mean attention on the support, and mean entropy of attention (nats), on fresh samples.
     value_norm, score_norm : float
         (2,1)-norms: the sum over labels of the Euclidean norm of the values, and the Euclidean norm of the scores.
+    capacity : float
+        What those norms, and the greatest of the value of a word, make of the covering number of such heads: it is at
+        most exp(capacity log(m T)/epsilon^2), up to a constant (theorem ``sparse-capacity``).
     evaluations : int
         Of the flow.
     """
@@ -278,6 +283,7 @@ class Trial:
     entropy: float
     value_norm: float
     score_norm: float
+    capacity: float
     evaluations: int
 
     @property
@@ -325,13 +331,16 @@ class _Head:
         alpha = found["alpha"].reshape(FRESH, -1)
         by_position = alpha.mean(axis=0)
         true, s = self.task.positions, len(self.task.positions)
+        value_norm, score_norm = float(np.linalg.norm(states["W"], axis=0).sum()), float(np.linalg.norm(states["s"]))
+        greatest = np.linalg.norm(states["W"], axis=1).max()
         return {
             "accuracy": float(((found["z"][:, 1] > found["z"][:, 0]) == self.test.y).mean()),
             "recovered": set(np.argsort(by_position)[-s:]) == set(true),
             "mass": float(by_position[true].sum()),
             "entropy": float(-(alpha * np.log(np.maximum(alpha, 1e-300))).sum(axis=1).mean()),
-            "value_norm": float(np.linalg.norm(states["W"], axis=0).sum()),
-            "score_norm": float(np.linalg.norm(states["s"])),
+            "value_norm": value_norm,
+            "score_norm": score_norm,
+            "capacity": float(evaluated(capacity(), "capacity", v_v=value_norm, v_s=score_norm, w_v=greatest, r=1.0)),
         }
 
 
@@ -394,7 +403,7 @@ def learning_curve(
     Returns
     -------
     xarray.Dataset
-        ``loss``, ``accuracy``, ``mass``, ``entropy``, ``value_norm`` and ``score_norm`` over (time).
+        ``loss``, ``accuracy``, ``mass``, ``entropy``, ``value_norm``, ``score_norm`` and ``capacity`` over (time).
 
     Examples
     --------
@@ -414,7 +423,7 @@ def learning_curve(
             rows.append({"loss": float(head.loss.evaluate(y)["loss"]), **head.measure(y)})
 
         head.run(float(wanted[-1]), save=save, at=wanted)
-    names = ("loss", "accuracy", "mass", "entropy", "value_norm", "score_norm")
+    names = ("loss", "accuracy", "mass", "entropy", "value_norm", "score_norm", "capacity")
     attrs = {"task": str(task.kind), "T": task.length, "m": m, "seed": str(seed), "uniform": int(uniform)}
     return xr.Dataset(
         {name: ("time", np.array([row[name] for row in rows])) for name in names},

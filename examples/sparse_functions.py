@@ -11,6 +11,7 @@ The trials take some minutes on 2 cores. They are kept in the output directory, 
 
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,19 @@ def measured(output: Path) -> xr.Dataset:
     )
     found.to_netcdf(path, engine="h5netcdf")
     return found
+
+
+@cache
+def learnt_norms() -> np.ndarray:
+    """Norms of values and of scores, and capacity, of ten heads that have learnt AND, for each length."""
+    norms = []
+    for T in LENGTHS:
+        m = round(1.5 * critical_lead(SparseBoolean("and", T, 3)))
+        heads = [learn(SparseBoolean("and", T, 3), m, (0, k)) for k in range(10)]
+        norms.append([[head.value_norm, head.score_norm, head.capacity * np.log(m * T)] for head in heads])
+        values, scores, covering = np.mean(norms[-1], axis=0)
+        print(f"and, T = {T}, m = {m}: norms {values:.1f} (values), {scores:.1f} (scores); bound {covering:,.0f}")
+    return np.array(norms)
 
 
 def learning(found: xr.Dataset) -> Figure:
@@ -160,14 +174,24 @@ def critical_sizes(found: xr.Dataset) -> Figure:
     bars = np.array([[size.m - size.low, size.high - size.m] for size in uniform]).T
     right.errorbar(list(UNIFORM), middle, bars, color="black", fmt="D", markersize=3, elinewidth=0.8, capsize=1.5)
     right.text(120, middle[0], "attention held uniform\n(AND)", fontsize=SMALL, va="center")
-    right.text(230, 52, "attention learnt", fontsize=SMALL, va="bottom")
+    right.text(230, 29, "attention learnt", fontsize=SMALL, va="top")
+    covering = learnt_norms()[:, :, 2].mean(axis=1)
+    right.plot(
+        LENGTHS, critical_lead(SparseBoolean("and", 50, 3)) * covering / covering[0], "-.", color="0.6", linewidth=1
+    )
+    right.text(330, 130, "∝ the bound with\nthe norms learnt", fontsize=SMALL, va="bottom", ha="center")
     capacity = [
         np.log(m * T)
         for m, T in zip([critical_lead(SparseBoolean("and", int(T), 3)) for T in every], every, strict=True)
     ]
     anchor = critical_lead(SparseBoolean("and", 50, 3)) / capacity[0]
     left.plot(
-        every, anchor * np.array(capacity), "-.", color="0.6", linewidth=1.0, label="∝ log(mT), the form\nof the bound"
+        every,
+        anchor * np.array(capacity),
+        "-.",
+        color="0.6",
+        linewidth=1.0,
+        label="∝ log(mT), the bound\nwith equal norms",
     )
     for ax in (left, right):
         ax.set_xscale("log")
@@ -204,14 +228,8 @@ def creation() -> Figure:
         middle.plot(curve.time, curve[name], **look, label=label)
     middle.set(xlim=(0, 30), ylim=(0, None), xlabel="time τ / T", ylabel="norm", title="T = 200, m = 60")
     middle.legend(fontsize=SMALL)
-    norms = []
-    for T in LENGTHS:
-        m = round(1.5 * critical_lead(SparseBoolean("and", T, 3)))
-        heads = [learn(SparseBoolean("and", T, 3), m, (0, k)) for k in range(10)]
-        norms.append([[head.value_norm, head.score_norm] for head in heads])
-        print(f"and, T = {T}, m = {m}: norms of values and scores {np.mean(norms[-1], axis=0).round(1)}")
     for k, (label, look) in enumerate(zip(("values (2,1)", "scores"), looks_of(5)[3:], strict=True)):
-        each = np.array(norms)[:, :, k]
+        each = learnt_norms()[:, :, k]
         right.errorbar(
             LENGTHS, each.mean(axis=1), each.std(axis=1), **look, marker="o", markersize=3, elinewidth=0.8, label=label
         )

@@ -14,6 +14,7 @@ from scipy.special import expi, softmax, wrightomega
 
 from derivations import sen, topic
 from derivations.models import CLASSIFIERS
+from derivations.prose import unmarked
 from derivations.sen import (
     THEOREMS,
     beside_the_classifier,
@@ -94,9 +95,10 @@ def test_text_has_every_part(name: str) -> None:
     text = theorem.text()
     assert text.isascii()
     for part in (theorem.title, theorem.statement, theorem.limits, *theorem.hypotheses):
-        assert part in text
+        assert unmarked(part) in text
     assert all(re.search(rf"^ *{symbol.name} += ", text, re.MULTILINE) for symbol in theorem.results)
-    assert all(step.note in text for step in theorem.steps)
+    assert all(unmarked(step.note) in text for step in theorem.steps)
+    assert all(step.of for step in theorem.steps)
 
 
 def test_wrong_steps_do_not_hold() -> None:
