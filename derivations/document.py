@@ -273,7 +273,7 @@ def step_equations(steps: Sequence[Step]) -> tuple[Equation, ...]:
         named = list(step.of) if isinstance(step.of, tuple) else [step.of] * bool(step.of)
         pairs, names = (step.entries, named) if named else (entries, repeat(""))
         shown = [(*pair, of) for pair, of in zip(pairs, names, strict=False)]
-        note = step.note + (", and so on" if named and len(named) < len(step.entries) else "")
+        note = step.note + (" (the first entries)" if named and len(named) < len(step.entries) else "")
         notes = [note, *[""] * (len(shown) - 1)]
         found += [Equation(x, Add.make_args(y), n, True, of) for (x, y, of), n in zip(shown, notes, strict=True)]
     return tuple(found)

@@ -137,6 +137,9 @@ class Ordered:
         weight = "" if expr.weight == 1 else self.tight(expr.weight) + self.thin
         return f"{self.sigma('log sum', expr.over)} {weight}{self(exp(expr.body, evaluate=False))}"
 
+    def _print_Heaviside(self, expr: Expr, exp: Any = None) -> str:
+        return f"[{self(expr.args[0])} > 0]"  # a step, at which nothing moves: what it is there does not matter
+
     def _print_Iverson(self, expr: Expr) -> str:
         return f"[{self(expr.args[0])} = {self(expr.args[1])}]"
 

@@ -1,9 +1,10 @@
 """A real Transformer beside the flow of one head: how many samples 3-AND takes among T bits.
 
 One layer, 16 heads of a width of 64 in all, a [CLS] token, Adam at 1e-3 for 1,000 epochs on m samples, as in the
-experiments of Edelman et al. It is learnt when 1,000 fresh samples are all classified right. The critical sample
-size (half of the trials) stands beside that of the flow of one attention head, the prediction from co-occurrence, and
-the figures of the paper (about 50 at T = 100, about 113 at T = 1,100). Needs PyTorch (pip install '.[torch]').
+experiments of Edelman et al. It is learnt exactly when 1,000 fresh samples are all classified right, and nearly when
+95 % of them are. The critical sample sizes (half of the trials) stand beside that of the flow of one attention head, the
+prediction from co-occurrence, and the figures of the paper (about 50 at T = 100, about 113 at T = 1,100). Needs PyTorch
+(pip install '.[torch]'); about 15 minutes on 2 cores.
 
     python examples/sparse_transformer.py [output directory] [trials, 8] [T, 25,50,100]
 """
@@ -18,16 +19,18 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from dynamics.plot import save
 from dynamics.plot.frame import number
-from dynamics.sparse import critical, critical_lead, learning_probability
+from dynamics.errors import InputError
+from dynamics.sparse import Critical, critical, critical_lead, learning_probability
 from dynamics.tasks import SparseBoolean
 
 SUPPORT, EPOCHS, FRESH = 3, 1000, 1000
-SAMPLES = {25: [20, 30, 40, 55, 70], 50: [25, 35, 45, 60, 80], 100: [30, 42, 55, 70, 95]}
+SAMPLES = {25: [20, 28, 38, 52, 70], 50: [25, 38, 55, 75, 100], 100: [30, 48, 70, 95, 130]}
+NEARLY = 0.95
 PAPER = {100: 50.0, 1100: 113.0}
 
 
-def trial(cell: tuple[int, int, int]) -> bool:
-    """Whether a Transformer learns the function exactly from m samples of T bits."""
+def trial(cell: tuple[int, int, int]) -> float:
+    """The share of fresh samples that a Transformer classifies right after m samples of T bits."""
     import torch
     from torch import nn
 
@@ -60,7 +63,16 @@ def trial(cell: tuple[int, int, int]) -> bool:
             break
     with torch.no_grad():
         told = model(torch.tensor(fresh.x.reshape(FRESH, T))).numpy() > 0
-    return bool((told == (fresh.y == 1)).all())
+    return float((told == (fresh.y == 1)).mean())
+
+
+def passed(grid: list[int], share: np.ndarray, trials: int) -> Critical:
+    """The critical sample size, or none if the grid does not hold it."""
+    try:
+        return critical(grid, share, trials)
+    except InputError as error:
+        print(error)
+        return Critical(np.nan, np.nan, np.nan)
 
 
 def main(output: Path, trials: int, sizes: list[int]) -> None:
@@ -69,20 +81,25 @@ def main(output: Path, trials: int, sizes: list[int]) -> None:
         grid = SAMPLES.get(T) or [int(m) for m in np.geomspace(0.35, 1.1, 5) * 20 * np.log2(T)]
         cells = [(T, m, seed) for m in grid for seed in range(trials)]
         with ProcessPoolExecutor() as pool:
-            learnt = np.array(list(pool.map(trial, cells))).reshape(len(grid), trials)
-        share = learnt.mean(axis=1)
+            accuracy = np.array(list(pool.map(trial, cells))).reshape(len(grid), trials)
+        shares = [(accuracy >= least).mean(axis=1) for least in (1.0, NEARLY)]
         around = [int(m) for m in critical_lead(SparseBoolean("and", T, SUPPORT)) * np.linspace(0.6, 1.5, 8)]
         flow = critical(around, learning_probability("and", SUPPORT, T, around, 4 * trials), 4 * trials)
-        rows.append((T, critical(grid, share, trials), flow))
-        print(
-            f"T = {T}: Transformer {dict(zip(grid, share.tolist(), strict=True))}, critical {rows[-1][1]}; head {flow}"
-        )
+        rows.append((T, *(passed(grid, share, trials) for share in shares), flow))
+        print(f"T = {T}, m = {grid}: mean accuracy {accuracy.mean(axis=1).round(3).tolist()}")
+        for name, size in zip(("exactly", "nearly", "head exactly"), rows[-1][1:], strict=True):
+            print(f"  {name}: critical m {size.m:.1f} ({size.low:.1f} to {size.high:.1f})", flush=True)
     figure = Figure(figsize=(3.4, 2.6), layout="constrained")
     ax = figure.add_subplot()
-    for column, (name, colour) in enumerate((("Transformer, Adam", "#D55E00"), ("flow of one head", "#0072B2")), 1):
+    looks = (
+        ("Transformer, all right", "#D55E00", "o"),
+        ("Transformer, 95 % right", "#D55E00", "^"),
+        ("flow of one head, all right", "#0072B2", "o"),
+    )
+    for column, (name, colour, mark) in enumerate(looks, 1):
         middle = [row[column].m for row in rows]
         ends = np.abs(np.array([[row[column].low, row[column].high] for row in rows]).T - middle)
-        ax.errorbar(sizes, middle, ends, fmt="o", color=colour, markersize=4, linewidth=1, label=name)
+        ax.errorbar(sizes, middle, ends, fmt=mark, color=colour, markersize=4, linewidth=1, label=name)
     line = np.geomspace(min(sizes), 1100, 30).astype(int)
     lead = [critical_lead(SparseBoolean("and", int(T), SUPPORT)) for T in line]
     ax.plot(line, lead, color="#0072B2", linewidth=1.2, label="predicted from co-occurrence")
