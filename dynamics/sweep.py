@@ -32,6 +32,10 @@ RESULTS = ("cell", "time", "event", "event_time", "end_time", "status", "steps",
 SMALLEST_RTOL = 100 * float(np.finfo(float).eps)
 
 
+FEW = 256
+"""Cells that are swept without a thread of their own."""
+
+
 @dataclass(frozen=True)
 class Event:
     """An observable passes a threshold.
@@ -202,8 +206,12 @@ def sweep(
 def share(work: Callable[[], None], queue: NDArray[np.int64], workers: int, cells: int) -> None:
     """Run the same work on several threads, which share a queue; an interrupt empties it.
 
-    One worker is a thread too: an interrupt reaches the main thread only while that waits.
+    One worker is a thread too: an interrupt reaches the main thread only while that waits. A few cells are done before
+    a thread would have begun.
     """
+    if workers == 1 and cells <= FEW:
+        work()
+        return
     with ThreadPoolExecutor(workers) as pool:
         tasks = [pool.submit(work) for _ in range(workers)]
         try:

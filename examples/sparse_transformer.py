@@ -2,7 +2,7 @@
 
 One layer, 16 heads of a width of 64 in all, a [CLS] token, Adam at 1e-3 for 1,000 epochs on m samples, as in the
 experiments of Edelman et al. It is learnt exactly when 1,000 fresh samples are all classified right, and nearly when
-95 % of them are. The critical sample sizes (half of the trials) stand beside that of the flow of one attention head, the
+95 % of them are. The critical sample sizes (half of the trials) stand beside that of the flow of one head, the
 prediction from co-occurrence, and the figures of the paper (about 50 at T = 100, about 113 at T = 1,100). Needs PyTorch
 (pip install '.[torch]'); about 15 minutes on 2 cores.
 
@@ -17,9 +17,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from dynamics.errors import InputError
 from dynamics.plot import save
 from dynamics.plot.frame import number
-from dynamics.errors import InputError
 from dynamics.sparse import Critical, critical, critical_lead, learning_probability
 from dynamics.tasks import SparseBoolean
 
