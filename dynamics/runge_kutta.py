@@ -15,7 +15,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 from scipy.integrate import RK23, RK45, DenseOutput
-from threadpoolctl import threadpool_limits
+
+from dynamics.threads import libraries
 
 Vector = NDArray[np.float64]
 
@@ -117,7 +118,7 @@ class Compiled:
         """``into(y, out)`` is the right-hand side without allocations; the rest is as in the SciPy class."""
         self.into = into
         # SciPy chooses the first step by norms from BLAS, whose rounding depends on the number of threads.
-        with threadpool_limits(1, user_api="blas"):
+        with libraries().limit(limits=1, user_api="blas"):
             super().__init__(fun, t0, y0, t_bound, **options)  # type: ignore[call-arg]
 
     def _step_impl(self: Any) -> tuple[bool, str | None]:

@@ -9,11 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
 
 from dynamics.errors import InputError
 
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
 WORTH_SHARING = 1_000_000
 """States with fewer numbers than this run on one thread unless told otherwise."""
+
+
+@cache
+def libraries() -> ThreadpoolController:
+    """BLAS of NumPy and of SciPy, found once: to look for libraries takes milliseconds."""
+    import scipy.linalg  # noqa: F401 loads its BLAS, which the compiled code calls
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @contextmanager
@@ -23,7 +37,6 @@ def limited(threads: int | None, size: int) -> Iterator[int]:
     None: one thread for small states, all for large ones.
     """
     import numba
-    from threadpoolctl import threadpool_limits
 
     available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if threads is not None and not 1 <= threads <= available:
@@ -32,7 +45,7 @@ def limited(threads: int | None, size: int) -> Iterator[int]:
     before = numba.get_num_threads()
     numba.set_num_threads(wanted)
     try:
-        with threadpool_limits(wanted if size >= WORTH_SHARING else 1, user_api="blas"):
+        with libraries().limit(limits=wanted if size >= WORTH_SHARING else 1, user_api="blas"):
             yield wanted
     finally:
         numba.set_num_threads(before)
