@@ -100,6 +100,18 @@ def times(t: ArrayLike) -> Vector:
     return found
 
 
+class Held:
+    """An event that is let go when the integration is over: SciPy's root finder keeps what it was given."""
+
+    def __init__(self, event: Callable) -> None:
+        self.event: Callable | None = event
+        self.terminal, self.direction = getattr(event, "terminal", False), getattr(event, "direction", 0)
+
+    def __call__(self, t: float, y: Vector) -> float:
+        assert self.event is not None
+        return float(self.event(t, y))
+
+
 def integrate(
     into: Into,
     y0: Vector,
@@ -170,6 +182,7 @@ def integrate(
         return Integration(end, y0, Statistics())
 
     solver_class, extra = choose(method, into, y0.size)
+    held = [Held(event) for event in ((events,) if callable(events) else events or ())]
     state: dict[str, Any] = {"solver": None, "bad": None}
 
     def fun(t: float, y: Vector) -> Vector:
@@ -228,7 +241,7 @@ def integrate(
                 y0,
                 method=Watched,
                 t_eval=[],
-                events=events,
+                events=held or None,
                 dense_output=dense_output,
                 rtol=rtol,
                 atol=atol,
@@ -249,6 +262,12 @@ def integrate(
         raise fail(solver.t, "needs steps that are too small" if bad is None else "met a slope that is not finite", bad)
     statistics = Statistics(int(solver.nfev), solver.steps, perf_counter() - began)
     t, y = solver.t, solver.y
+    # SciPy's solvers refer to themselves, and so does any class: without this, what they hold would wait for the
+    # garbage collector, which counts objects and not gigabytes.
+    vars(solver).clear()
+    for event in held:
+        event.event = None
+    show, locate = (lambda t, y: None), None
     if result.status == 1:  # a terminal event: the last of all
         t, y = max(
             (

@@ -54,6 +54,8 @@ held uniform there is nothing to close, and learning is slow."""
 FRESH = 1000
 """Fresh samples on which a head is tested."""
 RTOL, ATOL = 1e-3, 1e-4
+MOST = 2**20
+"""Samples after which the search for a critical size gives up."""
 SUCCESSES = ("exact", "recovered")
 """What may count as having learnt: attributes of a trial."""
 
@@ -626,6 +628,111 @@ def critical(m: ArrayLike, probability: ArrayLike, trials: int) -> Critical:
     inside = grid[2 * (values.max() - values) <= scipy.stats.chi2.ppf(0.95, 1)]
     best = grid[values >= values.max() - 1e-9]
     return Critical(float(best.mean()), float(inside[0]), float(inside[-1]))
+
+
+def find_critical(
+    kind: str | Sequence[int],
+    support: int | Sequence[int],
+    T: int,
+    trials: int = 50,
+    seed: int = 0,
+    uniform: bool = False,
+    *,
+    width: float = 0.05,
+    **options: Any,
+) -> Critical:
+    """The sample size at which half of the trials succeed, by doubling and bisection; no grid is needed.
+
+    Sizes are doubled until more than half of the trials succeed, and the interval is halved until it is no wider than a
+    share ``width`` of the size. All that was tried on the way goes into the estimate (:func:`critical`).
+
+    Parameters
+    ----------
+    kind, support, T, trials, seed, uniform
+        As for :func:`learn_cells`, with one length.
+    width : float
+        Where bisection stops.
+    **options
+        ``success``, ``noise``, ``end``, ``threads`` of :func:`learning_probability`.
+
+    Raises
+    ------
+    InputError
+        As for :func:`learning_probability`; or half of the trials fail at 2^20 samples.
+
+    Examples
+    --------
+    >>> found = find_critical("and", 2, T=20, trials=10)
+    >>> 5 < found.low < found.m < found.high < 40
+    True
+    """
+    tried: dict[int, float] = {}
+
+    def more_than_half(m: int) -> bool:
+        tried[m] = float(learning_probability(kind, support, T, m, trials, seed, uniform, **options))
+        return tried[m] > 0.5
+
+    high = 4
+    while not more_than_half(high):
+        high *= 2
+        if high > MOST:
+            raise InputError(f"half of the trials fail with {MOST:,} samples of {T} bits; the noise may be too high")
+    low = high // 2
+    while high - low > max(1, width * high):
+        middle = (low + high) // 2
+        low, high = (low, middle) if more_than_half(middle) else (middle, high)
+    if not any(share < 0.5 for share in tried.values()):
+        tried[1] = 0.0  # one sample says nothing
+    return critical(list(tried), list(tried.values()), trials)
+
+
+def critical_sizes(diagram: xr.Dataset) -> xr.Dataset:
+    """Critical sample sizes along T, from a phase diagram over T and m, and their log law.
+
+    Parameters
+    ----------
+    diagram : xarray.Dataset
+        From :func:`dynamics.phase_diagram` of a sparse function, of theory or of a simulation.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``m`` over (T); of a simulation with ``low`` and ``high``, the interval of 95 %. Not a number where the diagram
+        does not hold it. Attributes ``slope`` (samples for each doubling of T), ``slope_error``, ``level``, ``r2`` of
+        m = slope log2(T) + level, if there are three sizes.
+
+    Raises
+    ------
+    InputError
+        If the axes are not T and m.
+
+    Examples
+    --------
+    >>> from dynamics import phase_diagram
+    >>> found = critical_sizes(phase_diagram("and", {"m": [10, 20, 30, 40, 50, 60], "T": [50, 100, 200, 400]}))
+    >>> found.m.values.round(), round(found.attrs["slope"], 1)
+    (array([25., 30., 35., 40.]), 5.0)
+    """
+    import xarray as xr
+
+    if set(diagram.value.dims) != {"T", "m"}:
+        raise InputError(f"axes {', '.join(map(str, diagram.value.dims))}: critical sample sizes take T and m")
+    simulated = diagram.attrs["method"] == "simulation"
+    sizes, rows = diagram["m"].values.astype(float), diagram.value.transpose("T", "m").values
+    ends = np.full((len(rows), 3), np.nan)
+    for k, share in enumerate(rows):
+        if simulated and (share < 0.5).any() and (share > 0.5).any():
+            found = critical(sizes, share, int(diagram.attrs["draws"]))
+            ends[k] = found.m, found.low, found.high
+        elif not simulated and (np.diff(share >= 0.5)).any():
+            ends[k, 0] = np.interp(0.5, share, sizes)
+    names = ("m", "low", "high") if simulated else ("m",)
+    law: dict[str, float] = {}
+    held = np.isfinite(ends[:, 0])
+    if held.sum() > 2:
+        fit = log_law(diagram["T"].values[held], ends[held, 0])
+        law = {"slope": fit.slope, "slope_error": fit.error, "level": fit.level, "r2": fit.r2}
+    return xr.Dataset({name: ("T", ends[:, k]) for k, name in enumerate(names)}, {"T": diagram["T"]}, law)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -40,6 +42,36 @@ class Watch:
     def __call__(self, t: float, y: np.ndarray) -> None:
         self.t.append(t)
         self.y.append(y.copy())
+
+
+class Decay:
+    """A right-hand side that can be watched for when it goes."""
+
+    def __call__(self, y: np.ndarray, out: np.ndarray) -> None:
+        out[:] = -y
+
+
+@pytest.mark.parametrize(("method", "size"), SIZED)
+@pytest.mark.parametrize("with_event", [False, True])
+def test_nothing_is_kept_once_it_is_done(method: str, size: int, with_event: bool) -> None:
+    """Without the garbage collector, which would come late for a few large arrays."""
+
+    class Half:
+        def __call__(self, t: float, y: np.ndarray) -> float:
+            return float(y[0]) - 0.5
+
+    gc.collect()
+    gc.disable()
+    try:
+        slope, seen, half = Decay(), Watch(), Half()
+        left = weakref.ref(slope), weakref.ref(seen), weakref.ref(half)
+        events = half if with_event else None
+        end = integrate(slope, np.ones(size), (0, 1), at=[0.3, 1], save=seen, method=method, events=events)
+        del slope, seen, half, events
+        assert [ref() for ref in left] == [None, None, None]
+        assert end.t == 1
+    finally:
+        gc.enable()
 
 
 # -- accuracy ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.special import expit
 
+from dynamics import phase_diagram
+from dynamics.cells import Descent
 from dynamics.errors import InputError
 from dynamics.sparse import (
     END,
@@ -15,6 +17,8 @@ from dynamics.sparse import (
     Critical,
     critical,
     critical_lead,
+    critical_sizes,
+    find_critical,
     interval,
     lead_probability,
     learn,
@@ -215,6 +219,37 @@ def test_log_law() -> None:
     assert found.level == pytest.approx(-2)
     assert found.r2 == pytest.approx(1)
     assert found.error == pytest.approx(0, abs=1e-9)
+
+
+def test_search_for_the_critical_size_agrees_with_a_grid() -> None:
+    found = find_critical("and", 3, 40, trials=40)
+    grid = np.arange(10, 40, 3)
+    by_grid = critical(grid, learning_probability("and", 3, 40, grid, trials=40, seed=1), 40)
+    assert found.low < by_grid.high
+    assert by_grid.low < found.high
+    assert found.low < critical_lead(SparseBoolean("and", 40, 3)) < found.high + 2
+
+
+def test_search_gives_up_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dynamics.sparse.MOST", 16)
+    with pytest.raises(InputError, match="half of the trials fail with 16 samples of 12 bits"):
+        find_critical("majority", 3, 12, trials=4, noise=0.45)
+
+
+def test_critical_sizes_of_a_diagram() -> None:
+    axes = {"m": np.arange(10, 60), "T": [30, 60, 120, 240]}
+    found = critical_sizes(phase_diagram("and", axes))
+    expected = [critical_lead(SparseBoolean("and", T, 3)) for T in axes["T"]]
+    np.testing.assert_allclose(found.m, expected, atol=0.05)
+    assert found.attrs["slope"] == pytest.approx(log_law(axes["T"], expected).slope, abs=0.02)
+    found = critical_sizes(
+        phase_diagram("and", {"m": [10, 18, 26, 34], "T": [20, 2000]}, draws=20, simulation=Descent())
+    )
+    assert found.low[0] < found.m[0] < found.high[0]
+    assert np.isnan(found.m[1])
+    assert not found.attrs
+    with pytest.raises(InputError, match="critical sample sizes take T and m"):
+        critical_sizes(phase_diagram("and", {"m": [10, 18], "s": [2, 3]}, fixed={"T": 20}))
 
 
 def test_parity_is_refused() -> None:

@@ -128,6 +128,21 @@ def report(found: xr.Dataset) -> None:
     ranges += [f"not by the end in {never} cells"] * bool(never)
     ranges += [f"undefined or failed in {undefined}"] * bool(undefined)
     print("; ".join(ranges))
+    if set(found.value.dims) == {"T", "m"}:
+        print(critical_samples(found))
+
+
+def critical_samples(found: xr.Dataset) -> str:
+    """The critical sample sizes of a diagram of a sparse function, and their log law."""
+    from dynamics.sparse import critical_sizes
+
+    sizes = critical_sizes(found)
+    shown = [f"{float(m):.1f} (T = {float(T):g})" for T, m in zip(sizes["T"], sizes["m"], strict=True) if m == m]
+    few = shown[:3] + ["..."] * (len(shown) > 4) + shown[max(3, len(shown) - 1) :]
+    listed = ", ".join(few) or "outside of the diagram"
+    law = sizes.attrs
+    fit = f"; m = {law['slope']:.2f} log2(T) {law['level']:+.1f}, R^2 = {law['r2']:.3f}" if law else ""
+    return f"half succeed at m = {listed}{fit}"
 
 
 def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray]:
