@@ -56,7 +56,7 @@ def rows(setting: Setting) -> Iterator[Row]:
 
 
 def memory_rows(setting: Setting) -> Iterator[Row]:
-    V, tau = (600, 100.0) if setting.quick else (2000, 400.0)
+    V, tau = (600, 100.0) if setting.quick else (1500, 400.0)
     solve(CoOccurrence.from_counts(counts(400)), [1.0], top=10)  # compile and load everything before memory is read
     system = CoOccurrence.from_counts(counts(V))
     times = tau * np.array([0.25, 0.5, 1.0])

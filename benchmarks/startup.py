@@ -32,7 +32,7 @@ def rows(setting: Setting) -> Iterator[Row]:
     commands |= {f"import {name}": ("-c", f"import {name}") for name in ("numba", "sympy", "xarray")}
     commands |= {f"import {name}": ("-c", f"import {name}") for name in PEERS if here(name)}
     contenders = {name: Contender(partial(started, *command)) for name, command in commands.items()}
-    yield from race(1, contenders, setting.repeats)
+    yield from race(1, contenders, min(3, setting.repeats))
 
 
 CASE = Case("startup", "new processes; compiled code is on disk", "", rows)

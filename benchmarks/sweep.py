@@ -48,7 +48,7 @@ def swept(method: str, V: Values, rtol: float) -> tuple[Values, int]:
     parameters = {"V": V, "L": LENGTH, "eta_W": 1.0, "eta_A": 1.0}
     start, tolerances = {"u": START, "a": START}, {"rtol": rtol, "atol": 1e-2 * rtol}
     found = sweep(copying(), parameters, start, T[-1], t_eval=T, method=method, **tolerances, threads=1)
-    return np.stack([found.u.values, found.a.values]), int(found.evaluations.sum())
+    return np.stack([found.u.values, found.a.values]), int(found.evaluations.values.sum())
 
 
 def operations() -> int:

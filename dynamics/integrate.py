@@ -200,6 +200,11 @@ def integrate(
             " try a smaller rtol, method='LSODA' for a stiff tail, or an earlier end"
         )
 
+    at_rest = 0
+    if "first_step" not in options and hasattr(solver_class, "error_estimator_order") and not y0.any():
+        first, at_rest = step_from_rest(fun, y0, atol, solver_class.error_estimator_order)
+        options |= {"first_step": min(first, abs(end - start))} if first else {}
+
     class Watched(solver_class):  # type: ignore[misc, valid-type]
         """The solver, showing its state at the wanted times and refusing to stall in silence."""
 
@@ -260,7 +265,7 @@ def integrate(
             fun(solver.t, solver.y)
         bad = state["bad"]
         raise fail(solver.t, "needs steps that are too small" if bad is None else "met a slope that is not finite", bad)
-    statistics = Statistics(int(solver.nfev), solver.steps, perf_counter() - began)
+    statistics = Statistics(int(solver.nfev) + at_rest, solver.steps, perf_counter() - began)
     t, y = solver.t, solver.y
     # SciPy's solvers refer to themselves, and so does any class: without this, what they hold would wait for the
     # garbage collector, which counts objects and not gigabytes.
@@ -278,6 +283,32 @@ def integrate(
             key=lambda event: event[0],
         )
     return Integration(float(t), y, statistics, result.t_events, result.y_events, result.sol)
+
+
+def step_from_rest(
+    fun: Callable[[float, Vector], Vector], y0: Vector, atol: float, order: int
+) -> tuple[float | None, int]:
+    """The first step from the state zero, and how many evaluations it took to find.
+
+    SciPy has no scale there: it tries the second derivative at a step of 1e-6, whatever the unit of time, and starts no
+    faster than 1e-4. Here it is tried where the state has come to the tolerance. Slope over bend is then the time scale
+    of the flow, and (step/scale)^(order + 1) of the way that the slope goes in it is a hundredth of the tolerance. None
+    where nothing moves.
+    """
+    slope = fun(0.0, y0)
+    size = rms(slope) / atol
+    if not (np.isfinite(size) and size > 1e-5):
+        return None, 1
+    bend = rms(fun(1 / size, slope / size) - slope) / atol * size
+    if not np.isfinite(bend):
+        return None, 2
+    scale = size / bend if bend > 0 else np.inf
+    return (scale * (0.01 / size / scale) ** (1 / (order + 1)) if np.isfinite(scale) else np.inf), 2
+
+
+def rms(x: Vector) -> float:
+    """Root mean square; the same bits on any number of threads."""
+    return float(np.sqrt(np.square(x).sum() / x.size))
 
 
 def choose(method: str | type[OdeSolver], into: Into, size: int) -> tuple[type[OdeSolver], dict[str, Any]]:

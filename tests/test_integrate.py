@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.integrate import RK45, solve_ivp
 
 from dynamics.errors import InputError, IntegrationError
-from dynamics.integrate import LARGE, METHODS, Integration, Statistics, integrate, times
+from dynamics.integrate import LARGE, METHODS, Integration, Statistics, integrate, step_from_rest, times
 from dynamics.runge_kutta import CompiledRK45
 
 ALL = [*METHODS, "RKC"]
@@ -72,6 +72,40 @@ def test_nothing_is_kept_once_it_is_done(method: str, size: int, with_event: boo
         assert end.t == 1
     finally:
         gc.enable()
+
+
+# -- the first step ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["RK45", "RK23", "DOP853"])
+@pytest.mark.parametrize("size", [3, LARGE + 3])
+def test_the_unit_of_time_does_not_matter_from_rest(method: str, size: int) -> None:
+    """y' = (1 - y)/unit: the same steps, whatever the unit."""
+    taken = []
+    for unit in (1e-6, 1.0, 1e6):
+
+        def towards(y: np.ndarray, out: np.ndarray, unit: float = unit) -> None:
+            out[:] = (1 - y) / unit
+
+        end = integrate(towards, np.zeros(size), (0, 5 * unit), method=method)
+        np.testing.assert_allclose(end.y, 1 - np.exp(-5), rtol=1e-4 if method == "RK23" else 1e-5)
+        taken.append((end.statistics.evaluations, end.statistics.steps))
+    assert len(set(taken)) == 1
+
+
+@pytest.mark.parametrize("order", [2, 4, 7])
+@pytest.mark.parametrize("atol", [1e-6, 1e-9])
+def test_first_step_from_rest_has_the_order_of_the_method(order: int, atol: float) -> None:
+    """y' = 2 (1 - 3 y): the slope 2 lasts for a time of 1/3."""
+    first, evaluations = step_from_rest(lambda t, y: 2 * (1 - 3 * y / 2), np.zeros(4), atol, order)
+    assert evaluations == 2
+    assert first == pytest.approx((0.01 * atol * 3 / 2) ** (1 / (order + 1)) / 3, rel=1e-4)
+    assert step_from_rest(lambda t, y: np.full_like(y, 2.0), np.zeros(4), atol, order) == (np.inf, 2)
+
+
+@pytest.mark.parametrize("slope", [0.0, 1e-20, np.nan])
+def test_first_step_from_rest_is_left_to_scipy_where_nothing_moves(slope: float) -> None:
+    assert step_from_rest(lambda t, y: np.full_like(y, slope), np.zeros(2), 1e-9, 4) == (None, 1)
 
 
 # -- accuracy ---------------------------------------------------------------------------------------------------------
