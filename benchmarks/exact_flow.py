@@ -227,7 +227,7 @@ def contenders_of(run: Run) -> dict[str, Contender]:
             for factor in (1, *FASTER) if name.endswith("sum, float32") else (1,):
                 note = f"{run.steps // factor} steps, {TIMED_STEPS} of them timed"
                 note += ", error without rounding" * ("float32" in name)
-                what = f"SGD at {factor} x lr, PyTorch, {name}" if factor > 1 else f"PyTorch SGD, {name}"
+                what = f"SGD at {factor} lr, PyTorch, {name}" if factor > 1 else f"PyTorch SGD, {name}"
                 found[what] = Contender(descent, errors[factor], TIMED_STEPS * factor / run.steps, note=note)
     return found
 
