@@ -518,7 +518,7 @@ def symmetric(name: str, title: str, orbits: DistinctWords | RepeatedWords) -> P
                 *found.cases(),
                 MOVED.format(length=orbits.length, positions=orbits.length - 1),
             ),
-            meanings=GLOSSARY,
+            meanings={**GLOSSARY, "eta_A": "learning rate of the attention logits P"},
         )
     )
     rates = {f"eta_{x}": eta_W / squared_length(V) for x in u}

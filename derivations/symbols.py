@@ -92,7 +92,8 @@ def of_tensor(access: Access, glossary: Mapping[str, str]) -> str:
     """
     name, subs = name_of(access), subscript(access)
     whole = f"{name}[{','.join(str(sub) for sub in subs)}]"
-    return glossary.get(whole) or (glossary.get(name, "") if subs else of_scalar(name, SCALARS if glossary else {}))
+    own = glossary.get(whole) or glossary.get(name, "")
+    return own or ("" if subs else of_scalar(name, SCALARS if glossary else {}))
 
 
 def of_scalar(name: str, glossary: Mapping[str, str] = SCALARS) -> str:
