@@ -173,6 +173,10 @@ class System(Protocol):
         """Which cells make sense."""
         ...
 
+    def check(self, cells: Cells, quantity: Quantity, simulated: bool) -> None:
+        """Refuse what it cannot do, before anything is written."""
+        ...
+
     def theory(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
     ) -> Vector:
@@ -244,6 +248,9 @@ class Scalars:
 
     def possible(self, cells: Cells) -> NDArray[np.bool_]:
         return np.ones(next(iter(cells.values())).size, dtype=bool)
+
+    def check(self, cells: Cells, quantity: Quantity, simulated: bool) -> None:
+        pass
 
     def theory(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
@@ -373,6 +380,9 @@ class CopyingSystem:
         of_u, of_a = (lambdify(n, 1 / sqrt(squared_length(n)))(each[n.name]) for n in (V, L))
         shift = evaluated("copying-attention", "shift", **each)
         return each["sigma_W"] * of_u * z[:, :heads], shift + each["sigma_P"] * of_a * z[:, heads:]
+
+    def check(self, cells: Cells, quantity: Quantity, simulated: bool) -> None:
+        pass
 
     def theory(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None

@@ -129,6 +129,7 @@ def phase_diagram(
     if not 0 <= refine <= 10:
         raise InputError(f"refine = {refine} must be between 0 and 10")
     cells = _cells(chosen, names, values, fixed)
+    chosen.check(cells, shown, simulation is not None)
     settings = {
         "system": chosen.name, "equations": chosen.equations,
         "axes": {n: v.tolist() for n, v in zip(names, values, strict=True)},

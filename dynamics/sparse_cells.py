@@ -85,15 +85,26 @@ class SparseFunction:
     def possible(self, cells: Cells) -> NDArray[np.bool_]:
         return np.asarray(cells["s"] <= cells["T"])
 
+    def check(self, cells: Cells, quantity: Quantity, simulated: bool) -> None:
+        from dynamics.sparse import require_threshold
+        from dynamics.tasks import SparseBoolean
+
+        if quantity.kind != "learnt":
+            raise InputError(
+                f"{self.name}: the quantity is learnt, of the observable {' or '.join(self.observables(True))}; not"
+                f" {quantity.kind}"
+            )
+        if self.uniform and not simulated:
+            raise InputError(f"{self.name}: no theory with attention held uniform; simulate it")
+        for s in np.unique(cells["s"][self.possible(cells)]) if simulated else ():
+            require_threshold(SparseBoolean(self.kind, int(s), int(s)))
+
     def theory(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
     ) -> Vector:
         from dynamics.sparse import lead_probability
         from dynamics.tasks import SparseBoolean
 
-        self._check(quantity)
-        if self.uniform:
-            raise InputError(f"{self.name}: no theory with attention held uniform; simulate it")
         found = np.full(len(cells["T"]), np.nan)
         for k in np.flatnonzero(self.possible(cells)):
             T, m, s = (int(cells[name][k]) for name in ("T", "m", "s"))
@@ -117,7 +128,6 @@ class SparseFunction:
     ) -> Vector:
         from dynamics.sparse import learning_probability
 
-        self._check(quantity)
         found = np.full(len(cells["T"]), np.nan)
         for k in np.flatnonzero(self.possible(cells)):
             T, m, s = (int(cells[name][k]) for name in ("T", "m", "s"))
@@ -127,10 +137,3 @@ class SparseFunction:
                 success=quantity.observable, noise=noise, threads=threads,
             )  # fmt: skip
         return found
-
-    def _check(self, quantity: Quantity) -> None:
-        if quantity.kind != "learnt":
-            raise InputError(
-                f"{self.name}: the quantity is learnt, of the observable {' or '.join(self.observables(True))}; not"
-                f" {quantity.kind}"
-            )

@@ -80,6 +80,26 @@ def test_whole_run_and_again(tmp_path, capsys):
     assert "not by the end in 9 cells" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--system", "and-uniform"], "no theory with attention held uniform"),
+        (["--system", "parity", "--simulate"], "parity of 3 bits is not a linear threshold function"),
+        (["--system", "and", "--quantity", "time"], "the quantity is learnt"),
+    ],
+)
+def test_what_a_sparse_function_cannot_do_writes_nothing(options, expected, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert expected in complaint([*options, "--x", "T=5,9", "--y", "m=5,9", "-o", str(out)], capsys)
+    assert not out.exists()
+
+
+def test_critical_sizes_are_said(tmp_path, capsys):
+    assert run(["phase", "--system", "and", "--x", "T=20,40,80", "--y", "m=10:40", "-o", str(tmp_path)]) == 0
+    assert "half succeed at m = 18.1 (T = 20)" in (said := capsys.readouterr().out)
+    assert "log2(T)" in said
+
+
 @pytest.mark.parametrize("option", [[], ["--resume"]])
 def test_a_diagram_without_its_blocks_is_not_overwritten(option, tmp_path, capsys):
     (tmp_path / "phase.nc").write_text("mine")

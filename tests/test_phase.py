@@ -41,6 +41,9 @@ class Ring:
     def possible(self, cells):
         return np.ones(cells["x"].size, dtype=bool)
 
+    def check(self, cells, quantity, simulated):
+        pass
+
     def theory(self, cells, quantity, t_end, draws, seed, threads):
         self.blocks.append(cells["x"].size)
         r = np.hypot(cells["x"], cells["y"])
