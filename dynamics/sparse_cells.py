@@ -126,7 +126,7 @@ class SparseFunction:
         threads: int | None,
         descent: Descent,
     ) -> Vector:
-        from dynamics.sparse import learning_probability
+        from dynamics.sparse_training import learning_probability
 
         found = np.full(len(cells["T"]), np.nan)
         for k in np.flatnonzero(self.possible(cells)):

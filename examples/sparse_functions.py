@@ -19,20 +19,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from dynamics.critical_size import critical, interval, log_law
 from dynamics.plateau import plateau, silent_samples
 from dynamics.plot.frame import COLOURS, PAGE, SMALL, house_style, looks_of, save
-from dynamics.sparse import (
-    critical,
-    critical_lead,
-    interval,
-    lead_probability,
-    learn,
-    learn_cells,
-    learning_curve,
-    learning_probability,
-    log_law,
-    share_of,
-)
+from dynamics.sparse import critical_lead, lead_probability
+from dynamics.sparse_training import learn, learn_cells, learning_curve, learning_probability, share_of
 from dynamics.tasks import SparseBoolean
 
 LENGTHS = (50, 100, 200, 400, 800)

@@ -17,10 +17,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from dynamics.critical_size import Critical, critical, find_critical
 from dynamics.errors import InputError
 from dynamics.plot import save
 from dynamics.plot.frame import COLOURS, COLUMN, SMALL, house_style
-from dynamics.sparse import Critical, critical, critical_lead, find_critical
+from dynamics.sparse import critical_lead
 from dynamics.tasks import SparseBoolean
 
 SUPPORT, EPOCHS, FRESH = 3, 1000, 1000

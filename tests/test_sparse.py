@@ -9,23 +9,10 @@ from scipy.special import expit
 
 from dynamics import phase_diagram
 from dynamics.cells import Descent
+from dynamics.critical_size import Critical, critical, critical_sizes, find_critical, interval, log_law
 from dynamics.errors import InputError
-from dynamics.sparse import (
-    END,
-    LOSS,
-    SUCCESSES,
-    Critical,
-    critical,
-    critical_lead,
-    critical_sizes,
-    find_critical,
-    interval,
-    lead_probability,
-    learn,
-    learning_curve,
-    learning_probability,
-    log_law,
-)
+from dynamics.sparse import critical_lead, lead_probability
+from dynamics.sparse_training import END, LOSS, SUCCESSES, learn, learning_curve, learning_probability
 from dynamics.tasks import SparseBoolean
 
 AND = SparseBoolean("and", 50, 3)
@@ -231,7 +218,7 @@ def test_search_for_the_critical_size_agrees_with_a_grid() -> None:
 
 
 def test_search_gives_up_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dynamics.sparse.MOST", 16)
+    monkeypatch.setattr("dynamics.critical_size.MOST", 16)
     with pytest.raises(InputError, match="half of the trials fail with 16 samples of 12 bits"):
         find_critical("majority", 3, 12, trials=4, noise=0.45)
 

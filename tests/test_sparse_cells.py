@@ -7,7 +7,8 @@ import pytest
 
 from dynamics import InputError, phase_diagram
 from dynamics.cells import Descent, Quantity
-from dynamics.sparse import lead_probability, learning_probability
+from dynamics.sparse import lead_probability
+from dynamics.sparse_training import learning_probability
 from dynamics.tasks import SparseBoolean
 
 EXACT = Quantity("learnt", "exact")

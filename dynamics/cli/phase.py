@@ -134,7 +134,7 @@ def report(found: xr.Dataset) -> None:
 
 def critical_samples(found: xr.Dataset) -> str:
     """The critical sample sizes of a diagram of a sparse function, and their log law."""
-    from dynamics.sparse import critical_sizes
+    from dynamics.critical_size import critical_sizes
 
     sizes = critical_sizes(found)
     shown = [f"{float(m):.1f} (T = {float(T):g})" for T, m in zip(sizes["T"], sizes["m"], strict=True) if m == m]
