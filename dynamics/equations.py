@@ -160,6 +160,7 @@ OF: Mapping[str, tuple[str, ...]] = {
     "copying": ("copying", "positional"),
     "sen": ("topic-words-FC", "topic-FC"),
     "topic": ("topic-words-FC", "topic-FC"),
+    "sparse-plateau": ("topic-TL",),
     "sparse": ("keyword-bias",),
     "stage-one": ("linear", "linear-bias", "gram", "keyword"),
     "two-stages": ("joint",),

@@ -97,8 +97,10 @@ class Model:
         Raises
         ------
         InputError
-            Unknown state, or an array that is not finite or of another shape.
+            Unknown state, an array that is not finite or of another shape, or a seed below 0.
         """
+        if seed < 0:
+            raise InputError(f"seed = {seed} must be a whole number from 0")
         shapes = self.shapes(examples)
         random = np.random.default_rng(seed)
         found = {name: np.zeros(shape) for name, shape in shapes.items()}

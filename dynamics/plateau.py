@@ -5,7 +5,8 @@ sigma, and a hidden layer F of order one, the logits are of order sigma^2, and t
 linear in the size of (v, G): each of both grows by the other, as values and attention do in permutations. The state is
 multiplied by e^(lambda t) in the end, so the plateau lasts log(K/sigma)/lambda. Rectifiers whose biases are 0 stand on
 their kink there: the flow is linear along every ray, not in every direction, and lambda is a growth rate, not an
-eigenvalue. Attention moves with the square of the size: it follows, it does not take part.
+eigenvalue. Attention moves with the square of the size: it follows, it does not take part. The theorem:
+:mod:`derivations.plateau`.
 """
 
 from __future__ import annotations

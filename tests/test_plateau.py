@@ -6,10 +6,12 @@ import pytest
 import dynamics.plateau
 from dynamics.cooccurrence import CoOccurrence
 from dynamics.errors import InputError
+from dynamics.model import topic
 from dynamics.plateau import Plateau, plateau, silent_samples
 from dynamics.tasks import SparseBoolean
 
 XOR = SparseBoolean("parity", 8, (1, 6))
+RATES = [f"eta_{name}" for name in ("v", "s", "F", "f", "G", "g")]
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +94,27 @@ def test_what_does_not_end_is_infinite() -> None:
 def test_bad_sizes(sigma: object) -> None:
     with pytest.raises(InputError, match="two or more different initial sizes"):
         plateau(silent_samples(XOR, 4), sigma)  # type: ignore[arg-type]
+
+
+def test_near_the_saddle_only_embeddings_readout_and_bias_of_the_layer_move_at_first_order() -> None:
+    """On samples of parity, with units on and off: what theorem sparse-plateau derives where one unit is on."""
+    data, model = silent_samples(XOR, 12), topic("TL", dimension=3, hidden=5)
+    kernel = model.kernel(data).bind(model.arrays(data), {**model.all_sizes(data), **dict.fromkeys(RATES, 1.0)})
+    rng = np.random.default_rng(3)
+    start = {name: rng.normal(size=np.shape(value)) for name, value in model.initial(data, seed=0).items()}
+
+    def slopes(size: float) -> dict[str, np.ndarray]:
+        small = {name: size * value for name, value in start.items() if name in ("v", "G", "f")}
+        state = {name: np.zeros_like(value) for name, value in start.items()} | {"F": start["F"]} | small
+        y = np.concatenate([np.ravel(state[name]) for name in model.program.state_names])
+        out = np.empty_like(y)
+        kernel(y, out)
+        return kernel.states(out)
+
+    coarse, fine = slopes(1e-3), slopes(1e-4)
+    for name in ("v", "G", "f"):
+        np.testing.assert_allclose(fine[name], coarse[name] / 10, rtol=2e-3, atol=1e-5 * abs(coarse[name]).max())
+        assert abs(fine[name]).max() > 1e-6
+    for name in ("F", "s", "g"):
+        np.testing.assert_allclose(fine[name], coarse[name] / 100, rtol=2e-2, atol=1e-3 * abs(coarse[name]).max())
+        assert abs(fine[name]).max() > 1e-13
