@@ -39,9 +39,9 @@ from sympy import (
 from sympy.codegen.cfunctions import expm1
 
 from derivations import closures, models, theorems
+from derivations.few_words import entry, matrix, written_out
 from derivations.program import scalars
 from derivations.reductions import L, V, eta_A, eta_W
-from derivations.sen import entry, matrix, written_out
 from derivations.theorem import Step, Theorem, evaluated
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from itertools import product
 from sympy import Expr, Integer, Matrix, Rational, S, Symbol, binomial, diff, exp, limit, log, oo, prod, sqrt
 
 from derivations import models
+from derivations.few_words import entry, written_out
 from derivations.program import scalars
-from derivations.sen import entry, written_out
 from derivations.theorems import Step, Theorem
 
 __all__ = ["SPARSE", "capacity", "critical_sample_size", "signal", "survival", "threshold"]

@@ -128,6 +128,7 @@ def test_several_targets_need_a_model_that_takes_them() -> None:
         ({"rates": {"s": -1.0}}, "rate of s"),
         ({"lr": 0.0}, "lr = 0.0 is not a positive number"),
         ({"initial": {"W": np.zeros((3, 2))}}, "must be finite and of shape"),
+        ({"seed": -1}, "seed = -1 must be a whole number from 0"),
         ({"initial": {"A": 0.1}}, "the states of keyword are"),
         ({"keep": {"time": [0]}}, "there is no dimension 'time'"),
         ({"keep": {"input": [9]}}, "between 0 and 1"),

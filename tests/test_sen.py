@@ -12,28 +12,27 @@ from hypothesis import strategies as st
 from scipy.integrate import cumulative_simpson, quad, solve_ivp
 from scipy.special import expi, softmax, wrightomega
 
-from derivations import sen, topic
+from derivations import sen, theorem, topic, topic_word, topics_together
+from derivations.few_words import beside_the_classifier
 from derivations.models import CLASSIFIERS
 from derivations.prose import unmarked
-from derivations.sen import (
-    THEOREMS,
-    beside_the_classifier,
-    embeddings_fixed_time,
-    evaluated,
-    keys_fixed_loss,
-    norm_squared,
-    score_of_margin,
-    time_to_score,
-)
-from derivations.theorems import Step
+from derivations.sen import norm_squared
+from derivations.theorem import Step
+from derivations.topic_word import embeddings_fixed_time, keys_fixed_loss, score_of_margin, time_to_score
 from dynamics import solve
 from dynamics.examples import Examples
 from dynamics.model import Model
 from dynamics.model import topic as topic_model
 from dynamics.topics import topic_words
 
+THEOREMS = {**sen.THEOREMS, **topic_word.THEOREMS, **topics_together.THEOREMS}
 PRECISE = {"rtol": 1e-11, "atol": 1e-13, "method": "DOP853"}
 TRAINED = {"FC": {}, "TC": {"U": 0.7}, "TL": {"F": 0.7, "f": 0.3, "G": 0.7, "g": 0.1}}
+
+
+def evaluated(name: str, result: str, **values) -> np.ndarray:
+    """A result of any of these theorems, by its name."""
+    return theorem.evaluated(THEOREMS[name](), result, **values)
 
 
 def readout(seed: int, dimension: int = 3, classes: int = 2) -> np.ndarray:
@@ -105,8 +104,8 @@ def test_wrong_steps_do_not_hold() -> None:
     separated = next(step for step in sen.identity().steps if step.note.startswith("separated"))
     for wrong in (separated.right - 1, 1 / separated.right, 2 - separated.right, separated.right.subs(sen.k, 1)):
         assert not Step("", separated.left, wrong).holds()
-    margin = sen.one_margin().steps[0]
-    assert not Step("", margin.left, margin.right.subs(sen.purity, 1)).holds()
+    margin = topic_word.one_margin().steps[0]
+    assert not Step("", margin.left, margin.right.subs(topic_word.purity, 1)).holds()
 
 
 @pytest.mark.parametrize("keys", [False, True])

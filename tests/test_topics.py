@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from derivations.sen import embeddings_fixed_time, keys_fixed_loss, norm_squared, time_to_score
+from derivations.sen import norm_squared
+from derivations.topic_word import embeddings_fixed_time, keys_fixed_loss, time_to_score
 from dynamics import InputError, simulate, solve
 from dynamics.examples import Examples
 from dynamics.model import Model, embeddings, keyword, topic
