@@ -6,7 +6,7 @@ linear in the size of (v, G): each of both grows by the other, as values and att
 multiplied by e^(lambda t) in the end, so the plateau lasts log(K/sigma)/lambda. Rectifiers whose biases are 0 stand on
 their kink there: the flow is linear along every ray, not in every direction, and lambda is a growth rate, not an
 eigenvalue. Attention moves with the square of the size: it follows, it does not take part. The theorem:
-:mod:`derivations.plateau`.
+:mod:`derivations.sparse_plateau`.
 """
 
 from __future__ import annotations
