@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache, partial
 from importlib import import_module
-from inspect import signature
 from types import MappingProxyType
 
 import derivations
 from derivations import closures, models, reductions, topic
 from derivations.gradient_flow import descent_flow
 from derivations.program import Program, ProgramError
-from derivations.theorem import Theorem
+from derivations.theorem import Named, Theorem
 
 __all__ = ["PARTS", "PROGRAMS", "derived", "names", "parts", "program", "theorems"]
 
@@ -76,7 +75,7 @@ MODIFIED = "-descent"
 
 
 @cache
-def theorems() -> Mapping[str, Callable[[], Theorem]]:
+def theorems() -> Mapping[str, Named]:
     """Name -> the function that derives the theorem: from every table of theorems in the modules of this package.
 
     Examples
@@ -84,25 +83,14 @@ def theorems() -> Mapping[str, Callable[[], Theorem]]:
     >>> "sen" in theorems(), "copying-branch" in theorems()
     (True, True)
     """
-    found: dict[str, Callable[[], Theorem]] = {}
+    found: dict[str, Named] = {}
     for module in sorted(info.name for info in pkgutil.iter_modules(derivations.__path__)):
         if module == "catalogue":
             continue
         for table in vars(import_module(f"derivations.{module}")).values():
-            if isinstance(table, Mapping) and table and all(map(is_theorem, table.values())):
+            if isinstance(table, Mapping) and table and all(isinstance(value, Named) for value in table.values()):
                 found |= table
     return MappingProxyType(found)
-
-
-def is_theorem(value: object) -> bool:
-    """Whether something is a function without arguments that says that it returns a theorem."""
-    if not callable(value) or isinstance(value, type):
-        return False
-    try:
-        own = signature(value)
-    except (TypeError, ValueError):
-        return False
-    return own.return_annotation in ("Theorem", Theorem) and not own.parameters
 
 
 def names() -> tuple[str, ...]:

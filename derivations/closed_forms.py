@@ -42,7 +42,7 @@ from derivations import closures, models, theorems
 from derivations.few_words import entry, matrix, written_out
 from derivations.program import scalars
 from derivations.reductions import L, V, eta_A, eta_W
-from derivations.theorem import Step, Theorem, evaluated
+from derivations.theorem import Step, Theorem, evaluated, stated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,7 +132,7 @@ def early_exact(bias: bool) -> tuple[Matrix, Matrix, Matrix, Matrix]:
     return drift.subs(tau, 0), D, drift.diff(tau).subs(tau, 0), -G * D * spread(p0)
 
 
-@cache
+@stated("stage-one-linear", "Stage one: the linear regime, and how fast it is left")
 def stage_one_early() -> Theorem:
     """The linear regime."""
     plain, bias = early_exact(False), early_exact(True)
@@ -140,8 +140,6 @@ def stage_one_early() -> Theorem:
     C, c_, q = entry_symbols()
     drifts, slopes = ("Wdot[0,0]", "Wdot[0,1]"), ("d/dtau Wdot[0,0]", "d/dtau Wdot[0,1]")
     return Theorem(
-        name="stage-one-linear",
-        title="Stage one: the linear regime, and how fast it is left",
         hypotheses=(
             "attention is uniform",
             "training starts from W = 0; if there is an output bias, it stands at its optimum `log(q)`",
@@ -227,7 +225,7 @@ def alone(outputs: int) -> Expr:
     return found[entry("Wdot", 0, 0)] - found[entry("Wdot", 0, 1)]
 
 
-@cache
+@stated("stage-one-logistic", "Stage one: a word alone, by Lambert's W")
 def one_word() -> Theorem:
     """A word alone: Lambert's W."""
     velocity = eta_W * c * K / (K - 1) * (purity - 1 / (1 + (K - 1) * exp(-z)))
@@ -236,8 +234,6 @@ def one_word() -> Theorem:
     two = velocity.subs({K: 2, purity: 1})
     odds = z / purity - log(purity - (1 - purity) * exp(z)) / (purity * (1 - purity))
     return Theorem(
-        name="stage-one-logistic",
-        title="Stage one: a word alone, by Lambert's W",
         hypotheses=(
             "the word is alone in its sentences, a share c of all; attention has nothing to choose",
             "a share `purity` of its targets is one output, its own; the others have equal shares of the rest",
@@ -318,7 +314,7 @@ def with_exponentials(found: Expr, of: Expr, values: Mapping[Expr, Expr]) -> Exp
     return found.replace(exp, replaced)
 
 
-@cache
+@stated("copying-saturation", "Copying at late times")
 def saturation() -> Theorem:
     """Copying at late times."""
     u_, a_, flow = theorems.u, theorems.a, theorems.drift()
@@ -343,8 +339,6 @@ def saturation() -> Theorem:
     lowered = missed.subs({at: (1 - h) * u, other: h * u / (L - 1)}).diff(h).subs(h, 0)
     ratio = k_A * alpha * (1 - p_t + p_in) / (k_W * alpha * (1 - p_t))
     return Theorem(
-        name="copying-saturation",
-        title="Copying at late times",
         hypotheses=("the symmetric reduction of copying", "the good branch, late: u and a are large"),
         statement=(
             "The loss never stops falling: u grows like `log(tau)`, with slope 1 whatever the sizes, and exceeds "
@@ -490,7 +484,7 @@ def of_lexicon(size: int) -> tuple[Step, Step, Step]:
     )
 
 
-@cache
+@stated("two-stages-separation", "The two stages: how far attention may lag behind the values")
 def separation() -> Theorem:
     """When attention may wait for the values."""
     steps = [step for size in (2, 3) for step in of_lexicon(size)]
@@ -510,8 +504,6 @@ def separation() -> Theorem:
     waited = Psi * (V - 1) ** 3 / (eta_W * (V / L - 1) ** 2)
     even = ADVANTAGE.subs(alpha, 1 / L)
     return Theorem(
-        name="two-stages-separation",
-        title="The two stages: how far attention may lag behind the values",
         hypotheses=(
             "the closure of both stages on a toy lexicon: the target is one of the L distinct words of an input, the "
             "others are alike any of the V - 1 other words; V > L",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 
 from sympy import Function, Integer, Matrix, diff, log
 
 from derivations.program import scalars
-from derivations.theorem import Step, Theorem
+from derivations.theorem import Step, Theorem, stated
 
 __all__ = ["DESCENT", "modified_loss"]
 
@@ -20,7 +19,7 @@ loss_modified, of_point, rate, lr_unstable = scalars("loss_modified loss rate lr
 g_x, g_y, h_xx, h_xy, h_yy = scalars("g_x g_y h_xx h_xy h_yy")
 
 
-@cache
+@stated("descent", "Gradient descent follows the flow of a modified loss")
 def modified_loss() -> Theorem:
     """Of any loss of two numbers with rates of their own; more numbers only make the vectors longer."""
     loss = Function("loss")(x, y)
@@ -39,8 +38,6 @@ def modified_loss() -> Theorem:
     bend = (first.jacobian(place) * first / 2).subs(slopes)
     decay = -log(1 - lr * k) / lr
     return Theorem(
-        name="descent",
-        title="Gradient descent follows the flow of a modified loss",
         hypotheses=("a loss with three derivatives", "steps over all examples, without momentum"),
         statement=(
             "A step of descent, `x - lr eta_x dloss/dx` for each number x, is not where the gradient flow is after the "

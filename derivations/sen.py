@@ -11,7 +11,6 @@ their number if their scores are 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from sympy import Function, Matrix, S, Subs, Symbol, exp, log, solve, symbols
 from derivations.few_words import column, entry, eta_s, eta_v, of_any_loss, sentences, vector
 from derivations.models import LU
 from derivations.program import scalars
-from derivations.theorem import Step, Theorem, evaluated
+from derivations.theorem import Step, Theorem, evaluated, stated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +51,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
 """What symbols of several theorems of topic words stand for."""
 
 
-@cache
+@stated("sen", "Score and embedding norm")
 def identity() -> Theorem:
     """Score and embedding norm."""
     m_1, m_2 = symbols("m_1 m_2", positive=True)
@@ -75,8 +74,6 @@ def identity() -> Theorem:
     ratio = 2 * Matrix(v - c).dot(vdot.xreplace(named)) / sdot.xreplace(named)
     grown = radius_2 + 2 * eta_v / eta_s * (s - s_0 + k / m * (exp(s) - exp(s_0)))
     return Theorem(
-        name="sen",
-        title="Score and embedding norm",
         source=LU,
         hypotheses=(*ALONE, "any loss of the contexts: any classifier, trained or not, and any labels"),
         statement=(
@@ -133,7 +130,7 @@ def identity() -> Theorem:
     )
 
 
-@cache
+@stated("sen-company", "Score and embedding norm: sentences that differ, and topic words together")
 def company() -> Theorem:
     """Sentences of several lengths, and several topic words in one."""
     m_1, m_2 = ms = symbols("m_1 m_2", positive=True)
@@ -159,8 +156,6 @@ def company() -> Theorem:
     twins = {name: value.xreplace(alike) for name, value in together.items()}
     twice = 2 * v.dot(column(twins, "vdot", 0)) / twins[entry("sdot", 0)]
     return Theorem(
-        name="sen-company",
-        title="Score and embedding norm: sentences that differ, and topic words together",
         source=LU,
         hypotheses=(
             "any loss of the contexts; alpha, r and G are those of theorem sen, by kinds of sentences",

@@ -8,7 +8,6 @@ drives its value from rest; the two words of a position have opposite signals.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from itertools import product
 
 from sympy import Expr, Integer, Matrix, Rational, S, Symbol, binomial, diff, exp, limit, log, oo, prod, sqrt
@@ -16,7 +15,7 @@ from sympy import Expr, Integer, Matrix, Rational, S, Symbol, binomial, diff, ex
 from derivations import models
 from derivations.few_words import entry, written_out
 from derivations.program import scalars
-from derivations.theorems import Step, Theorem
+from derivations.theorems import Step, Theorem, stated
 
 __all__ = ["SPARSE", "capacity", "critical_sample_size", "signal", "survival", "threshold"]
 
@@ -76,7 +75,7 @@ MEANINGS = {
 }
 
 
-@cache
+@stated("sparse-signal", "The signal of a word about a sparse Boolean function")
 def signal() -> Theorem:
     """Of the words of the support, and the variance that those of other positions have."""
     of_and, of_majority = p**s * (1 - p), binomial(s - 1, (s - 1) / 2) / 2 ** (s + 1)
@@ -90,8 +89,6 @@ def signal() -> Theorem:
         )
 
     return Theorem(
-        name="sparse-signal",
-        title="The signal of a word about a sparse Boolean function",
         hypotheses=(
             "`T` independent bits, each of them 1 with probability p",
             "the label y is a function of `s` of them, the support",
@@ -144,13 +141,11 @@ def uncontradicted(samples: int) -> Expr:
     return found
 
 
-@cache
+@stated("sparse-survival", "Wrong bits that `m` samples do not contradict")
 def survival() -> Theorem:
     """The log law of AND by counting what contradicts a wrong bit."""
     left_over, level = 2 ** (-(1 - p) * m), log(T) / log(2) / (1 - p)
     return Theorem(
-        name="sparse-survival",
-        title="Wrong bits that `m` samples do not contradict",
         hypotheses=("AND with balanced labels", "wrong bits: those of the positions outside of the support"),
         statement=(
             "A sample contradicts a wrong bit of AND if the bit is 0 and the label is 1. Over m samples, a position "
@@ -191,7 +186,7 @@ TILT = (2 * mu * (1 - 2 * v) + sqrt(4 * mu**2 * (1 - 4 * v) + v**2)) / (v * (1 -
 """The z at which the tilted null signal has the mean mu."""
 
 
-@cache
+@stated("sparse-critical", "The critical sample size")
 def critical_sample_size() -> Theorem:
     """When the largest of T null signals falls behind that of the support."""
     by_label = prod(1 - p + p * exp(half * t) for half in (FAIR, -FAIR))
@@ -200,8 +195,6 @@ def critical_sample_size() -> Theorem:
     chernoff = (2 * mu * log(z) - moment).subs(z, TILT)
     fair = {v: Rational(1, 4), mu: Rational(1, 8)}
     return Theorem(
-        name="sparse-critical",
-        title="The critical sample size",
         hypotheses=(
             "balanced labels: half of them are 1",
             "a null signal is that of a position outside of the support; given the labels, it is a mean of m "
@@ -285,14 +278,12 @@ def logits_of_two_bits() -> dict[tuple[int, int], Expr]:
     }
 
 
-@cache
+@stated("sparse-threshold", "The keyword classifier is a linear threshold function of the bits")
 def threshold() -> Theorem:
     """What the keyword classifier can hold."""
     F = logits_of_two_bits()
     g = NUMBERS
     return Theorem(
-        name="sparse-threshold",
-        title="The keyword classifier is a linear threshold function of the bits",
         hypotheses=("the keyword classifier, model 1a, with a bias or without", "one word for each position and bit"),
         statement=(
             "Let `i` be the word at position l of an input x, with score `s_i`; its value `W_i` and the bias b are "
@@ -323,7 +314,7 @@ def threshold() -> Theorem:
     )
 
 
-@cache
+@stated("sparse-capacity", "The capacity of an attention head grows with `log(T)`")
 def capacity() -> Theorem:
     """The paper's bound, from that of linear functions: how values and scores share the resolution."""
     alpha = Matrix(scalars("alpha_1 alpha_2", positive=True))
@@ -337,8 +328,6 @@ def capacity() -> Theorem:
     cost = (A**6 / x**2 + B**6 / (epsilon - x) ** 2) * log(m * T)  # A^3 = a and B^3 = b: no fractional powers
     bound = (a ** Rational(2, 3) + b ** Rational(2, 3)) ** 3
     return Theorem(
-        name="sparse-capacity",
-        title="The capacity of an attention head grows with `log(T)`",
         hypotheses=(
             "a head `sum_l alpha_l W^T x_l`, attention a softmax of scores that are linear in the inputs",
             "inputs of norm r at most; m samples of T inputs",

@@ -10,7 +10,7 @@ from sympy import Expr, Integer, S, Symbol, diff, log, simplify
 from derivations import models
 from derivations.few_words import entry, written_out
 from derivations.program import scalars
-from derivations.theorem import Step, Theorem
+from derivations.theorem import Step, Theorem, stated
 
 __all__ = ["PLATEAU", "plateau"]
 
@@ -56,13 +56,11 @@ def order(name: str, power: int) -> Expr:
     return simplify(diff(flow_at_the_saddle()[name], size, power).subs(size, 0) / (1 if power < 2 else 2))
 
 
-@cache
+@stated("sparse-plateau", "The plateau of a function without signal")
 def plateau() -> Theorem:
     """How long it lasts."""
     grown = G_1 - G_2
     return Theorem(
-        name="sparse-plateau",
-        title="The plateau of a function without signal",
         hypotheses=(
             "the topic classifier TL: a head with embeddings, and a layer of rectified units with the weights F",
             "embeddings v and readout G are of the size sigma, scores and biases are 0; F is of order one",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Step", "Theorem", "evaluated"]
+__all__ = ["Named", "Step", "Theorem", "evaluated", "stated"]
 
 TOLERANCE = 1e-12
 """The relative difference that both sides of a step may have at a random point."""
@@ -59,13 +59,14 @@ class Step:
         return self.check().passed
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Theorem:
     """A statement, its proof by sympy, and its limits.
 
     Attributes
     ----------
     name, title : str
+        From the decorator :func:`stated`.
     hypotheses : tuple of str
         What must hold, beside the assumptions of the symbols.
     statement : str
@@ -82,8 +83,8 @@ class Theorem:
         Results that another theorem, by name, has already shown.
     """
 
-    name: str
-    title: str
+    name: str = ""
+    title: str = ""
     hypotheses: tuple[str, ...]
     statement: str
     results: Mapping[Symbol, Expr]
@@ -118,6 +119,38 @@ class Theorem:
         from derivations.document import proof  # which shows programs as well
 
         return proof(self).text()
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """A theorem that is derived once it is called; its name and title are known before."""
+
+    name: str
+    title: str
+    make: Callable[[], Theorem]
+
+    def __call__(self) -> Theorem:
+        return derived(self)
+
+
+@cache
+def derived(named: Named) -> Theorem:
+    """Steps take sympy a second or so: a list of titles should not wait for them."""
+    return replace(named.make(), name=named.name, title=named.title)
+
+
+def stated(name: str, title: str) -> Callable[[Callable[[], Theorem]], Named]:
+    """Give a name and a title to a function that derives a theorem.
+
+    Examples
+    --------
+    >>> @stated("one", "The first theorem")
+    ... def first() -> Theorem:
+    ...     return Theorem(hypotheses=(), statement="", results={}, steps=(), limits="exact")
+    >>> first.title, first().name, first() is first()
+    ('The first theorem', 'one', True)
+    """
+    return lambda make: Named(name, title, make)
 
 
 @cache

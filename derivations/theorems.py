@@ -42,7 +42,7 @@ from sympy import (
 
 from derivations.program import scalars
 from derivations.reductions import DistinctWords, L, V, closed_form, eta_A, eta_W, squared_length, symmetric
-from derivations.theorem import Step, Theorem
+from derivations.theorem import Step, Theorem, stated
 from derivations.theorem import evaluated as theorem_evaluated
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def with_rates(value: Expr) -> Expr:
     )
 
 
-@cache
+@stated("copying-linear", "Copying near u = 0")
 def linearisation() -> Theorem:
     """The flow near u = 0."""
     at_rest = drift().subs(u, 0)
@@ -126,8 +126,6 @@ def linearisation() -> Theorem:
     damping = (alpha**2 + (1 - alpha) ** 2 / (L - 1) - 1 / V) / V
     direction = JACOBIAN * GROWING - RATE * GROWING
     return Theorem(
-        name="copying-linear",
-        title="Copying near u = 0",
         hypotheses=("the symmetric reduction of copying", "u is small"),
         statement=(
             "Where `u = 0` and attention to the right position is alpha, a rests, whatever it is, and u moves at the "
@@ -194,7 +192,7 @@ def linearisation() -> Theorem:
     )
 
 
-@cache
+@stated("copying-early", "Copying at early times")
 def early_solution() -> Theorem:
     """The linear flow, solved."""
     half = k_W * d / 2
@@ -207,8 +205,6 @@ def early_solution() -> Theorem:
     drive = Matrix([k_W * signal, 0])
     permutations = {d: 0, signal: 0}
     return Theorem(
-        name="copying-early",
-        title="Copying at early times",
         hypotheses=("the linear flow at the origin (copying-linear): `u = 0`, `alpha = 1/L`",),
         statement=(
             "From `u_0` and `a_0`, the linear flow `du/dtau = k_W (signal + g a - d u)`, `da/dtau = k_A g u` is "
@@ -244,7 +240,7 @@ def early_solution() -> Theorem:
     )
 
 
-@cache
+@stated("copying-branch", "Two branches of copying")
 def branch() -> Theorem:
     """Which way it goes."""
     weights = Matrix([[RATE / (k_W * g), 1]])
@@ -252,8 +248,6 @@ def branch() -> Theorem:
     excess = Symbol("excess", positive=True)
     near = {V: L + excess}
     return Theorem(
-        name="copying-branch",
-        title="Two branches of copying",
         hypotheses=("the symmetric reduction of copying", "u is small, and a is close to `log((L - 1)/(V - 1))`"),
         statement=(
             "The saddle of copying-linear is at `u = 0`, `a = log((L - 1)/(V - 1))`; g and d are its coupling and its "
@@ -294,7 +288,7 @@ def branch() -> Theorem:
     )
 
 
-@cache
+@stated("copying-border", "The border between the branches of copying")
 def border() -> Theorem:
     """The unstable coordinate to second order, and the border between the branches."""
     weight = rate / (k_W * g)
@@ -320,8 +314,6 @@ def border() -> Theorem:
     }
     permutations = {f_uu: 0, f_ua: 0, h_uu: 0, h_ua: f_aa, rate: LAMBDA}
     return Theorem(
-        name="copying-border",
-        title="The border between the branches of copying",
         hypotheses=(
             "the symmetric reduction of copying",
             "u is small, and a is close to `log((L - 1)/(V - 1))`, to second order",
@@ -384,7 +376,7 @@ def border() -> Theorem:
     )
 
 
-@cache
+@stated("copying-attention", "Copying from rows of attention that differ")
 def mean_attention() -> Theorem:
     """What stands for a when the rows of P differ."""
     eps = (1 - alpha) / (L - 1)
@@ -402,8 +394,6 @@ def mean_attention() -> Theorem:
     )
     here = {row[0]: LOGIT.subs(L, 3), row[1]: 0, row[2]: 0}
     return Theorem(
-        name="copying-attention",
-        title="Copying from rows of attention that differ",
         hypotheses=("`W = u delta` with u small", "any P"),
         statement=(
             "What drives u is alpha, the attention to the right position in the mean over all target positions, less "
@@ -466,7 +456,7 @@ def mean_attention() -> Theorem:
     )
 
 
-@cache
+@stated("copying-odds", "Odds of the good branch")
 def odds() -> Theorem:
     """How often, when the first weights are random."""
     known = border().results
@@ -475,8 +465,6 @@ def odds() -> Theorem:
     given = s_u - (w * s_u) ** 2 / variance + (w * s_u / variance * rest) ** 2
     total = s_a + w**2 * s_u
     return Theorem(
-        name="copying-odds",
-        title="Odds of the good branch",
         hypotheses=(
             "W and P are independent and normal, with deviations `sigma_W` and `sigma_P`",
             "both deviations are small, to second order",
@@ -568,15 +556,13 @@ def two_heads() -> tuple[Step, Step]:
     )
 
 
-@cache
+@stated("copying-escape", "Escape time of copying")
 def escape() -> Theorem:
     """How long it takes."""
     weights, growing = Matrix([[rate / (k_W * g), 1]]), Matrix([rate / (k_A * g), 1])
     own = 1 + rate**2 / (k_W * k_A * g**2)
     p_t = closed_form(symmetric("copying", "", DistinctWords()), "p_t")
     return Theorem(
-        name="copying-escape",
-        title="Escape time of copying",
         hypotheses=border().hypotheses,
         statement=(
             "From a start with the unstable coordinate c (copying-border), the prediction `p_t` of the target reaches "

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from derivations.few_words import column, entry, eta_s, eta_v, matrix, of_any_lo
 from derivations.models import LU
 from derivations.program import scalars
 from derivations.sen import MEANINGS, OF_OTHERS, OTHERS, alpha, m, norm_squared
-from derivations.theorem import Step, Theorem
+from derivations.theorem import Step, Theorem, stated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +47,7 @@ PER_TIME = f * eta_v * delta**2
 """How fast a margin moves where all attention is on the word and its prediction is wrong."""
 
 
-@cache
+@stated("topic-span", "A fixed linear classifier: embeddings move in the span of its columns")
 def span() -> Theorem:
     """Where embeddings go with a fixed linear classifier."""
     U, size = matrix("U", 3, 2), {"V": 2, "D": 3, "K": 2}
@@ -71,8 +70,6 @@ def span() -> Theorem:
     U_named, pull = U.xreplace(named), alpha * G
     apart = vector("W", 0) - vector("W", 1)
     return Theorem(
-        name="topic-span",
-        title="A fixed linear classifier: embeddings move in the span of its columns",
         source=LU,
         hypotheses=("classifier FC: U is fixed, and the logits of a sentence are its context times U", "any sentences"),
         statement=(
@@ -143,7 +140,7 @@ def span() -> Theorem:
     )
 
 
-@cache
+@stated("topic-margin", "A topic word with a fixed linear classifier: one number")
 def one_margin() -> Theorem:
     """A topic word in one number."""
     share, own = y / (1 + y), entry("s", 0)
@@ -178,8 +175,6 @@ def one_margin() -> Theorem:
     u_y, u_mean = scalars("u_y u_mean")
     followed = (y + log(y)).diff(y) * y * rate_s_of
     return Theorem(
-        name="topic-margin",
-        title="A topic word with a fixed linear classifier: one number",
         source=LU,
         hypotheses=(*LINEAR, "a share f of all sentences holds the word, of which the share `purity` has its label"),
         statement=(
@@ -244,7 +239,7 @@ def one_margin() -> Theorem:
     )
 
 
-@cache
+@stated("topic-convergence", "A topic word with a fixed linear classifier: the end of training")
 def convergence() -> Theorem:
     """Loss and attention at late times."""
     of_margin = one_margin().results
@@ -260,8 +255,6 @@ def convergence() -> Theorem:
     turned = followed.subs({w**2: square, alpha: share}, simultaneous=True)
     reached = log((K - 1) * PER_TIME * tau)
     return Theorem(
-        name="topic-convergence",
-        title="A topic word with a fixed linear classifier: the end of training",
         source=LU,
         hypotheses=(*LINEAR, "all of the word's sentences have its label: `purity = 1`"),
         statement=(
@@ -356,15 +349,13 @@ def convergence() -> Theorem:
     )
 
 
-@cache
+@stated("topic-keys-fixed", "A topic word with a fixed linear classifier: scores fixed")
 def keys_fixed() -> Theorem:
     """No attention is learnt."""
     rates = one_margin().results
     velocity = (alpha * rates[rate_w].subs({purity: 1, p: rates[p]})).subs(w, log((K - 1) * y) / alpha)
     z_of = x_0 - log(K - 1) + exp(x_0) / (K - 1) + PER_TIME * alpha**2 * tau
     return Theorem(
-        name="topic-keys-fixed",
-        title="A topic word with a fixed linear classifier: scores fixed",
         source=LU,
         hypotheses=(*LINEAR, "all of the word's sentences have its label", "scores do not move: `eta_s = 0`"),
         statement=(
@@ -406,7 +397,7 @@ def keys_fixed() -> Theorem:
     )
 
 
-@cache
+@stated("topic-embeddings-fixed", "A topic word with a fixed linear classifier: embeddings fixed")
 def embeddings_fixed() -> Theorem:
     """Attention alone."""
     over = 1 - alpha
@@ -420,8 +411,6 @@ def embeddings_fixed() -> Theorem:
     rates = one_margin().results
     velocity = (alpha * over * rates[rate_s].subs(purity, 1)).subs(p, rates[p]).subs(w, a)
     return Theorem(
-        name="topic-embeddings-fixed",
-        title="A topic word with a fixed linear classifier: embeddings fixed",
         source=LU,
         hypotheses=(*LINEAR, "all of the word's sentences have its label", "embeddings do not move: `eta_v = 0`"),
         statement=(

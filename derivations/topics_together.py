@@ -8,7 +8,6 @@ few words and sentences that it is about (:mod:`derivations.few_words`). The wor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from types import MappingProxyType
 
 from sympy import Expr, Matrix, S, Symbol, asinh, exp, solve, sqrt, symbols
@@ -31,7 +30,7 @@ from derivations.few_words import (
 from derivations.models import LU
 from derivations.program import scalars
 from derivations.sen import MEANINGS, m, s
-from derivations.theorem import Step, Theorem
+from derivations.theorem import Step, Theorem, stated
 from derivations.topic_word import delta, tau
 
 __all__ = ["THEOREMS"]
@@ -39,7 +38,7 @@ __all__ = ["THEOREMS"]
 kappa, q_0, T = scalars("kappa q_0 T", positive=True)
 
 
-@cache
+@stated("topic-query", "Keys and query trained: what is conserved, and how the identity breaks")
 def trained_query() -> Theorem:
     """What is conserved, and what becomes of the identity."""
     keyed = models.topic_classifier("FC", keys=True)
@@ -84,8 +83,6 @@ def trained_query() -> Theorem:
     rate_kappa_of = 2 * eta_v / eta_key * (1 + exp(kappa * sqrt(q_2)) / m) / sqrt(q_2)
     by_kappa = outwards / pull_of_score * G[0] / along[0].xreplace(of_pulls).xreplace(unit)
     return Theorem(
-        name="topic-query",
-        title="Keys and query trained: what is conserved, and how the identity breaks",
         source=LU,
         hypotheses=(
             "the keys `k_i` of all words and one query q are trained: the scores are `a_i = k_i . q`",
@@ -178,7 +175,7 @@ def trained_query() -> Theorem:
     )
 
 
-@cache
+@stated("topic-competition", "Two topic words in one sentence")
 def competition() -> Theorem:
     """Two words of unequal purity in one sentence."""
     f_a, f_b, f_ab = symbols("f_a f_b f_ab", positive=True)
@@ -208,8 +205,6 @@ def competition() -> Theorem:
     together = ((n_a * w_a + n_b * w_b) / (n_a + n_b + m)).subs(margins)
     line = n_a * (x_ab - x_a) + n_b * (x_ab - x_b) - m * (x_a + x_b - x_ab)
     return Theorem(
-        name="topic-competition",
-        title="Two topic words in one sentence",
         source=LU,
         hypotheses=(
             "two classes; the classifier U is fixed and linear (FC), and delta is the length of the difference of its "

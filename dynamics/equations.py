@@ -185,8 +185,10 @@ def _programs(theorem: str) -> tuple[str, ...]:
 
 def listing() -> str:
     """Every derivation with its title, one a line, by parts."""
+    known = catalogue.theorems()
     titles = {
-        part: {name: unmarked(_derived(name).title) for name in names} for part, names in catalogue.parts().items()
+        part: {name: unmarked((known[name] if name in known else _derived(name)).title) for name in names}
+        for part, names in catalogue.parts().items()
     }
     width = max(len(name) for part in titles.values() for name in part)
     return "\n".join(

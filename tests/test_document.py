@@ -57,7 +57,7 @@ from derivations.program import (
     tensors,
 )
 from derivations.prose import Prose, markdown_escaped, tex_escaped
-from derivations.theorem import Step
+from derivations.theorem import Named, Step
 from derivations.typeset import Iverson, Latex, Text, broken, tex_name, width
 from derivations.writers import FORMATS, book
 from dynamics import model, reduced
@@ -556,6 +556,9 @@ def test_every_program_and_theorem_of_the_package_is_listed() -> None:
     """Functions that say that they return a program or a theorem, and need no arguments."""
     for info in pkgutil.iter_modules(package.__path__):
         module = import_module(f"derivations.{info.name}")
+        for value in vars(module).values():
+            if isinstance(value, Named):
+                assert catalogue.theorems()[value.name] is value
         for name in getattr(module, "__all__", ()):
             value = getattr(module, name)
             if not callable(value) or isinstance(value, type) or value.__module__ != module.__name__:
@@ -565,8 +568,20 @@ def test_every_program_and_theorem_of_the_package_is_listed() -> None:
                 continue
             if own.return_annotation == "Program":
                 assert value().name in catalogue.names(), f"{info.name}.{name}"
-            if own.return_annotation == "Theorem":
-                assert value().name in catalogue.theorems(), f"{info.name}.{name}"
+            assert own.return_annotation != "Theorem", f"{info.name}.{name} has no name: decorate it by stated()"
+    assert all(name == theorem.name for name, theorem in catalogue.theorems().items())
+    assert len({theorem.title for theorem in catalogue.theorems().values()}) == len(catalogue.theorems())
+
+
+def test_titles_are_known_before_anything_is_derived() -> None:
+    script = "from dynamics.equations import listing; listing(); from derivations.theorem import derived; "
+    found = subprocess.run(
+        [sys.executable, "-c", script + "print(derived.cache_info().currsize)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "0\n"
 
 
 def test_what_solve_runs_can_be_derived() -> None:
