@@ -69,9 +69,9 @@ SUBSTITUTED = (
     "{heads}, up to constants that no softmax feels"
 )
 MOVED = (
-    "u moves along the direction `[i = o] - 1/V`, whose squared length is V - 1, so that `du/dtau` is `eta_W/(V - 1)` "
-    "times the descent of the loss in u; likewise a moves along `[m = p] - 1/{length}`, whose squared length is "
-    "`{positions}`"
+    "u moves along the direction `[i = o] - 1/V`, whose squared length is `{words}`, so that `du/dtau` is "
+    "`eta_W/({words})` times the descent of the loss in u; likewise a moves along `[m = p] - 1/{length}`, whose squared "
+    "length is `{positions}`"
 )
 
 Point = tuple[Expr, ...]
@@ -516,7 +516,7 @@ def symmetric(name: str, title: str, orbits: DistinctWords | RepeatedWords) -> P
             reduction=(
                 SUBSTITUTED.format(model=found.model.name, heads=", for each head" if heads > 1 else ""),
                 *found.cases(),
-                MOVED.format(length=orbits.length, positions=orbits.length - 1),
+                MOVED.format(words=squared_length(V), length=orbits.length, positions=squared_length(orbits.length)),
             ),
             meanings={**GLOSSARY, "eta_A": "learning rate of the attention logits P"},
         )

@@ -35,7 +35,7 @@ GLOSSARY: Mapping[str, str] = {
     "y": "labels",
     "y[n,t]": "targets",
     "targets": "number of targets",
-    "C": "co-occurrence: the mean, over examples with target o, of the share of word i",
+    "C": "co-occurrence: the mean over all examples of the share of word i, counted where the target is o",
     "c": "share of a word",
     "q": "share of an output",
     "R": "distribution of words given a target",

@@ -11,7 +11,7 @@ import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.errors import InputError
-from dynamics.sparse_training import learning_probability
+from dynamics.sparse_training import SUCCESSES, learning_probability
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -156,7 +156,7 @@ def critical_sizes(diagram: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     InputError
-        If the axes are not T and m.
+        If the diagram is not of a sparse function, or its axes are not T and m.
 
     Examples
     --------
@@ -167,6 +167,8 @@ def critical_sizes(diagram: xr.Dataset) -> xr.Dataset:
     """
     import xarray as xr
 
+    if diagram.attrs["observable"] not in SUCCESSES:
+        raise InputError(f"a diagram of {diagram.attrs['system']}: critical sample sizes are those of sparse functions")
     if set(diagram.value.dims) != {"T", "m"}:
         raise InputError(f"axes {', '.join(map(str, diagram.value.dims))}: critical sample sizes take T and m")
     simulated = diagram.attrs["method"] == "simulation"

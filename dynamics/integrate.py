@@ -202,7 +202,8 @@ def integrate(
 
     at_rest = 0
     if "first_step" not in options and hasattr(solver_class, "error_estimator_order") and not y0.any():
-        first, at_rest = step_from_rest(fun, y0, atol, solver_class.error_estimator_order)
+        with np.errstate(over="ignore", invalid="ignore"):
+            first, at_rest = step_from_rest(fun, y0, atol, solver_class.error_estimator_order)
         options |= {"first_step": min(first, abs(end - start))} if first else {}
 
     class Watched(solver_class):  # type: ignore[misc, valid-type]

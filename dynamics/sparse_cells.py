@@ -21,9 +21,6 @@ AXES = {
     "noise": "share of labels that are flipped",
 }
 
-SUCCESSES = ("exact", "recovered")
-"""What a simulation may be asked for."""
-
 
 @dataclass(frozen=True)
 class SparseFunction:
@@ -66,6 +63,8 @@ class SparseFunction:
         return ""
 
     def observables(self, simulated: bool) -> Sequence[str]:
+        from dynamics.sparse_training import SUCCESSES
+
         return SUCCESSES if not self.uniform else SUCCESSES[:1]
 
     def complete(self, cells: Cells) -> Cells:

@@ -235,6 +235,8 @@ def test_critical_sizes_of_a_diagram() -> None:
     assert found.low[0] < found.m[0] < found.high[0]
     assert np.isnan(found.m[1])
     assert not found.attrs
+    with pytest.raises(InputError, match="of copying: critical sample sizes are those of sparse functions"):
+        critical_sizes(phase_diagram("copying", {"L": [4, 6], "V": [8, 10]}, t_end=10))
     with pytest.raises(InputError, match="critical sample sizes take T and m"):
         critical_sizes(phase_diagram("and", {"m": [10, 18], "s": [2, 3]}, fixed={"T": 20}))
 

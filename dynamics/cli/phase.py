@@ -73,6 +73,7 @@ def phase(
     from dynamics.blocks import SETTINGS
     from dynamics.cells import Descent, Quantity, system_of
     from dynamics.phase import phase_diagram
+    from dynamics.sparse_cells import SparseFunction
 
     check_output(output, figures)
     if program is not None:
@@ -102,6 +103,8 @@ def phase(
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the same command with --resume goes on") from None
     report(found)
+    if isinstance(chosen, SparseFunction) and set(axes) == {"T", "m"}:
+        print(critical_samples(found))
 
     def draw() -> dict[str, Figure]:
         from dynamics import plot
@@ -128,8 +131,6 @@ def report(found: xr.Dataset) -> None:
     ranges += [f"not by the end in {never} cells"] * bool(never)
     ranges += [f"undefined or failed in {undefined}"] * bool(undefined)
     print("; ".join(ranges))
-    if set(found.value.dims) == {"T", "m"}:
-        print(critical_samples(found))
 
 
 def critical_samples(found: xr.Dataset) -> str:
