@@ -70,8 +70,8 @@ SUBSTITUTED = (
 )
 MOVED = (
     "u moves along the direction `[i = o] - 1/V`, whose squared length is `{words}`, so that `du/dtau` is "
-    "`eta_W/({words})` times the descent of the loss in u; likewise a moves along `[m = p] - 1/{length}`, whose squared "
-    "length is `{positions}`"
+    "`eta_W/({words})` times the descent of the loss in u; likewise a moves along `[m = p] - 1/{length}`, whose "
+    "squared length is `{positions}`"
 )
 
 Point = tuple[Expr, ...]
