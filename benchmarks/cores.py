@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.case import Case, Contender, Row, Setting, race
 from benchmarks.peers import Values
-from derivations.reductions import copying
-from dynamics.sweep import Event, sweep
+from derivations.reductions.symmetric import copying
+from dynamics.integrate.sweeps import Event, sweep
 
 START = 0.01
 

@@ -12,9 +12,9 @@ import scipy.sparse
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.peers import Values, gradient_flows, softmax
 from dynamics import solve
-from dynamics.examples import Examples
-from dynamics.model import lexical
-from dynamics.tasks import ToyLexicon
+from dynamics.problems.models import lexical
+from dynamics.tasks.examples import Examples
+from dynamics.tasks.samplers import ToyLexicon
 
 TASK, TAU = ToyLexicon(vocab=60, length=8), 100.0
 RTOL, ATOL = 1e-6, 1e-9

@@ -17,7 +17,7 @@ from benchmarks import dense_closure
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.peers import Values, gradient_flows, softmax, with_scipy
 from dynamics import CoOccurrence, solve
-from dynamics.errors import DataWarning
+from dynamics.support.errors import DataWarning
 
 TAU = 100.0
 RTOL, ATOL = 1e-6, 1e-9

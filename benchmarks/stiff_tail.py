@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks.case import Case, Contender, Row, Setting, race
 from dynamics import CoOccurrence, solve
-from dynamics.bundled import bundled
-from dynamics.errors import DataWarning
+from dynamics.counts.bundled import bundled
+from dynamics.support.errors import DataWarning
 
 
 def rows(setting: Setting) -> Iterator[Row]:

@@ -17,8 +17,8 @@ import sympy
 
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.peers import Values, here
-from derivations.reductions import copying
-from dynamics.sweep import sweep
+from derivations.reductions.symmetric import copying
+from dynamics.integrate.sweeps import sweep
 
 LENGTH, START = 40.0, 0.01
 T = np.linspace(0, 2000, 50)

@@ -7,15 +7,15 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "CoOccurrence": "dynamics.cooccurrence",
-    "InputError": "dynamics.errors",
-    "IntegrationError": "dynamics.errors",
-    "simulate": "dynamics.simulation",
-    "solve": "dynamics.predict",
-    "derive": "dynamics.equations",
-    "compare": "dynamics.comparison",
-    "distance": "dynamics.comparison",
-    "phase_diagram": "dynamics.phase",
+    "CoOccurrence": "dynamics.counts.cooccurrence",
+    "InputError": "dynamics.support.errors",
+    "IntegrationError": "dynamics.support.errors",
+    "simulate": "dynamics.train.simulation",
+    "solve": "dynamics.problems.closure",
+    "derive": "dynamics.problems.equations",
+    "compare": "dynamics.compare.comparison",
+    "distance": "dynamics.compare.comparison",
+    "phase_diagram": "dynamics.phase.diagram",
 }
 
 __all__ = sorted(_HOMES)

@@ -1,7 +1,7 @@
 """A model of your own: a short Python file with definitions and a loss, from which everything else is derived.
 
 The file begins with ``from dynamics.program_file import *``, which brings the language of the theory
-(:mod:`derivations.program`) and the functions that can be derived and compiled, and ends with ``program = model(...)``.
+(:mod:`derivations.program.language`) and the functions that can be derived and compiled, and ends with ``program = model(...)``.
 :func:`load` runs it, checks it and derives its gradient flow. The file is Python, and it is run.
 """
 
@@ -47,8 +47,8 @@ from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
 
-from derivations.gradient_flow import gradient_flow
-from derivations.program import (
+from derivations.gradient_flow.adjoints import gradient_flow
+from derivations.program.language import (
     Definition,
     LogSumExp,
     MaxOver,
@@ -65,8 +65,8 @@ from derivations.program import (
     subscript,
     tensors,
 )
-from dynamics.errors import InputError
-from dynamics.files import did_you_mean, existing
+from dynamics.support.errors import InputError
+from dynamics.support.files import did_you_mean, existing
 
 __all__ = [
     "Abs", "Definition", "LogSumExp", "Max", "MaxOver", "Piecewise", "Program", "Rational", "SumOver", "cos", "cosh",

@@ -18,11 +18,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from dynamics import simulate, solve
-from dynamics.model import positional
 from dynamics.plot import save
 from dynamics.plot.frame import number
-from dynamics.reduced import copying
-from dynamics.tasks import Copying
+from dynamics.problems.models import positional
+from dynamics.problems.reduction import copying
+from dynamics.tasks.samplers import Copying
 
 LENGTH, SIZE, LR, BATCH, SEEDS = 40, 0.05, 20.0, 16, 6
 GOOD, MIRROR, PALE = "#0072B2", "#D55E00", {"#0072B2": "#B5D8EE", "#D55E00": "#F6CDB1"}

@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from derivations.theorems import branch_odds
+from derivations.theorems.copying_words import branch_odds
 from dynamics import phase_diagram
-from dynamics.phase import Descent, Quantity
+from dynamics.phase.diagram import Descent, Quantity
 from dynamics.plot import phase, save
 
 GOOD = Quantity("learnt", "alpha", 0.5)

@@ -12,11 +12,11 @@ import sys
 
 from scipy.stats import binom
 
-from derivations.theorems import attention_logit, branch_odds, unstable_coordinate
+from derivations.theorems.copying_words import attention_logit, branch_odds, unstable_coordinate
 from dynamics import simulate
-from dynamics.model import positional
-from dynamics.reduced import excess
-from dynamics.tasks import Copying
+from dynamics.problems.models import positional
+from dynamics.problems.reduction import excess
+from dynamics.tasks.samplers import Copying
 
 CASES = [(8, 8, 0.05, 1), (8, 8, 0.3, 1), (9, 8, 0.05, 1), (9, 8, 0.3, 1)]
 CASES += (

@@ -17,12 +17,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from dynamics.critical_size import Critical, critical, find_critical
-from dynamics.errors import InputError
+from dynamics.phase.critical_size import Critical, critical, find_critical
 from dynamics.plot import save
 from dynamics.plot.frame import COLOURS, COLUMN, SMALL, house_style
-from dynamics.sparse import critical_lead
-from dynamics.tasks import SparseBoolean
+from dynamics.problems.sparse import critical_lead
+from dynamics.support.errors import InputError
+from dynamics.tasks.samplers import SparseBoolean
 
 SUPPORT, EPOCHS, FRESH = 3, 1000, 1000
 SAMPLES = {25: [20, 28, 38, 52, 70], 50: [25, 38, 55, 75, 100], 100: [30, 48, 70, 95, 130]}

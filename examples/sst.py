@@ -16,12 +16,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from derivations.sen import norm_squared
+from derivations.theorems.sen import norm_squared
 from dynamics import solve
-from dynamics.examples import Examples
-from dynamics.model import embeddings, topic
 from dynamics.plot import save
 from dynamics.plot.frame import number
+from dynamics.problems.models import embeddings, topic
+from dynamics.tasks.examples import Examples
 
 DIMENSION, SHOWN = 200, (10, 100, 1000)
 COLOURS = ("#0072B2", "#D55E00", "#009E73")

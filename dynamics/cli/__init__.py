@@ -17,7 +17,7 @@ from dynamics.cli.derive import derive
 from dynamics.cli.phase import phase
 from dynamics.cli.simulate import simulate
 from dynamics.cli.solve import solve
-from dynamics.errors import DataWarning, InputError, IntegrationError
+from dynamics.support.errors import DataWarning, InputError, IntegrationError
 
 app = typer.Typer(
     add_completion=False,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynamics.errors import InputError
+from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -109,7 +109,7 @@ def check_output(output: Path, figures: str = "none") -> None:
 
 def write(output: Path, figures: str, data: dict[str, xr.Dataset], draw: Callable[[], dict[str, Figure]]) -> None:
     """Write datasets as NetCDF and figures, and say what was written."""
-    from dynamics import trajectory
+    from dynamics.support import trajectory
 
     written = []
     for name, dataset in data.items():

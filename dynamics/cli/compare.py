@@ -11,7 +11,7 @@ from dynamics.cli.common import RESULTS, Figures, Output, check_output, progress
 from dynamics.cli.problem import Problem, problem
 from dynamics.cli.simulate import Descent, descent, divergence, run
 from dynamics.cli.theory import Settings, solved, theory_of
-from dynamics.errors import InputError
+from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,8 +58,8 @@ def compare(
     if (prediction is None) != (run_file is None):
         raise InputError("give both --prediction and --run, or neither")
     if prediction is not None and run_file is not None:
-        from dynamics import trajectory
-        from dynamics.comparison import compare
+        from dynamics.compare.comparison import compare
+        from dynamics.support import trajectory
 
         compared = compare(trajectory.load(prediction), trajectory.load(run_file), band=band)
         saved = {"comparison": compared}
@@ -109,8 +109,8 @@ def _flow_times(found: xr.Dataset) -> Any:
 
 def _measured(problem: Problem, predicted: xr.Dataset, found: xr.Dataset, band: float) -> xr.Dataset:
     """The comparison, with the agreement measures where the model has words with values."""
-    from dynamics.agreement import stage_one
-    from dynamics.comparison import compare
+    from dynamics.compare.agreement import stage_one
+    from dynamics.compare.comparison import compare
 
     if "W" not in problem.model.program.state_names:
         return compare(predicted, found, band=band)
@@ -163,8 +163,8 @@ def _present(compared: xr.Dataset) -> None:
 
 def _study(problem: Problem, descent: Descent, study: str, output: Path, figures: str) -> None:
     """Vary the learning rate, or lr/batch; print and draw the slopes."""
-    from dynamics import convergence
-    from dynamics.simulation import EVALUATION
+    from dynamics.compare import convergence
+    from dynamics.train.simulation import EVALUATION
 
     if study not in STUDIES:
         raise InputError(f"unknown study {study!r}; use lr or batch")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dynamics.cli.common import Lower, MaxPairs, MaxVocab, MinCount, Tokenizer, progress
-from dynamics.errors import InputError
+from dynamics.support.errors import InputError
 
 Sources = Annotated[
     str | None,
@@ -43,7 +43,7 @@ def cooccurrence(
 
     Example: dynamics cooccurrence 'corpus/*.en' 'corpus/*.de' --min-count 2 -o en-de.npz
     """
-    from dynamics.cooccurrence import CoOccurrence
+    from dynamics.counts.cooccurrence import CoOccurrence
 
     with progress("counting") as show:
         if labelled is not None and source is None:

@@ -9,7 +9,7 @@ import typer
 
 from dynamics.cli.common import check_output, progress, report
 from dynamics.cli.problem import ProgramFile
-from dynamics.errors import InputError
+from dynamics.support.errors import InputError
 
 SUFFIXES = {"text": "txt", "latex": "tex", "markdown": "md", "html": "html", "python": "py"}
 
@@ -28,8 +28,8 @@ def derive(
 
     Example: dynamics derive joint --format markdown
     """
-    from dynamics import equations
-    from dynamics.files import write_aside
+    from dynamics.problems import equations
+    from dynamics.support.files import write_aside
 
     if format not in SUFFIXES:
         raise InputError(f"unknown format {format!r}; use one of {', '.join(SUFFIXES)}")

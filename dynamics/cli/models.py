@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dynamics.cli.common import progress, write
 from dynamics.cli.problem import Problem
 from dynamics.cli.theory import ORDERS, Settings, solved, theory_of
-from dynamics.errors import InputError
+from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -8,7 +8,7 @@ import typer
 
 from dynamics.cli.common import RESULTS, Figures, Output, Threads, check_output, named_numbers, progress, write
 from dynamics.cli.problem import ProgramFile
-from dynamics.errors import InputError
+from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -70,10 +70,10 @@ def phase(
 
     Example: dynamics phase --x extra=0:10 --y sigma=0.01:1:40:log --fix L=8 --quantity learnt --observable alpha
     """
-    from dynamics.blocks import SETTINGS
-    from dynamics.cells import Descent, Quantity, system_of
-    from dynamics.phase import phase_diagram
-    from dynamics.sparse_cells import SparseFunction
+    from dynamics.phase.cells import Descent, Quantity, system_of
+    from dynamics.phase.diagram import phase_diagram
+    from dynamics.phase.sparse_cells import SparseFunction
+    from dynamics.support.blocks import SETTINGS
 
     check_output(output, figures)
     if program is not None:
@@ -135,7 +135,7 @@ def report(found: xr.Dataset) -> None:
 
 def critical_samples(found: xr.Dataset) -> str:
     """The critical sample sizes of a diagram of a sparse function, and their log law."""
-    from dynamics.critical_size import critical_sizes
+    from dynamics.phase.critical_size import critical_sizes
 
     sizes = critical_sizes(found)
     shown = [f"{float(m):.1f} (T = {float(T):g})" for T, m in zip(sizes["T"], sizes["m"], strict=True) if m == m]

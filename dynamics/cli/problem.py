@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynamics.cli.common import Labelled, Lower, MaxPairs, MaxVocab, MinCount, Source, Target, Tokenizer, named_numbers
-from dynamics.errors import InputError
+from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
-    from derivations.program import Program
-    from dynamics.examples import Examples
-    from dynamics.model import Model
-    from dynamics.tasks import Task
+    from derivations.program.language import Program
+    from dynamics.problems.models import Model
+    from dynamics.tasks.examples import Examples
+    from dynamics.tasks.samplers import Task
 
 ProgramFile = Annotated[
     Path | None,
@@ -58,7 +58,7 @@ class Problem:
     @property
     def examples(self) -> Examples:
         """The examples, or a fixed set that stands for the task."""
-        from dynamics.examples import Examples
+        from dynamics.tasks.examples import Examples
 
         return self.data if isinstance(self.data, Examples) else self.data.examples(POPULATION, self.seed)
 
@@ -110,9 +110,9 @@ def problem(
     rate: Annotated[str | None, typer.Option(help="Learning rates relative to tau, such as W=1,P=0.5.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn; the first, if there are several runs.")] = 0,
 ) -> Problem:
-    from dynamics.examples import Examples
-    from dynamics.files import did_you_mean
-    from dynamics.tasks import Copying, SparseBoolean, TopicSentences, ToyLexicon
+    from dynamics.support.files import did_you_mean
+    from dynamics.tasks.examples import Examples
+    from dynamics.tasks.samplers import Copying, SparseBoolean, TopicSentences, ToyLexicon
 
     if seed < 0:
         raise InputError(f"--seed {seed} must be a whole number from 0")
@@ -174,7 +174,7 @@ def problem(
 
 def initial_states(init: str | None, program: Program, default: dict[str, float]) -> dict[str, float]:
     """Standard deviations of initial states, and the values of those that are scalars."""
-    from derivations.program import name_of, subscript
+    from derivations.program.language import name_of, subscript
 
     if init is None:
         return default
@@ -198,7 +198,7 @@ def _model(
     """A model, and the standard deviations of its initial states as the papers have them."""
     import numpy as np
 
-    from dynamics import model
+    from dynamics.problems import models as model
 
     if heads != 1 and name not in ("lexical", "positional"):
         raise InputError(f"{name} has one head; leave --heads out, or use --model lexical or positional")

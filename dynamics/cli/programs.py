@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynamics.cli.common import named_numbers, progress, write
-from dynamics.errors import InputError
+from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from dynamics.cli.problem import Problem
     from dynamics.cli.theory import Settings
-    from dynamics.examples import Examples
-    from dynamics.program_data import ProgramModel
+    from dynamics.problems.arrays import ProgramModel
+    from dynamics.tasks.examples import Examples
 
 RANDOM = "normal"
 """What --data says for arrays at random."""
@@ -26,7 +26,7 @@ def own_model(
     file: Path, data: str | None, values: str | None, seed: int
 ) -> tuple[ProgramModel, Examples | None, dict[str, Any]]:
     """The model of a file; with arrays for its data also what takes the place of examples, and initial states."""
-    from dynamics import program_data
+    from dynamics.problems import arrays as program_data
     from dynamics.program_file import load
 
     program = load(file)
@@ -56,7 +56,7 @@ def of_program(
     figures: str,
 ) -> None:
     """Solve the flow of a program and present it."""
-    from dynamics.exact import solve_exact
+    from dynamics.problems.exact import solve_exact
 
     if words:
         raise InputError("--words shows words of the models of the package; leave it out")
@@ -83,9 +83,9 @@ def of_program(
 
 def shown_equations(file: Path, form: str, source: bool) -> tuple[str, bool]:
     """The derivation of a file's flow, checked, in a format, and whether a check failed; or its generated code."""
-    from derivations.document import derivation
-    from dynamics.equations import checks
+    from derivations.report.document import derivation
     from dynamics.lowering import lower
+    from dynamics.problems.equations import checks
     from dynamics.program_file import load
 
     program = load(file)
@@ -98,7 +98,7 @@ def shown_equations(file: Path, form: str, source: bool) -> tuple[str, bool]:
 
 def as_program(found: xr.Dataset, problem: Problem) -> xr.Dataset:
     """A result that says of its loss and its data what the program does, not what is true of the exact models."""
-    from dynamics.program_data import ProgramModel
+    from dynamics.problems.arrays import ProgramModel
 
     found.loss.attrs = {"long_name": "loss"}
     if isinstance(problem.model, ProgramModel) and not problem.model.labelled:

@@ -22,7 +22,7 @@ from dynamics.cli.common import (
     write,
 )
 from dynamics.cli.problem import Problem, problem
-from dynamics.errors import InputError, IntegrationError
+from dynamics.support.errors import InputError, IntegrationError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -80,9 +80,9 @@ def run(
     keep_partial: bool = False,
 ) -> xr.Dataset:
     """The runs that the options ask for."""
-    from dynamics.program_data import ProgramModel
-    from dynamics.simulation import simulate
-    from dynamics.tasks import Task
+    from dynamics.problems.arrays import ProgramModel
+    from dynamics.tasks.samplers import Task
+    from dynamics.train.simulation import simulate
 
     if descent.batch is not None and isinstance(problem.model, ProgramModel) and not problem.model.labelled:
         raise InputError("--batch takes some of the examples of a text or a task; arrays are taken whole: leave it out")
@@ -117,7 +117,7 @@ def simulate(
     Example: dynamics simulate --task copying --vocab 12 --length 8 --lr 2 --batch 256 --steps 500 --seeds 4
     """
     from dynamics.cli.programs import as_program, drawn
-    from dynamics.program_data import ProgramModel
+    from dynamics.problems.arrays import ProgramModel
 
     check_output(output, figures)
     checkpoint, new = output / "checkpoint.npz", not output.exists()
@@ -149,7 +149,7 @@ def simulate(
 
     def draw() -> dict[str, Figure]:
         from dynamics import plot
-        from dynamics.comparison import bands
+        from dynamics.compare.comparison import bands
 
         if own:
             return drawn(found)

@@ -27,14 +27,14 @@ from dynamics.cli.models import of_model
 from dynamics.cli.problem import Problem, initial_states, problem
 from dynamics.cli.programs import of_program
 from dynamics.cli.theory import Settings
-from dynamics.errors import InputError
+from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from dynamics.cooccurrence import CoOccurrence
+    from dynamics.counts.cooccurrence import CoOccurrence
 
 BUNDLED_VOCABULARY = 80
 SHOWN = 12
@@ -131,7 +131,7 @@ def _times(time: float, times: int, at: str | None) -> NDArray[Any]:
     """The times to keep."""
     import numpy as np
 
-    from dynamics.integrate import times as checked
+    from dynamics.integrate.initial_value import times as checked
 
     if at is not None:
         return checked(numbers(at, "--at"))
@@ -156,8 +156,8 @@ def _from_counts(
     """Closures on the co-occurrence matrix of a text."""
     import numpy as np
 
-    from derivations.closures import both_stages
-    from dynamics import predict
+    from derivations.closures.cooccurrence import both_stages
+    from dynamics.problems import closure as predict
 
     names = [name.strip() for name in settings.stages.split(",") if name.strip()]
     chosen = _known(words, system)
@@ -185,13 +185,13 @@ def _from_counts(
 
 def _system(cooccurrence: Path | None, text: str, options: Mapping[str, Any]) -> CoOccurrence:
     """The co-occurrence that the arguments name."""
-    from dynamics.cooccurrence import CoOccurrence
+    from dynamics.counts.cooccurrence import CoOccurrence
 
     if cooccurrence is not None:
         return CoOccurrence.load(cooccurrence)
     source, target, max_vocab = options["source"], options["target"], options["max_vocab"]
     if source is None:
-        from dynamics.bundled import bundled
+        from dynamics.counts.bundled import bundled
 
         source, target = bundled(text)
         max_vocab = BUNDLED_VOCABULARY if max_vocab is None else max_vocab
@@ -202,7 +202,7 @@ def _system(cooccurrence: Path | None, text: str, options: Mapping[str, Any]) ->
 
 
 def _known(words: Sequence[str], system: CoOccurrence) -> list[str]:
-    from dynamics.files import did_you_mean
+    from dynamics.support.files import did_you_mean
 
     for word in words:
         if word not in system.inputs:
@@ -225,8 +225,8 @@ def _present(found: xr.Dataset, system: CoOccurrence, words: Sequence[str], outp
     from rich.console import Console
     from rich.table import Table
 
-    from dynamics import trajectory
-    from dynamics.comparison import distance
+    from dynamics.compare.comparison import distance
+    from dynamics.support import trajectory
 
     console = Console(width=None if sys.stdout.isatty() else 100)
     pairs = pairs_of(found, words)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dynamics.cli.problem import Problem
-from dynamics.errors import InputError
+from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,7 +47,7 @@ class Settings:
 
 def theory_of(problem: Problem, wanted: str | None) -> str:
     """Which prediction: the asked one if it fits, else the most reduced one that does."""
-    from dynamics.tasks import Copying
+    from dynamics.tasks.samplers import Copying
 
     fits = {
         "reduction": isinstance(problem.data, Copying) and problem.model.name.startswith("positional"),
@@ -72,10 +72,10 @@ def solved(
     show: Callable[[float], None] | None = None,
 ) -> xr.Dataset:
     """One prediction, from given states; of the reduction, order parameters or the states that have them."""
-    from dynamics.exact import solve_exact
-    from dynamics.predict import solve
-    from dynamics.reduced import copying, solve_reduced
-    from dynamics.tasks import Copying, Task
+    from dynamics.problems.closure import solve
+    from dynamics.problems.exact import solve_exact
+    from dynamics.problems.reduction import copying, solve_reduced
+    from dynamics.tasks.samplers import Copying, Task
 
     data, rates = problem.data, problem.rates or None
     if theory == "reduction":

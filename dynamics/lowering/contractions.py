@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sympy import Indexed, Mul, Symbol
 
-from derivations.program import Access, Program, is_plain, name_of, subscript
+from derivations.program.language import Access, Program, is_plain, name_of, subscript
 from dynamics.lowering.statements import Statement
 
 

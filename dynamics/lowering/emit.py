@@ -15,7 +15,7 @@ from itertools import groupby
 from sympy import Expr, Indexed, IndexedBase, Integer, Piecewise, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
-from derivations.program import Access, Program, extent_symbols, gathers, index_symbols, name_of, subscript
+from derivations.program.language import Access, Program, extent_symbols, gathers, index_symbols, name_of, subscript
 from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.runtime import PANELS, TILE

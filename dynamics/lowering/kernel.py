@@ -10,14 +10,14 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from derivations.program import Program
-from dynamics.errors import InputError
+from derivations.program.language import Program
 from dynamics.lowering.contractions import contract
 from dynamics.lowering.emit import Array, Emitter, Source
 from dynamics.lowering.loops import schedule
 from dynamics.lowering.statements import statements_of
 from dynamics.lowering.storage import allocate
 from dynamics.lowering.unroll import short_sizes, unroll
+from dynamics.support.errors import InputError
 
 Vector = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def lower(
 
     Examples
     --------
-    >>> from derivations.closures import both_stages
+    >>> from derivations.closures.cooccurrence import both_stages
     >>> print("\\n".join(lower(both_stages()).source.splitlines()[-4:]))
         np.dot(Wdot, Z_, Wbar_)
         for i in range(V):

@@ -29,7 +29,7 @@ from scipy.integrate import DOP853, RK23, RK45
 from sympy import Add, Expr, Integer, Mul, Rational, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
-from derivations.program import Program
+from derivations.program.language import Program
 from dynamics.lowering import runtime
 from dynamics.lowering.compile import compiled
 from dynamics.lowering.emit import ExpressionPrinter

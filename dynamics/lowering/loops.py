@@ -13,7 +13,7 @@ from itertools import permutations
 
 from sympy import Indexed, Symbol
 
-from derivations.program import Access, Program, name_of, subscript
+from derivations.program.language import Access, Program, name_of, subscript
 from dynamics.lowering.contractions import Product, Step
 from dynamics.lowering.statements import Statement
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sympy import Expr, Indexed, IndexedBase, Mul, Or, Piecewise, S, Symbol, exp, log
 
-from derivations.program import (
+from derivations.program.language import (
     Access,
     Definition,
     LogSumExp,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sympy import Indexed, Symbol
 
-from derivations.program import Access, Program, is_plain, name_of, subscript
+from derivations.program.language import Access, Program, is_plain, name_of, subscript
 from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.statements import Statement

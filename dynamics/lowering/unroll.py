@@ -13,7 +13,7 @@ from math import prod
 
 from sympy import Add, Expr, Indexed, Integer, Mul, Symbol, exp
 
-from derivations.program import Access, Program, subscript
+from derivations.program.language import Access, Program, subscript
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.statements import Statement
 from dynamics.lowering.vectors import LONGEST

@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from dynamics.errors import InputError
 from dynamics.plot.frame import (
     COLUMN,
     PAGE,
@@ -26,6 +25,7 @@ from dynamics.plot.frame import (
     time_ticks,
     times_of,
 )
+from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -70,8 +70,8 @@ def comparison(compared: xr.Dataset) -> Figure:
     Examples
     --------
     >>> from dynamics import compare, simulate, solve
-    >>> from dynamics.model import lexical
-    >>> from dynamics.tasks import ToyLexicon
+    >>> from dynamics.problems.models import lexical
+    >>> from dynamics.tasks.samplers import ToyLexicon
     >>> task = ToyLexicon(vocab=12, length=4)
     >>> run = simulate(task, lexical(), lr=2.0, batch=64, steps=50, seeds=3, records=5)
     >>> figure = comparison(compare(solve(task.population(), run.time), run))
@@ -127,7 +127,7 @@ def study(found: xr.Dataset) -> Figure:
     Parameters
     ----------
     found : xarray.Dataset
-        From :func:`dynamics.convergence.learning_rate_study` or :func:`dynamics.convergence.batch_study`.
+        From :func:`dynamics.compare.convergence.learning_rate_study` or :func:`dynamics.compare.convergence.batch_study`.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def study(found: xr.Dataset) -> Figure:
     """
     by_rate = "error" in found
     if not by_rate and "fluctuation" not in found:
-        raise InputError("nothing to draw: give what a study of dynamics.convergence returns")
+        raise InputError("nothing to draw: give what a study of dynamics.compare.convergence returns")
     parts: list[tuple[str, Any, Any, float, float]] = []
     if by_rate:
         for flow in found.flow.values:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from dynamics.errors import InputError
-from dynamics.files import did_you_mean
 from dynamics.plot.comparisons import TITLES
 from dynamics.plot.frame import (
     COLUMN,
@@ -24,6 +22,8 @@ from dynamics.plot.frame import (
     time_axis,
     times_of,
 )
+from dynamics.support.errors import InputError
+from dynamics.support.files import did_you_mean
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,12 +51,12 @@ def order(trajectory: xr.Dataset) -> Figure:
     Examples
     --------
     >>> from dynamics import solve
-    >>> from dynamics.reduced import copying
+    >>> from dynamics.problems.reduction import copying
     >>> figure = order(solve(copying(8, 8), [0, 100, 400], initial={"a": 0.01}))
     >>> [ax.get_title("left") for ax in figure.axes][:2]
     ['loss', 'u: diagonal of W less the rest']
     """
-    from dynamics.comparison import scalars
+    from dynamics.compare.comparison import scalars
 
     found = scalars(trajectory)
     if "loss" not in found:

@@ -23,8 +23,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
-from dynamics.errors import InputError
-from dynamics.files import write_aside
+from dynamics.support.errors import InputError
+from dynamics.support.files import write_aside
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -119,7 +119,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     >>> save(Figure(), "figure.bmp")
     Traceback (most recent call last):
         ...
-    dynamics.errors.InputError: cannot save 'figure.bmp': figures are saved as .png, .svg or .pdf, name it so
+    dynamics.support.errors.InputError: cannot save 'figure.bmp': figures are saved as .png, .svg or .pdf, name it so
     """
     suffix = Path(path).suffix.lower()
     if suffix not in UNDATED:

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from dynamics.errors import InputError
 from dynamics.plot.frame import COLUMN, Vector, house_style, number
+from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,7 +34,7 @@ def phase(diagram: xr.Dataset) -> Figure:
     Parameters
     ----------
     diagram : xarray.Dataset
-        From :func:`dynamics.phase.phase_diagram`.
+        From :func:`dynamics.phase.diagram.phase_diagram`.
 
     Returns
     -------

@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from dynamics.errors import InputError
-from dynamics.files import did_you_mean
+from dynamics.support.errors import InputError
+from dynamics.support.files import did_you_mean
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -264,7 +264,7 @@ def distance(distances: xr.Dataset) -> Figure:
     Parameters
     ----------
     distances : xarray.Dataset
-        From :func:`dynamics.comparison.distance`: ``W``, ``A`` and ``beta`` over (stages, time), or some of them,
+        From :func:`dynamics.compare.comparison.distance`: ``W``, ``A`` and ``beta`` over (stages, time), or some of them,
         relative to the prediction that the attribute ``reference`` names (``joint`` by default). NaN is left out. With
         an attribute ``switch``, the two stages are marked.
 
@@ -284,7 +284,8 @@ def distance(distances: xr.Dataset) -> Figure:
 
     Examples
     --------
-    >>> from dynamics import CoOccurrence, comparison, solve
+    >>> from dynamics import CoOccurrence, solve
+    >>> from dynamics.compare import comparison
     >>> found = solve(CoOccurrence.from_counts([[8, 1], [1, 8]]), [1, 10], stages=("joint", "two-stage", "frozen"))
     >>> [ax.get_title("left") for ax in distance(comparison.distance(found)).axes]
     ['two-stage', 'frozen']

@@ -1,0 +1,248 @@
+"""Equations as plain Python: those of a program in nested loops over NumPy arrays, those of a theorem as they stand.
+
+Slow on purpose. Nothing is reordered, shared or fused, so that the text can be compared with the equations by eye, and
+the compiled code with its results.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Mapping, Sequence
+
+from sympy import Expr, Indexed, S, Symbol
+from sympy.printing.numpy import SciPyPrinter
+from sympy.printing.precedence import PRECEDENCE
+from sympy.printing.pycode import PythonCodePrinter
+
+from derivations.program.language import (
+    Definition,
+    LogSumExp,
+    MaxOver,
+    Program,
+    Reduction,
+    SumOver,
+    extent_symbols,
+    index_symbols,
+    name_of,
+    subscript,
+)
+from derivations.report.prose import unmarked
+from derivations.report.typeset import Text
+
+__all__ = ["plain_formulas", "plain_python"]
+
+
+def plain_python(program: Program) -> str:
+    """A program as a Python module that needs NumPy only, with one function of the program's name.
+
+    The function takes states, data and parameters by name, in the layout of the compiled kernels, and returns every
+    defined tensor by name. A ragged index is one flat axis with the index of its lengths: row o of ``R[o, e]`` begins
+    at ``sum(count[:o])``. (Apart from that index it is an axis of its own, padded with zeros to the greatest length.)
+    Logarithms of sums of exponentials have their maximum subtracted, and leave out what has no weight.
+
+    Examples
+    --------
+    >>> from derivations.closures.cooccurrence import linear
+    >>> space = {}
+    >>> exec(plain_python(linear()), space)
+    >>> found = space["linear"](W=[[0.0, 0.0]], C=[[0.75, 0.25]], c=[1.0], eta_W=1.0)
+    >>> found["Wdot"].tolist()
+    [[0.25, -0.25]]
+    """
+    return Loops(program).module()
+
+
+class Loops(PythonCodePrinter):
+    """Writes a program as nested loops over its equations."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__({"fully_qualified_modules": True})
+        self.program = program
+        self.table = program.extents
+        self.ragged = {index: extent for index, extent in self.table.items() if isinstance(extent, Indexed)}
+
+    def _print_Symbol(self, expr: Symbol) -> str:
+        return safe(expr.name)
+
+    def _print_Indexed(self, expr: Indexed) -> str:
+        parts: list[str] = []
+        declared = subscript(self.program.declarations[name_of(expr)])
+        for k, sub in enumerate(subscript(expr)):
+            if self.continues(declared, k):
+                parts[-1] = f"{declared[k].name}_start[{parts[-1]}] + {self._print(sub)}"
+            else:
+                parts.append(self._print(sub))
+        return f"{safe(name_of(expr))}[{', '.join(parts)}]"
+
+    def continues(self, subs: Sequence[Symbol], k: int) -> bool:
+        """Whether a subscript is ragged and shares a flat axis with the one before, which has its lengths."""
+        return k > 0 and subs[k] in self.ragged and subs[k - 1] in self.ragged[subs[k]].free_symbols
+
+    def shape(self, access: Expr) -> list[str]:
+        """The axes of a tensor. A ragged index away from its owner is padded with zeros to the greatest length."""
+        subs = subscript(access)
+        axes: list[str] = []
+        for k, index in enumerate(subs):
+            if self.continues(subs, k):
+                axes[-1] = f"{index.name}_start[-1]"
+            elif index in self.ragged:
+                axes.append(f"{self.lengths(index)}.max()")
+            else:
+                axes.append(str(self.table[index]))
+        return axes
+
+    def space(self, *parts: Expr) -> list[Symbol]:
+        """The indices of some expressions, in the program's order, but a ragged one after its owner."""
+        found = sorted(set().union(*(index_symbols(p, self.table) for p in parts)), key=list(self.table).index)
+        return sorted(found, key=lambda index: index in self.ragged)
+
+    def lengths(self, index: Symbol) -> str:
+        """The array of the row lengths of a ragged index."""
+        return safe(name_of(self.ragged[index]))
+
+    def loops(self, over: Sequence[Symbol], body: Sequence[str]) -> list[str]:
+        """A body inside loops."""
+        lines = list(body)
+        for index in reversed(over):
+            count = self._print(self.table[index])
+            lines = [f"for {safe(index.name)} in range({count}):", *(f"    {line}" for line in lines)]
+        return lines
+
+    def definition(self, d: Definition) -> list[str]:
+        """The lines that compute one definition."""
+        lhs, body = self._print(d.lhs), self._print(d.body)
+        weight = d.rhs.weight if isinstance(d.rhs, Reduction) else S.One
+        over = [index for index in self.space(d.body, weight) if index in d.over]
+        op = "+=" if d.accumulate else "="
+        if isinstance(d.rhs, LogSumExp):
+            weighted = weight != 1
+            guard = [f"if {self._print(weight)} > 0:"] * weighted
+            pad = "    " * weighted
+            factor = f"{self.parenthesize(weight, PRECEDENCE['Mul'])}*" * weighted
+            lines = ["largest_ = -math.inf"]
+            lines += self.loops(over, [*guard, f"{pad}largest_ = max(largest_, {body})"])
+            lines += ["total_ = 0.0"]
+            lines += self.loops(over, [*guard, f"{pad}total_ += {factor}math.exp({body} - largest_)"])
+            lines += [f"{lhs} {op} largest_ + math.log(total_)"]
+        elif isinstance(d.rhs, MaxOver):
+            lines = ["largest_ = -math.inf", *self.loops(over, [f"largest_ = max(largest_, {body})"])]
+            lines += [f"{lhs} {op} largest_"]
+        elif isinstance(d.rhs, SumOver) and d.accumulate:
+            # Term by term: the rows that a ragged index of the target walks may belong to an index that is summed over.
+            over, lines = [], [f"{lhs} += {body}"]
+        elif isinstance(d.rhs, SumOver):
+            lines = ["total_ = 0.0", *self.loops(over, [f"total_ += {body}"]), f"{lhs} {op} total_"]
+        else:
+            lines = [f"{lhs} {op} {body}"]
+        around = [index for index in self.space(d.lhs, d.body, weight) if index not in over]
+        lines = self.loops(around, lines)
+        if isinstance(d.lhs, Indexed) and not d.accumulate:
+            axes = self.shape(d.lhs)
+            shape = axes[0] if len(axes) == 1 else f"({', '.join(axes)})"
+            lines = [f"{safe(d.name)} = np.zeros({shape})", *lines]
+        return [f"# {Text()(d.lhs)}: {unmarked(d.note)}", *lines] if d.note else lines
+
+    def sizes(self) -> tuple[list[str], list[str]]:
+        """Lines that read sizes off the arrays, and the sizes that no array has."""
+        lines, left = [], []
+        for size in extent_symbols(self.program):
+            axes = [
+                f"{safe(name_of(a))}.shape[{axis}]"
+                for a in (*self.program.states, *self.program.data)
+                for axis, extent in enumerate(self.shape(a))
+                if extent == size.name
+            ]
+            lines += [f"{size} = {axes[0]}"] if axes else []
+            left += [] if axes else [size.name]
+        return lines, left
+
+    def module(self) -> str:
+        """The whole text."""
+        program = self.program
+        given = (*program.states, *program.data)
+        arrays = [a for a in given if isinstance(a, Indexed)]
+        read, left = self.sizes()
+        arguments = [safe(name_of(a)) for a in (*given, *program.parameters)] + left
+        body = [
+            f"{safe(name_of(a))} = np.asarray({safe(name_of(a))}, {'int' if a.is_integer else 'float'})" for a in arrays
+        ]
+        body += read
+        body += [f"{i.name}_start = np.concatenate([[0], np.cumsum({self.lengths(i)})])" for i in self.ragged]
+        for d in program.definitions:
+            body += ["", *self.definition(d)]
+        body += ["", "return {"]
+        body += [f'    "{name}": {safe(name)},' for name in dict.fromkeys(d.name for d in program.definitions)] + ["}"]
+        head = [
+            f'"""{program.title}: the equations of {program.name!r} as they stand.',
+            "",
+            *([f"{program.source}.", ""] if program.source else []),
+            *(f"{safe(name_of(a))}: shape ({', '.join(self.shape(a))})" for a in arrays),
+            *(
+                f"{i.name} is ragged: row {owner} begins at {i.name}_start[{owner}] = sum({self.lengths(i)}[:{owner}])"
+                for i, owner in ((i, n.indices[0]) for i, n in self.ragged.items())
+            ),
+            '"""',
+            *("", "import math", "", "import numpy as np", "", ""),
+            f"def {re.sub(r'[^0-9A-Za-z]', '_', program.name)}({', '.join(arguments)}):",
+        ]
+        return "\n".join([*head, *(f"    {line}".rstrip() for line in body)]) + "\n"
+
+
+class Formulas(SciPyPrinter):
+    """Scalar formulas by NumPy and SciPy; an entry of a tensor is a name."""
+
+    def _print_Symbol(self, expr: Symbol) -> str:
+        return safe(expr.name)
+
+    def _print_Indexed(self, expr: Indexed) -> str:
+        return "_".join([safe(name_of(expr)), *(str(sub) for sub in subscript(expr))])
+
+
+def plain_formulas(name: str, title: str, source: str, results: Mapping[Symbol, Expr]) -> str:
+    """The formulas of a theorem as a Python module with one function: from numbers or arrays to every result by name.
+
+    Examples
+    --------
+    >>> from derivations.theorems.copying_words import mean_attention
+    >>> space = {}
+    >>> exec(plain_formulas("attention", "", "", mean_attention().results), space)
+    >>> float(space["attention"](L=3, alpha=0.5, sigma_P=0.1)["a"].round(4))
+    0.6931
+    """
+    show = Formulas({"fully_qualified_modules": True})
+    given: dict[str, None] = {}
+    done: set[Symbol] = set()
+    lines: list[str] = []
+    for symbol, value in results.items():
+        entries = value.atoms(Indexed)
+        inside = {s for entry in entries for s in entry.free_symbols}
+        needed = sorted({*entries, *(value.free_symbols - inside - done)}, key=str)
+        given |= dict.fromkeys(map(show.doprint, needed))
+        lines.append(f"{safe(symbol.name)} = {show.doprint(value)}")
+        done.add(symbol)
+    returned = ", ".join(f'"{symbol.name}": {safe(symbol.name)}' for symbol in results)
+    head = [
+        f'"""{unmarked(title)}: the formulas of {name!r} as they stand.',
+        "",
+        *([f"{source}.", ""] if source else []),
+        '"""',
+    ]
+    body = [*lines, f"return {{{returned}}}"]
+    modules = [
+        f"import {module}" for module in ("numpy", "scipy.special") if any(f"{module}." in line for line in lines)
+    ]
+    return "\n".join(
+        [
+            *head,
+            *(["", *modules] if modules else []),
+            *("", ""),
+            f"def {re.sub(r'[^0-9A-Za-z]', '_', name)}({', '.join(given)}):",
+            *(f"    {line}" for line in body),
+        ]
+    ) + "\n"  # fmt: skip
+
+
+def safe(name: str) -> str:
+    """A tensor's name as a Python identifier."""
+    return f"{name}_" if keyword.iskeyword(name) else name

@@ -1,0 +1,5 @@
+"""Transforms, from program to program: from a loss to the flow that learns it."""
+
+from derivations.gradient_flow.adjoints import accented, adjoints, descent_flow, gradient_flow
+
+__all__ = ["accented", "adjoints", "descent_flow", "gradient_flow"]

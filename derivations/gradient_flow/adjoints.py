@@ -1,0 +1,347 @@
+"""From a loss to its gradient flow: a reverse sweep over a program's definitions, all derivatives by sympy.
+
+Each access in a right-hand side is replaced by a Dummy, differentiated, put back, and accumulated:
+``bar(access) += bar(lhs) * d rhs / d access``. What is reduced over, gathered or broadcast in the definition decides
+only where the contribution lands: summed over indices that the access does not have, renamed to the tensor's own
+indices, or scattered through a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sympy import Add, DiracDelta, Dummy, Expr, Indexed, IndexedBase, Mul, S, Symbol, exp
+
+from derivations.program.language import (
+    Access,
+    Definition,
+    LogSumExp,
+    MaxOver,
+    Program,
+    ProgramError,
+    SumOver,
+    accesses,
+    index_symbols,
+    is_plain,
+    name_of,
+    scalars,
+    subscript,
+)
+
+__all__ = ["adjoints", "descent_flow", "gradient_flow"]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One term of an adjoint: ``target += sum over (indices that the target does not have) of expr``."""
+
+    target: Access
+    expr: Expr
+
+
+def accented(access: Access, accent: str) -> Access:
+    """The access with its tensor renamed: Wbar[i, v] from W[i, v]."""
+    if isinstance(access, Indexed):
+        return IndexedBase(name_of(access) + accent, real=True)[subscript(access)]
+    return Symbol(name_of(access) + accent, real=True)
+
+
+def depends_on_state(program: Program) -> set[str]:
+    """The names of all tensors that move when the states move."""
+    active = set(program.state_names)
+    for d in program.definitions:
+        if any(name_of(a) in active for a in accesses(d.rhs)):
+            active.add(d.name)
+    return active
+
+
+def local_derivatives(d: Definition, active: set[str]) -> list[tuple[Access, Expr]]:
+    """(access, d lhs / d access) for each access on the right that moves, at each point of the iteration space."""
+    if isinstance(d.rhs, MaxOver) and any(name_of(a) in active for a in accesses(d.rhs)):
+        raise ProgramError(
+            f"definition of {d.lhs}: a maximum is not differentiable; use a LogSumExp, or keep it out of the loss"
+        )
+    dummies = {a: Dummy(name_of(a), real=True) for a in accesses(d.rhs)}
+    back = {dummy: a for a, dummy in dummies.items()}
+    body = d.body.xreplace(dummies)
+    if isinstance(d.rhs, LogSumExp):
+        weight = d.rhs.weight.xreplace(dummies)
+        share = exp(body - Dummy("lhs"))
+        lhs = next(s for s in share.free_symbols if s.name == "lhs")
+        back[lhs] = d.lhs
+        derivative = {x: share * (weight * body.diff(x) + weight.diff(x)) for x in dummies.values()}
+    else:
+        derivative = {x: body.diff(x) for x in dummies.values()}
+    # The corner of a rectifier has no width: what its second derivative adds there is left out.
+    flat = {value: value.replace(DiracDelta, lambda *_: S.Zero) for value in derivative.values()}
+    found = [(a, flat[derivative[x]].xreplace(back)) for a, x in dummies.items() if name_of(a) in active]
+    for access, value in found:
+        if value.has(Dummy) or value.atoms(Symbol) & set(dummies.values()):
+            raise ProgramError(f"definition of {d.lhs}: sympy cannot differentiate it by {access}")
+    return [(a, value) for a, value in found if value != 0]
+
+
+def repeated(expr: Expr, access: Access, d: Definition, table: dict[Symbol, Expr]) -> Expr:
+    """A contribution times the extent of every index of its definition that neither it nor its target has.
+
+    It is added up that often: the sum over i and k of ``a[i] + b[k]`` has the derivative K by ``a[i]``.
+    """
+    space = index_symbols(d.lhs, table) | set(d.over)
+    for index in sorted(space, key=lambda index: not isinstance(table[index], Indexed)):  # a length may bring its owner
+        if index not in index_symbols(expr, table) | index_symbols(access, table):
+            expr = table[index] * expr
+    return expr
+
+
+def reuse(expr: Expr, held: dict[Expr, Access]) -> Expr:
+    """The expression with products that some definition already holds replaced by that definition.
+
+    For example ``q exp(A - M) R`` becomes ``q Rtilde`` where Rtilde = R exp(A - M): one exponential less, and it reads.
+    """
+    if isinstance(expr, Add):
+        return Add(*(reuse(term, held) for term in expr.args))
+    factors = list(Mul.make_args(expr))
+    for rhs, lhs in held.items():
+        wanted = Mul.make_args(rhs)
+        if all(factor in factors for factor in wanted):
+            return Mul(lhs, *(factor for factor in factors if factor not in wanted))
+    return expr
+
+
+def canonical(c: Contribution, declared: Access, table: dict[Symbol, Expr]) -> Contribution:
+    """The contribution in the tensor's own indices, where its target is plain; reduced indices give way."""
+    renaming = dict(zip(subscript(c.target), subscript(declared), strict=True))
+    # A ragged index into a tensor of fixed size is a scatter, like a gather: not all of the tensor is reached.
+    if not is_plain(c.target) or any(table[old] != table[new] for old, new in renaming.items()):
+        return c
+    if all(old == new for old, new in renaming.items()):
+        return c
+    for index in index_symbols(c.expr, table) - set(renaming):
+        if index in renaming.values():
+            renaming[index] = fresh(index, table)
+    return Contribution(c.target.xreplace(renaming), c.expr.xreplace(renaming))
+
+
+def fresh(index: Symbol, table: dict[Symbol, Expr]) -> Symbol:
+    """A new index with the extent of another; added to the table."""
+    name = index.name
+    while any(s.name == name for s in table):
+        name += "_"
+    new = Symbol(name, integer=True, nonnegative=True)
+    table[new] = table[index]
+    return new
+
+
+def summed(
+    terms: list[Contribution], target: Access, table: dict[Symbol, Expr]
+) -> list[tuple[Expr, tuple[Symbol, ...]]]:
+    """Terms grouped by what they are summed over: (expression, reduction indices)."""
+    order = list(table)
+    groups: dict[tuple[Symbol, ...], Expr] = {}
+    for term in terms:
+        over = tuple(sorted(index_symbols(term.expr, table) - index_symbols(term.target, table), key=order.index))
+        groups[over] = groups.get(over, S.Zero) + term.expr
+    return [(expr, over) for over, expr in sorted(groups.items(), key=lambda item: len(item[0]))]
+
+
+def definitions_of(bar: Access, terms: list[Contribution], table: dict[Symbol, Expr], note: str) -> list[Definition]:
+    """The definitions that add up an adjoint: plain terms first, then the scattered ones."""
+    plain = [t for t in terms if t.target == bar]
+    scattered = [t for t in terms if t.target != bar]
+    found: list[Definition] = []
+    for expr, over in summed(plain, bar, table):
+        rhs = SumOver(expr, *over) if over else expr
+        found.append(Definition(bar, rhs, note, accumulate=bool(found)))
+    if not found:
+        found.append(Definition(bar, S.Zero, note))
+    for target in dict.fromkeys(t.target for t in scattered):
+        for expr, over in summed([t for t in scattered if t.target == target], target, table):
+            rhs = SumOver(expr, *over) if over else expr
+            found.append(Definition(target, rhs, note, accumulate=True))
+    return found
+
+
+def adjoints(
+    program: Program, accent: str = "bar"
+) -> tuple[tuple[Definition, ...], dict[Symbol, Expr], dict[str, Expr]]:
+    """The adjoint of every tensor that carries the loss back to the states.
+
+    Parameters
+    ----------
+    program : Program
+        With a loss.
+    accent : str
+        What is added to a tensor's name for its adjoint; a program that holds adjoints already needs another one.
+
+    Returns
+    -------
+    definitions : tuple of Definition
+        In reverse order of the program.
+    extents : dict
+        The program's extents, with the indices that the sweep had to add.
+    values : dict of str to Expr
+        For each state, its adjoint as an access or a constant, by name.
+
+    Examples
+    --------
+    >>> from sympy import exp
+    >>> from derivations.program.language import Program, Definition, SumOver, indices, scalars, tensors
+    >>> (i,), (w, y), (loss,) = indices("i"), tensors("w y"), scalars("loss")
+    >>> V = Symbol("V", integer=True)
+    >>> program = Program("square", "", "", {i: V}, (y[i],), (w[i],),
+    ...     (Definition(loss, SumOver((w[i] - y[i])**2 / 2, i)),), loss=loss)
+    >>> print(*adjoints(program)[0])
+    wbar[i] = w[i] - y[i]
+    """
+    if program.loss is None:
+        raise ProgramError(f"{program.name}: has no loss; a gradient flow needs one")
+    table = dict(program.extents)
+    active = depends_on_state(program)
+    declared = program.declarations
+    added_to = {d.name for d in program.definitions if d.accumulate}
+    held = {
+        d.rhs: d.lhs
+        for d in program.definitions
+        if d.rhs.has(exp) and isinstance(d.rhs, Mul | exp) and d.name not in added_to
+    }
+    terms: dict[str, list[Contribution]] = {name_of(program.loss): [Contribution(program.loss, S.One)]}
+    value: dict[str, Expr] = {}
+    emitted: list[Definition] = []
+    known: dict[str, Expr | None] = {}
+
+    def finish(name: str) -> Expr | None:
+        """Emit the adjoint of a tensor; all its contributions are known."""
+        if name not in known:
+            known[name] = emit(name)
+        return known[name]
+
+    def emit(name: str) -> Expr | None:
+        if name not in terms:
+            return None
+        bar = accented(declared[name], accent)
+        contributions = [
+            Contribution(accented(t.target, accent), reuse(t.expr, held))
+            for t in (canonical(t, declared[name], table) for t in terms[name])
+        ]
+        first = contributions[0]
+        if len(contributions) == 1 and first.target == bar and trivial(first.expr, bar, table):
+            return first.expr
+        emitted.extend(definitions_of(bar, contributions, table, f"adjoint of {name}"))
+        return bar
+
+    for d in reversed(program.definitions):
+        adjoint = finish(d.name)
+        if adjoint is None:
+            continue
+        if d.accumulate:
+            # Each term reads the adjoint where it was added: gathers where it was scattered.
+            adjoint = adjoint.xreplace(dict(zip(subscript(declared[d.name]), subscript(d.lhs), strict=True)))
+        for access, derivative in local_derivatives(d, active):
+            expr = repeated(adjoint * derivative, access, d, table)
+            terms.setdefault(name_of(access), []).append(Contribution(access, expr))
+    for state in program.state_names:
+        adjoint = finish(state)
+        value[state] = S.Zero if adjoint is None else adjoint
+    return tuple(emitted), table, value
+
+
+def trivial(expr: Expr, bar: Access, table: dict[Symbol, Expr]) -> bool:
+    """Whether an adjoint is a scalar or a bare access in the tensor's own indices: not worth a definition."""
+    if not index_symbols(expr, table):
+        return True
+    return isinstance(expr, Indexed | Symbol) and is_plain(expr) and set(subscript(expr)) <= set(subscript(bar))
+
+
+def gradient_flow(program: Program) -> Program:
+    """The gradient flow d state/d tau = -eta_state * d loss/d state of a program, as a program.
+
+    Every state has a rate parameter ``eta_<state>`` of its own (1 is plain gradient flow; k steps of gradient descent
+    at learning rate lr are tau = k lr).
+
+    Raises
+    ------
+    ProgramError
+        The program has no loss, or a definition on the way to it is not differentiable.
+    """
+    return flow_of(program, *adjoints(program))
+
+
+def rates_of(program: Program) -> tuple[Symbol, ...]:
+    """The learning rates of a program's states."""
+    return scalars(" ".join(f"eta_{s}" for s in program.state_names))
+
+
+def flow_of(
+    program: Program, definitions: tuple[Definition, ...], extents: dict[Symbol, Expr], value: dict[str, Expr]
+) -> Program:
+    """The program with adjoints and the flow that they give."""
+    rates = rates_of(program)
+    flow = [
+        Definition(accented(state, "dot"), -rate * value[name_of(state)], f"gradient flow of {name_of(state)}")
+        for state, rate in zip(program.states, rates, strict=True)
+    ]
+    return program.extended(
+        (*definitions, *flow),
+        extents=extents,
+        parameters=tuple(dict.fromkeys((*program.parameters, *rates))),
+        model=program.model or program,
+        flow={name_of(s): name_of(f.lhs) for s, f in zip(program.states, flow, strict=True)},
+    )
+
+
+def descent_flow(program: Program) -> Program:
+    """The flow that full-batch gradient descent at learning rate ``lr`` follows, to second order in lr.
+
+    Steps of descent do not follow the gradient flow of the loss but, one order closer, that of the modified loss
+    ``loss + (lr/4) sum_state eta_state |d loss / d state|^2``: the same sweep, over a program that holds its own
+    adjoints.
+
+    Parameters
+    ----------
+    program : Program
+        A model with a loss, or its gradient flow.
+
+    References
+    ----------
+    E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration, chapter IX; for gradient descent: D. G. T.
+    Barrett, B. Dherin, Implicit Gradient Regularization, arXiv 2009.11162. The theorem:
+    :func:`derivations.theorems.descent.modified_loss`.
+
+    Examples
+    --------
+    >>> from derivations.models.attention import keyword_classifier
+    >>> print(descent_flow(keyword_classifier()).loss)
+    loss_modified
+    """
+    program = program.model or program
+    definitions, extents, value = adjoints(program)
+    (lr,), rates = scalars("lr"), rates_of(program)
+    correction: Expr = S.Zero
+    norms = []
+    for state, rate in zip(program.states, rates, strict=True):
+        square = Symbol(f"square_{name_of(state)}", real=True)
+        norms.append(
+            Definition(
+                square,
+                SumOver(value[name_of(state)] ** 2, *subscript(state)),
+                f"squared length of the gradient by {name_of(state)}",
+            )
+            if subscript(state)
+            else Definition(square, value[name_of(state)] ** 2, f"squared length of the gradient by {name_of(state)}")
+        )
+        correction += rate * square
+    modified = Symbol("loss_modified", real=True)
+    whole = program.extended(
+        (
+            *definitions,
+            *norms,
+            Definition(modified, program.loss + lr / 4 * correction, "what descent at the learning rate `lr` descends"),
+        ),
+        name=f"{program.name}-descent",
+        title=f"{program.title}: modified flow of gradient descent",
+        extents=extents,
+        parameters=(*program.parameters, lr, *rates),
+        loss=modified,
+        model=program,
+    )
+    return flow_of(whole, *adjoints(whole, "hat"))

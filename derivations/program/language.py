@@ -1,0 +1,372 @@
+"""The language of the theory: short lists of tensor definitions in sympy.
+
+A model is an ordered list of definitions ``lhs = rhs``. Each right-hand side is elementwise in the indices of its
+left-hand side, or exactly one reduction (:class:`SumOver`, :class:`MaxOver`, :class:`LogSumExp`) of an elementwise
+body. Subscripts are plain integer symbols with a table of extents, or gathers such as ``W[x[n, l], k]``.
+
+Reductions are our own sympy nodes and stand only at the top of a right-hand side: sympy's ``Sum`` captures bound
+indices on substitution, and differentiates by an ``Indexed`` to a silent zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from sympy import Expr, Indexed, IndexedBase, Integer, S, Symbol, Tuple
+
+__all__ = [
+    "Definition",
+    "LogSumExp",
+    "MaxOver",
+    "Program",
+    "ProgramError",
+    "Reduction",
+    "SumOver",
+    "accesses",
+    "indices",
+    "is_plain",
+    "name_of",
+    "scalars",
+    "subscript",
+    "tensors",
+]
+
+Access = Any  # an Indexed, or a Symbol for a tensor without indices (sympy has no type stubs)
+
+
+class ProgramError(ValueError):
+    """A program is not well formed; the message names the definition and says in words what is wrong with it."""
+
+
+def indices(names: str) -> tuple[Symbol, ...]:
+    """Index symbols by name; equal names are the same index everywhere.
+
+    Examples
+    --------
+    >>> i, o = indices("i o")
+    >>> i.is_integer
+    True
+    """
+    return tuple(Symbol(name, integer=True, nonnegative=True) for name in names.split())
+
+
+def scalars(names: str, **assumptions: Any) -> tuple[Symbol, ...]:
+    """Tensors without indices: parameters, scalar states, scalar results."""
+    return tuple(Symbol(name, real=True, **assumptions) for name in names.split())
+
+
+def tensors(names: str, integer: bool = False) -> tuple[IndexedBase, ...]:
+    """Tensor symbols by name.
+
+    Equal names and kinds give equal tensors: bases with different assumptions would compare unequal, and a derivative
+    by one of them would be a silent zero. Names ending in ``tilde``, ``bar`` and ``dot`` are typeset as accents.
+    """
+    return tuple(IndexedBase(name, integer=True) if integer else IndexedBase(name, real=True) for name in names.split())
+
+
+class Reduction(Expr):
+    """A reduction of an elementwise body over indices; only as the whole right-hand side of a definition."""
+
+    is_commutative = True
+    is_real = True
+
+    def __new__(cls, body: Expr, *over: Symbol, weight: Expr = S.One) -> Reduction:
+        return Expr.__new__(cls, body, Tuple(*over), weight)
+
+    @property
+    def func(self) -> Any:
+        """Makes a reduction from ``args``: what sympy rebuilds an expression with after a substitution."""
+        return type(self)._rebuilt
+
+    @classmethod
+    def _rebuilt(cls, body: Expr, over: Tuple, weight: Expr) -> Reduction:
+        return cls(body, *over, weight=weight)
+
+    @property
+    def body(self) -> Expr:
+        return self.args[0]
+
+    @property
+    def over(self) -> tuple[Symbol, ...]:
+        return tuple(self.args[1])
+
+    @property
+    def weight(self) -> Expr:
+        return self.args[2]
+
+    def _sympystr(self, printer: Any) -> str:
+        weight = "" if self.weight == 1 else f", weight={printer._print(self.weight)}"
+        over = ", ".join(printer._print(index) for index in self.over)
+        return f"{type(self).__name__}({printer._print(self.body)}, {over}{weight})"
+
+    @property
+    def free_symbols(self) -> set[Symbol]:
+        return (self.body.free_symbols | self.weight.free_symbols) - set(self.over)
+
+
+class SumOver(Reduction):
+    """``SumOver(body, i, ...)``: the sum of the body over the indices."""
+
+
+class MaxOver(Reduction):
+    """``MaxOver(body, i)``: the largest value of the body over the index. Not differentiable."""
+
+
+class LogSumExp(Reduction):
+    """``LogSumExp(body, i, weight=w)``: log of the sum over i of w exp(body).
+
+    A named reduction, kept through differentiation: its adjoint is ``w exp(body - lhs)``, and it is lowered with the
+    largest body (where w > 0) subtracted, so that logits of 1e3 are exact.
+    """
+
+
+def name_of(access: Access) -> str:
+    """The name of the tensor that an access reads or writes."""
+    return str(access.base.label) if isinstance(access, Indexed) else access.name
+
+
+def subscript(access: Access) -> tuple[Expr, ...]:
+    """The subscripts of an access; empty for a scalar."""
+    return tuple(access.indices) if isinstance(access, Indexed) else ()
+
+
+def is_plain(access: Access) -> bool:
+    """Whether the subscripts are distinct index symbols: no gather, no diagonal."""
+    subs = subscript(access)
+    return all(isinstance(s, Symbol) for s in subs) and len(set(subs)) == len(subs)
+
+
+def accesses(expr: Expr) -> Iterator[Access]:
+    """All tensor accesses in an expression, outermost only (the table of a gather is part of its access)."""
+    if isinstance(expr, Indexed) or (isinstance(expr, Symbol) and not expr.is_integer):
+        yield expr
+    elif isinstance(expr, Reduction):
+        yield from accesses(expr.body)
+        yield from accesses(expr.weight)
+    else:
+        for arg in expr.args:
+            yield from accesses(arg)
+
+
+def gathers(expr: Expr) -> Iterator[Indexed]:
+    """The integer tables read in the subscripts of an expression's accesses."""
+    for access in accesses(expr):
+        for sub in subscript(access):
+            yield from (a for a in accesses(sub) if isinstance(a, Indexed))
+
+
+def index_symbols(expr: Expr, table: Mapping[Symbol, Expr]) -> set[Symbol]:
+    """The indices of a program's table that occur free in an expression."""
+    return {s for s in expr.free_symbols if s in table}
+
+
+@dataclass(frozen=True)
+class Definition:
+    """``lhs = rhs``, or ``lhs += rhs`` for an accumulation into a tensor that an earlier definition began.
+
+    Attributes
+    ----------
+    lhs : Indexed or Symbol
+        What is defined. Plain indices, except in an accumulation, which may scatter (``Wbar[x[n, l], k] += ...``).
+    rhs : Expr
+        Elementwise, or one :class:`Reduction`.
+    note : str
+        What it is, in the papers' words.
+    accumulate : bool
+        ``+=`` instead of ``=``.
+    """
+
+    lhs: Access
+    rhs: Expr
+    note: str = ""
+    accumulate: bool = False
+
+    @property
+    def name(self) -> str:
+        return name_of(self.lhs)
+
+    @property
+    def over(self) -> tuple[Symbol, ...]:
+        return self.rhs.over if isinstance(self.rhs, Reduction) else ()
+
+    @property
+    def body(self) -> Expr:
+        return self.rhs.body if isinstance(self.rhs, Reduction) else self.rhs
+
+    @property
+    def reads(self) -> list[Access]:
+        """Every access of the right-hand side and every table read in a subscript of either side."""
+        return [*accesses(self.rhs), *gathers(self.rhs), *gathers(self.lhs)]
+
+    def __str__(self) -> str:
+        return f"{self.lhs} {'+=' if self.accumulate else '='} {self.rhs}"
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A model or a flow: declared tensors and an ordered list of definitions.
+
+    Attributes
+    ----------
+    name, title, source : str
+        Key, one line, and where the equations come from.
+    extents : mapping of index to extent
+        An integer symbol (``V``), or an access for a ragged index (``{l: length[n]}``).
+    data, states : tuple of accesses
+        Declarations with canonical indices, such as ``C[i, o]``. Integer tables are data.
+    parameters : tuple of Symbol
+        Scalars given at run time (learning rates, mean length).
+    definitions : tuple of Definition
+        In order: each reads only what is declared or defined before it.
+    loss : Symbol, optional
+        What a gradient flow descends.
+    flow : mapping of str to str
+        For a flow: the tensor that holds d state/d tau, by state name.
+    examples : Symbol, optional
+        The index of independent examples. Lowering streams examples through all definitions one at a time.
+    assumptions : tuple of str
+        What the equations neglect, in words.
+    reduction : tuple of str
+        How it was reached from another program, step by step, in words.
+    meanings : mapping of str to str
+        What its symbols stand for: a glossary as in :mod:`derivations.program.glossary`.
+    model : Program, optional
+        For a derived flow: the program that it was derived from.
+    """
+
+    name: str
+    title: str
+    source: str
+    extents: Mapping[Symbol, Expr]
+    data: tuple[Access, ...]
+    states: tuple[Access, ...]
+    definitions: tuple[Definition, ...]
+    parameters: tuple[Symbol, ...] = ()
+    loss: Symbol | None = None
+    flow: Mapping[str, str] = field(default_factory=dict)
+    examples: Symbol | None = None
+    assumptions: tuple[str, ...] = ()
+    reduction: tuple[str, ...] = ()
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    model: Program | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "extents", MappingProxyType(dict(self.extents)))
+        object.__setattr__(self, "flow", MappingProxyType(dict(self.flow)))
+        check(self)
+
+    @property
+    def declarations(self) -> dict[str, Access]:
+        """Name -> canonical access, for everything declared or defined, in order."""
+        found = {name_of(a): a for a in (*self.data, *self.states, *self.parameters)}
+        for definition in self.definitions:
+            found.setdefault(definition.name, definition.lhs)
+        return found
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        return tuple(name_of(s) for s in self.states)
+
+    def extended(self, definitions: Iterable[Definition], **changes: Any) -> Program:
+        """The program with more definitions at its end."""
+        return replace(self, definitions=(*self.definitions, *definitions), **changes)
+
+
+def extent_symbols(program: Program) -> tuple[Symbol, ...]:
+    """The size symbols of a program (V, K, ...), in order of appearance."""
+    sizes: dict[Symbol, None] = {}
+    for extent in program.extents.values():
+        if isinstance(extent, Symbol):
+            sizes.setdefault(extent)
+    return tuple(sizes)
+
+
+def check(program: Program) -> None:
+    """Raise ProgramError unless every name, shape and index of the program is accounted for."""
+    table = program.extents
+    sizes = set(extent_symbols(program))
+    shapes: dict[str, tuple[Expr, ...]] = {}
+
+    def shape(access: Access, where: str) -> tuple[Expr, ...]:
+        for sub in subscript(access):
+            if sub not in table:
+                raise ProgramError(f"{where}: index {sub} of {access} has no extent; add it to the extents")
+        return tuple(table[sub] for sub in subscript(access))
+
+    for kind, declared in (("data", program.data), ("state", program.states), ("parameter", program.parameters)):
+        for access in declared:
+            name = name_of(access)
+            if name in shapes:
+                raise ProgramError(f"{program.name}: {kind} {name} is declared twice; rename one of them")
+            shapes[name] = shape(access, f"{program.name}: {kind} {name}")
+
+    for index, extent in table.items():
+        if isinstance(extent, Indexed):
+            if name_of(extent) not in shapes:
+                raise ProgramError(f"{program.name}: ragged extent {extent} of index {index} is not among the data")
+        elif not isinstance(extent, Symbol | Integer):
+            raise ProgramError(f"{program.name}: extent of index {index} must be a size symbol or a ragged length")
+
+    for d in program.definitions:
+        where = f"{program.name}: definition of {d.lhs}"
+        for inner in d.body.args if isinstance(d.rhs, Reduction) else d.rhs.args:
+            if inner.has(Reduction):
+                raise ProgramError(f"{where}: a reduction stands inside an expression; give it a definition of its own")
+        if isinstance(d.body, Reduction):
+            raise ProgramError(f"{where}: a reduction of a reduction; give the inner one a definition of its own")
+        body_indices = index_symbols(d.body, table) | (
+            index_symbols(d.rhs.weight, table) if isinstance(d.rhs, Reduction) else set()
+        )
+        for index in d.over:
+            if index not in table:
+                raise ProgramError(f"{where}: reduces over {index}, which has no extent; add it to the extents")
+            if index not in body_indices:
+                raise ProgramError(f"{where}: reduces over {index}, which does not occur in {d.body}")
+        if not d.accumulate:
+            loose = body_indices - set(d.over) - index_symbols(d.lhs, table)
+            if loose:
+                names = ", ".join(sorted(s.name for s in loose))
+                raise ProgramError(f"{where}: index {names} is neither on the left-hand side nor reduced over")
+            if not is_plain(d.lhs):
+                raise ProgramError(f"{where}: the subscripts of a left-hand side must be distinct indices")
+        for access in d.reads:
+            name = name_of(access)
+            if isinstance(access, Symbol) and access in sizes:
+                continue
+            if name not in shapes:
+                raise ProgramError(f"{where}: {name} is read before it is declared or defined")
+            if len(subscript(access)) != len(shapes[name]):
+                raise ProgramError(
+                    f"{where}: {access} has {len(subscript(access))} subscripts, not {len(shapes[name])}"
+                )
+            for sub, extent in zip(subscript(access), shapes[name], strict=True):
+                if isinstance(sub, Symbol) and sub not in table:
+                    raise ProgramError(f"{where}: index {sub} of {access} has no extent; add it to the extents")
+                # A ragged index may walk a tensor of fixed size (positions): how far it goes is known with the data.
+                if isinstance(sub, Symbol) and table[sub] != extent and not isinstance(table[sub], Indexed):
+                    raise ProgramError(
+                        f"{where}: index {sub} of {access} runs over {table[sub]} where {name} has {extent} entries"
+                    )
+        if d.accumulate:
+            if d.name not in shapes:
+                raise ProgramError(f"{where}: accumulates into a tensor that nothing began; define it first")
+        elif d.name in shapes:
+            raise ProgramError(f"{where}: {d.name} is defined twice; rename one of them")
+        else:
+            shapes[d.name] = shape(d.lhs, where)
+
+    taken = {s.name for s in (*table, *sizes)} & set(shapes)
+    if taken:
+        raise ProgramError(
+            f"{program.name}: {taken.pop()} names both an index or a size and a tensor; rename one of them"
+        )
+    if program.loss is not None and name_of(program.loss) not in shapes:
+        raise ProgramError(f"{program.name}: the loss {program.loss} is not defined")
+    for state, rate in program.flow.items():
+        if state not in program.state_names:
+            raise ProgramError(f"{program.name}: flow of {state}, which is not a state")
+        if shapes.get(rate) != shapes[state]:
+            raise ProgramError(f"{program.name}: the flow {rate} of {state} does not have its shape")

@@ -1,0 +1,329 @@
+"""Initial-value problems over compiled right-hand sides, solved by SciPy.
+
+``solve_ivp`` does the work. What is added: the state is looked at only at chosen times, while the integration runs
+(memory does not grow with time); every failure is an error that says how far it came and what to try; and large
+states take the compiled steps of :mod:`dynamics.integrate.runge_kutta`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, OdeSolver, Radau, solve_ivp
+
+from dynamics.support.errors import InputError, IntegrationError
+
+Vector = NDArray[np.float64]
+Into = Callable[[Vector, Vector], None]
+
+METHODS = {method.__name__: method for method in (RK45, RK23, DOP853, Radau, BDF, LSODA)}
+LARGE = 10_000
+"""States with more numbers than this take compiled steps."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What an integration took.
+
+    Attributes
+    ----------
+    evaluations, steps : int
+        Calls of the right-hand side, accepted steps.
+    seconds : float
+        Wall time.
+    """
+
+    evaluations: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Statistics) -> Statistics:
+        return Statistics(self.evaluations + other.evaluations, self.steps + other.steps, self.seconds + other.seconds)
+
+
+@dataclass(frozen=True)
+class Integration:
+    """The end of an integration.
+
+    Attributes
+    ----------
+    t : float
+        The time reached: the end of the span, or the time of a terminal event.
+    y : ndarray, shape (n,)
+        The state there.
+    statistics : Statistics
+    t_events, y_events : list of ndarray or None
+        As ``solve_ivp`` returns them.
+    sol : callable or None
+        Dense output, if asked for.
+    """
+
+    t: float
+    y: Vector
+    statistics: Statistics
+    t_events: list[Vector] | None = None
+    y_events: list[Vector] | None = None
+    sol: Callable | None = None
+
+
+def times(t: ArrayLike) -> Vector:
+    """Times as a vector, checked: finite, increasing, from 0 on.
+
+    Raises
+    ------
+    InputError
+        With the first entry that is out of order.
+    """
+    try:
+        found = np.atleast_1d(np.asarray(t, dtype=float))
+    except (TypeError, ValueError):
+        raise InputError(f"t must be a list of times, not {str(t)[:60]!r}; give one or more increasing times") from None
+    if found.ndim != 1 or found.size == 0:
+        raise InputError(f"t must be a list of times, not of shape {np.shape(t)}; give one or more increasing times")
+    bad = np.flatnonzero(~np.isfinite(found))
+    if bad.size:
+        raise InputError(f"t[{bad[0]}] = {found[bad[0]]} is not finite; times are tau = learning rate x steps")
+    if found[0] < 0:
+        raise InputError(f"t[0] = {found[0]:g} is before the start at 0; give times from 0 on")
+    bad = np.flatnonzero(np.diff(found) <= 0)
+    if bad.size:
+        k = bad[0]
+        raise InputError(
+            f"t is not increasing: t[{k}] = {found[k]:g}, t[{k + 1}] = {found[k + 1]:g}; sort it, each once"
+        )
+    return found
+
+
+class Held:
+    """An event that is let go when the integration is over: SciPy's root finder keeps what it was given."""
+
+    def __init__(self, event: Callable) -> None:
+        self.event: Callable | None = event
+        self.terminal, self.direction = getattr(event, "terminal", False), getattr(event, "direction", 0)
+
+    def __call__(self, t: float, y: Vector) -> float:
+        assert self.event is not None
+        return float(self.event(t, y))
+
+
+def integrate(
+    into: Into,
+    y0: Vector,
+    span: tuple[float, float],
+    *,
+    save: Callable[[float, Vector], None] | None = None,
+    at: ArrayLike = (),
+    method: str | type[OdeSolver] = "RK45",
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    events: Callable | Sequence[Callable] | None = None,
+    dense_output: bool = False,
+    max_steps: int = 100_000,
+    locate: Callable[[Vector], str] | None = None,
+    **options: Any,
+) -> Integration:
+    """Integrate dy/dt = f(y) over a span, showing the state to a function at chosen times.
+
+    Parameters
+    ----------
+    into : callable
+        ``into(y, out)`` writes f(y) into out.
+    y0 : ndarray, shape (n,)
+        The state at ``span[0]``; not modified.
+    span : (float, float)
+        From, to. A span of length 0 shows the initial state.
+    save : callable, optional
+        ``save(t, y)`` at every time of ``at`` within the span, ends included (and to the end of the step in which a
+        terminal event is met). The y is overwritten later.
+    method : str or OdeSolver class
+        A method of ``solve_ivp``. RK45 and RK23 take compiled steps for states of more than 10,000 numbers.
+    rtol, atol : float
+        Relative and absolute tolerance of the step-size control.
+    events, dense_output, **options
+        Passed to ``solve_ivp``.
+    max_steps : int
+        Accepted steps after which the integration counts as stalled.
+    locate : callable, optional
+        ``locate(y)`` names the tensor that holds the first number of y that is not finite, for messages.
+
+    Raises
+    ------
+    IntegrationError
+        The integration failed or stalled; the message names the time reached and what to try.
+    InputError
+        Unknown method, or tolerances that are not positive.
+
+    Examples
+    --------
+    >>> def decay(y, out):
+    ...     out[:] = -y
+    >>> seen = {}
+    >>> end = integrate(decay, np.ones(1), (0, 2), at=[1, 2], save=lambda t, y: seen.update({t: y[0]}), rtol=1e-8)
+    >>> {float(t): round(float(y), 6) for t, y in seen.items()}
+    {1.0: 0.367879, 2.0: 0.135335}
+    """
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"{name} = {value} is not a positive number; 1e-6 is usual")
+    start, end = map(float, span)
+    wanted = np.asarray(at, dtype=float)
+    wanted = wanted[(wanted >= start) & (wanted <= end)]
+    show = save or (lambda t, y: None)
+    began = perf_counter()
+    if end == start:
+        for t in wanted:
+            show(t, y0)
+        return Integration(end, y0, Statistics())
+
+    solver_class, extra = choose(method, into, y0.size)
+    held = [Held(event) for event in ((events,) if callable(events) else events or ())]
+    state: dict[str, Any] = {"solver": None, "bad": None}
+
+    def fun(t: float, y: Vector) -> Vector:
+        y = np.ascontiguousarray(y)  # Jacobians by differences come as columns of a matrix
+        out = np.empty_like(y)
+        into(y, out)
+        if not np.isfinite(out.sum()) and not np.isfinite(out).all():
+            state["bad"] = out
+        return out
+
+    def fail(t: float, why: str, y: Vector | None) -> IntegrationError:
+        where = f" in {locate(y)}" if locate is not None and y is not None and not np.isfinite(y).all() else ""
+        return IntegrationError(
+            f"the integration {why}{where} at tau = {t:.6g} of {end:g} ({solver_class.__name__}, rtol {rtol:g});"
+            " try a smaller rtol, method='LSODA' for a stiff tail, or an earlier end"
+        )
+
+    at_rest = 0
+    if "first_step" not in options and hasattr(solver_class, "error_estimator_order") and not y0.any():
+        with np.errstate(over="ignore", invalid="ignore"):
+            first, at_rest = step_from_rest(fun, y0, atol, solver_class.error_estimator_order)
+        options |= {"first_step": min(first, abs(end - start))} if first else {}
+
+    class Watched(solver_class):  # type: ignore[misc, valid-type]
+        """The solver, showing its state at the wanted times and refusing to stall in silence."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            state["solver"] = self
+            self.steps, self.shown = 0, int(np.searchsorted(wanted, start, side="right"))
+            for t in wanted[: self.shown]:
+                show(t, self.y)
+            self.buffer = np.empty_like(self.y)
+
+        def step(self) -> str | None:
+            message = super().step()
+            if self.status == "failed":
+                return message
+            self.steps += 1
+            state["bad"] = None
+            if not np.isfinite(self.y.sum()) and not np.isfinite(self.y).all():
+                raise fail(self.t_old, "met a value that is not finite", self.y)
+            if self.steps >= max_steps and self.status == "running":
+                raise fail(self.t, f"stalled after {max_steps} steps", None)
+            reached = int(np.searchsorted(wanted, self.t, side="right"))
+            if reached > self.shown:
+                interpolant = None if hasattr(self, "at") else self.dense_output()
+                for t in wanted[self.shown : reached]:
+                    if t == self.t:
+                        show(t, self.y)
+                    else:
+                        show(t, interpolant(t) if interpolant is not None else self.at(t, self.buffer))
+                self.shown = reached
+            return message
+
+    try:
+        # What overflows on the way is told by the error below, in words.
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = solve_ivp(
+                fun,
+                (start, end),
+                y0,
+                method=Watched,
+                t_eval=[],
+                events=held or None,
+                dense_output=dense_output,
+                rtol=rtol,
+                atol=atol,
+                **extra,
+                **options,
+            )
+    except ValueError as error:
+        # Implicit methods hand a slope that is not finite to LAPACK, which refuses it.
+        solver, bad = state["solver"], state["bad"]
+        if solver is None or bad is None:
+            raise
+        raise fail(solver.t, "met a slope that is not finite", bad) from error
+    solver = state["solver"]
+    if result.status < 0:
+        with np.errstate(over="ignore", invalid="ignore"):
+            fun(solver.t, solver.y)
+        bad = state["bad"]
+        raise fail(solver.t, "needs steps that are too small" if bad is None else "met a slope that is not finite", bad)
+    statistics = Statistics(int(solver.nfev) + at_rest, solver.steps, perf_counter() - began)
+    t, y = solver.t, solver.y
+    # SciPy's solvers refer to themselves, and so does any class: without this, what they hold would wait for the
+    # garbage collector, which counts objects and not gigabytes.
+    vars(solver).clear()
+    for event in held:
+        event.event = None
+    show, locate = (lambda t, y: None), None
+    if result.status == 1:  # a terminal event: the last of all
+        t, y = max(
+            (
+                (found[-1], values[-1])
+                for found, values in zip(result.t_events, result.y_events, strict=True)
+                if len(found)
+            ),
+            key=lambda event: event[0],
+        )
+    return Integration(float(t), y, statistics, result.t_events, result.y_events, result.sol)
+
+
+def step_from_rest(
+    fun: Callable[[float, Vector], Vector], y0: Vector, atol: float, order: int
+) -> tuple[float | None, int]:
+    """The first step from the state zero, and how many evaluations it took to find.
+
+    SciPy has no scale there: it tries the second derivative at a step of 1e-6, whatever the unit of time, and starts no
+    faster than 1e-4. Here it is tried where the state has come to the tolerance. Slope over bend is then the time scale
+    of the flow, and (step/scale)^(order + 1) of the way that the slope goes in it is a hundredth of the tolerance. None
+    where nothing moves.
+    """
+    slope = fun(0.0, y0)
+    size = rms(slope) / atol
+    if not (np.isfinite(size) and size > 1e-5):
+        return None, 1
+    bend = rms(fun(1 / size, slope / size) - slope) / atol * size
+    if not np.isfinite(bend):
+        return None, 2
+    scale = size / bend if bend > 0 else np.inf
+    return (scale * (0.01 / size / scale) ** (1 / (order + 1)) if np.isfinite(scale) else np.inf), 2
+
+
+def rms(x: Vector) -> float:
+    """Root mean square; the same bits on any number of threads."""
+    return float(np.sqrt(np.square(x).sum() / x.size))
+
+
+def choose(method: str | type[OdeSolver], into: Into, size: int) -> tuple[type[OdeSolver], dict[str, Any]]:
+    """The solver class, with the options that a compiled one takes."""
+    if not isinstance(method, str):
+        return method, {"into": into} if "into" in signature(method.__init__).parameters else {}
+    if method == "RKC":
+        from dynamics.integrate.chebyshev import RKC
+
+        return RKC, {"into": into}
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}, RKC")
+    if size > LARGE and method in ("RK45", "RK23"):
+        from dynamics.integrate.runge_kutta import COMPILED
+
+        return COMPILED[method], {"into": into}
+    return METHODS[method], {}

@@ -1,0 +1,173 @@
+"""Embedded Runge-Kutta steps over large states in one compiled pass per stage.
+
+SciPy's explicit solvers go over the state several times per stage, in temporaries. For large states these classes take
+the tableau and the controller of SciPy's class and do each stage, the error norm and the interpolant in one pass. They
+are :class:`scipy.integrate.OdeSolver` subclasses: ``solve_ivp(method=...)`` takes them, and events and dense output
+work as with SciPy's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+from scipy.integrate import RK23, RK45, DenseOutput
+
+from dynamics.support.threads import libraries
+
+Vector = NDArray[np.float64]
+
+CHUNKS = 16
+BLOCK = 1024
+"""Numbers that stay in the nearest cache while all slopes are added."""
+FAST = {"reassoc", "contract", "nsz", "arcp"}
+SAFETY, MIN_FACTOR, MAX_FACTOR = 0.9, 0.2, 10.0  # SciPy's controller
+
+
+@njit(cache=True, error_model="numpy", fastmath=FAST)
+def add_slopes(slopes, weights, used, lo, hi, out):
+    """Add the sum of weights[s] slopes[s, lo:hi] over the first ``used`` slopes; four in one pass."""
+    last = used - 1
+    for first in range(0, used, 4):
+        a, b = slopes[first, lo:hi], slopes[min(first + 1, last), lo:hi]
+        c, d = slopes[min(first + 2, last), lo:hi], slopes[min(first + 3, last), lo:hi]
+        wa, wb = weights[first], weights[first + 1] if first + 1 < used else 0.0
+        wc, wd = weights[first + 2] if first + 2 < used else 0.0, weights[first + 3] if first + 3 < used else 0.0
+        for k in range(out.size):
+            out[k] += (wa * a[k] + wb * b[k]) + (wc * c[k] + wd * d[k])
+
+
+# Loops run over slices from 0 on: with lo + k for a subscript, which might be negative, they are not vectorised.
+@njit(cache=True, parallel=True, error_model="numpy", fastmath=FAST)
+def combine(y, slopes, weights, used, out):
+    """out = y + sum of weights[s] slopes[s] over the first ``used`` slopes."""
+    n = y.size
+    for chunk in prange(CHUNKS):
+        for lo in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS, BLOCK):
+            hi = min(lo + BLOCK, (chunk + 1) * n // CHUNKS)
+            before, after = y[lo:hi], out[lo:hi]
+            for k in range(after.size):
+                after[k] = before[k]
+            add_slopes(slopes, weights, used, lo, hi, after)
+
+
+@njit(cache=True, parallel=True, error_model="numpy", fastmath=FAST)
+def error_norm(y, new, slopes, weights, rtol, atol):
+    """Root mean square of the estimated error over atol + rtol max(|y|, |new|)."""
+    n = y.size
+    parts = np.zeros(CHUNKS)
+    for chunk in prange(CHUNKS):
+        errors = np.empty(BLOCK)
+        total = 0.0
+        for lo in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS, BLOCK):
+            hi = min(lo + BLOCK, (chunk + 1) * n // CHUNKS)
+            error, before, after = errors[: hi - lo], y[lo:hi], new[lo:hi]
+            for k in range(error.size):
+                error[k] = 0.0
+            add_slopes(slopes, weights, weights.size, lo, hi, error)
+            for k in range(error.size):
+                ratio = error[k] / (atol + rtol * max(abs(before[k]), abs(after[k])))
+                total += ratio * ratio
+        parts[chunk] = total
+    # Added one by one, so that the steps do not depend on the number of threads: parts.sum() would run in parallel.
+    whole = 0.0
+    for chunk in range(CHUNKS):
+        whole += parts[chunk]
+    return np.sqrt(whole / n)
+
+
+def interpolate(
+    t: float, t_old: float, t_new: float, new: Vector, slopes: NDArray[np.float64], P: Vector, out: Vector
+) -> None:
+    """The method's interpolant within a step, from the step's end: new + h sum_s (b_s(x) - b_s(1)) slope_s."""
+    h = t_new - t_old
+    powers = ((t - t_old) / h) ** np.arange(1, P.shape[1] + 1)
+    combine(new, slopes, h * (P @ (powers - 1.0)), len(slopes), out)
+
+
+class Interpolant(DenseOutput):
+    """The interpolant of one step, with the slopes that it needs."""
+
+    def __init__(self, t_old: float, t: float, new: Vector, slopes: NDArray[np.float64], P: NDArray[np.float64]):
+        super().__init__(t_old, t)
+        self.new, self.slopes, self.P = new, slopes, P
+
+    def _call_impl(self, t: Any) -> NDArray[np.float64]:
+        times = np.atleast_1d(t)
+        found = np.empty((times.size, self.new.size))
+        for row, time in zip(found, times, strict=True):
+            interpolate(time, self.t_old, self.t, self.new, self.slopes, self.P, row)
+        return found.T if np.ndim(t) else found[0]
+
+
+class Compiled:
+    """What replaces the step of a SciPy Runge-Kutta class; mixed into each of them below."""
+
+    def __init__(
+        self,
+        fun: Callable,
+        t0: float,
+        y0: Vector,
+        t_bound: float,
+        into: Callable[[Vector, Vector], None],
+        **options: Any,
+    ):
+        """``into(y, out)`` is the right-hand side without allocations; the rest is as in the SciPy class."""
+        self.into = into
+        # SciPy chooses the first step by norms from BLAS, whose rounding depends on the number of threads.
+        with libraries().limit(limits=1, user_api="blas"):
+            super().__init__(fun, t0, y0, t_bound, **options)  # type: ignore[call-arg]
+
+    def _step_impl(self: Any) -> tuple[bool, str | None]:
+        slopes, t, y = self.K, self.t, self.y
+        slopes[0] = self.f
+        min_step = 10 * abs(np.nextafter(t, self.direction * np.inf) - t)
+        h_abs = min(max(self.h_abs, min_step), self.max_step)
+        new = np.empty_like(y)
+        rejected = False
+        while True:
+            if h_abs < min_step:
+                return False, self.TOO_SMALL_STEP
+            t_new = t + h_abs * self.direction
+            if self.direction * (t_new - self.t_bound) > 0:
+                t_new = self.t_bound
+            h = t_new - t
+            h_abs = abs(h)
+            for s in range(1, self.n_stages):
+                combine(y, slopes, h * self.A[s], s, new)
+                self.into(new, slopes[s])
+            combine(y, slopes, h * self.B, self.n_stages, new)
+            self.into(new, slopes[-1])
+            self.nfev += self.n_stages
+            norm = error_norm(y, new, slopes, h * self.E, self.rtol, self.atol)
+            if norm < 1:
+                break
+            # Not a number compares false: the step shrinks until it is too small, which ends with a message.
+            h_abs *= max(MIN_FACTOR, SAFETY * norm**self.error_exponent) if np.isfinite(norm) else MIN_FACTOR
+            rejected = True
+        factor = MAX_FACTOR if norm == 0 else min(MAX_FACTOR, SAFETY * norm**self.error_exponent)
+        self.h_previous, self.h_abs = h, h_abs * (min(1.0, factor) if rejected else factor)
+        self.t, self.y, self.f = t_new, new, slopes[-1]
+        return True, None
+
+    def _dense_output_impl(self: Any) -> Interpolant:
+        return Interpolant(self.t_old, self.t, self.y, self.K.copy(), self.P)
+
+    def at(self: Any, t: float, out: Vector) -> Vector:
+        """The state at a time within the last step, without a copy of its slopes."""
+        interpolate(t, self.t_old, self.t, self.y, self.K, self.P, out)
+        return out
+
+
+class CompiledRK45(Compiled, RK45):
+    """Dormand-Prince 5(4), as :class:`scipy.integrate.RK45`."""
+
+
+class CompiledRK23(Compiled, RK23):
+    """Bogacki-Shampine 3(2), as :class:`scipy.integrate.RK23`."""
+
+
+COMPILED = {"RK45": CompiledRK45, "RK23": CompiledRK23}

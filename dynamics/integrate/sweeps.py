@@ -1,0 +1,326 @@
+"""Sweeps: one system of a few scalars, many parameter cells, integrated all at once.
+
+Every cell has its own adaptive steps, which are those of SciPy's method, and its own events. Cells share nothing: the
+result of one does not depend on which others are swept, in which order, or on how many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from difflib import get_close_matches
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from derivations.program.language import Program, name_of, subscript
+from dynamics.integrate.initial_value import times
+from dynamics.lowering.lanes import LANES, METHODS, Crossing, Status, kernel
+from dynamics.support.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Event", "Status", "sweep"]
+
+Vector = NDArray[np.float64]
+
+RESULTS = ("cell", "time", "event", "event_time", "end_time", "status", "steps", "evaluations")
+SMALLEST_RTOL = 100 * float(np.finfo(float).eps)
+
+
+FEW = 256
+"""Cells that are swept without a thread of their own."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """An observable passes a threshold.
+
+    Attributes
+    ----------
+    observable : str
+        A state or a definition of the system, such as ``p_t``.
+    threshold : float
+        The value that it passes.
+    direction : {"rising", "falling", "either"}
+        From which side. A cell that starts beyond the threshold has not passed it; one that starts on it and moves in
+        this direction passes it at 0.
+    terminal : bool
+        Whether the cell ends there.
+
+    Examples
+    --------
+    >>> Event("p_t", 0.5)
+    Event(observable='p_t', threshold=0.5, direction='rising', terminal=False)
+    """
+
+    observable: str
+    threshold: float
+    direction: Literal["rising", "falling", "either"] = "rising"
+    terminal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("rising", "falling", "either"):
+            raise InputError(f"unknown direction {self.direction!r} of an event; use rising, falling or either")
+        if not np.isfinite(self.threshold):
+            raise InputError(f"the threshold {self.threshold} of {self.observable} is not a number; give a finite one")
+
+    @property
+    def crossing(self) -> Crossing:
+        """What of it is compiled: all but the threshold."""
+        return Crossing(self.observable, self.direction != "falling", self.direction != "rising", self.terminal)
+
+
+def sweep(
+    program: Program,
+    parameters: Mapping[str, ArrayLike],
+    initial: Mapping[str, ArrayLike],
+    t_end: ArrayLike,
+    *,
+    t_eval: ArrayLike | None = None,
+    observables: Sequence[str] = (),
+    events: Mapping[str, Event] | None = None,
+    method: str = "RK45",
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    max_steps: int = 100_000,
+    threads: int | None = None,
+) -> xr.Dataset:
+    """Integrate a system from 0 to t_end in every cell of a sweep.
+
+    Parameters
+    ----------
+    program : Program
+        A flow whose states, parameters and definitions are scalars.
+    parameters, initial : mapping of str to array_like, shape () or (cells,)
+        Every parameter and the initial value of every state, by name. They broadcast against each other and t_end.
+    t_end : array_like, shape () or (cells,)
+        Where a cell ends, in tau.
+    t_eval : array_like, shape (times,), optional
+        Where states and observables are wanted: increasing, from 0 on. By default only at the end of each cell.
+    observables : sequence of str
+        Definitions of the program that are wanted beside the states.
+    events : mapping of str to Event, optional
+        Events by a name of your own. The first time of each is recorded.
+    method : {"RK45", "RK23", "DOP853"}
+        A pair of :func:`scipy.integrate.solve_ivp`, with its steps, its error norm and its dense output.
+        DOP853 takes the least time where errors below 1e-9 are wanted.
+    rtol, atol : float
+        Relative and absolute tolerance of the step-size control.
+    max_steps : int
+        Accepted steps after which a cell counts as failed.
+    threads : int, optional
+        As many as numba may use, by default. Results are the same bits on any number.
+
+    Returns
+    -------
+    Dataset
+        Dimensions ``cell`` and, with t_eval, ``time``. Variables:
+
+        - each state and observable (cell, time), or (cell) at the cell's end: not a number after the end of a cell
+          and, without t_eval, where the cell failed;
+        - ``event_time`` (cell, event), if there are events: not a number where one did not happen by the cell's end;
+        - ``status`` (cell): 0 finished, 1 ended by an event, -1 met a value that is not finite, -2 needs steps that are
+          too small, -3 took max_steps (:class:`Status`);
+        - ``end_time`` (cell): the time reached;
+        - ``steps``, ``evaluations`` (cell): accepted steps, evaluations of the right-hand side.
+
+        The parameters are coordinates along ``cell``. Attributes: the system's name, method, tolerances, and seconds.
+
+    Raises
+    ------
+    InputError
+        Names that the system does not have or that are missing, values that are not numbers, shapes that do not
+        broadcast, a system that is not of scalars, bad tolerances, times, or number of threads. A cell that fails
+        raises nothing: its status says so.
+
+    Examples
+    --------
+    >>> from sympy import exp
+    >>> from derivations.program.language import Definition, Program, scalars
+    >>> x, k, rate = scalars("x k rate")
+    >>> decay = Program(name="decay", title="Exponential decay", source="", extents={}, data=(), states=(x,),
+    ...                 parameters=(k,), definitions=(Definition(rate, -k * x),), flow={"x": "rate"})
+    >>> half = {"half": Event("x", 0.5, "falling")}
+    >>> found = sweep(decay, {"k": [1, 2]}, {"x": 1}, t_end=3, t_eval=[0, 1], events=half, rtol=1e-9, atol=1e-12)
+    >>> found.x.values.round(6).tolist()
+    [[1.0, 0.367879], [1.0, 0.135335]]
+    >>> found.event_time.sel(event="half").values.round(6).tolist()
+    [0.693147, 0.346574]
+    """
+    began = perf_counter()
+    events = dict(events or {})
+    check_system(program)
+    check_names(program, parameters, initial, observables, events)
+    check_options(method, rtol, atol, max_steps)
+    workers = number_of(threads)
+    at = times(t_eval) if t_eval is not None else np.empty(0)
+    given, start, end = cells_of(program, parameters, initial, t_end)
+
+    run = kernel(program, method, tuple(observables), tuple(event.crossing for event in events.values()))
+    cells = end.size
+    shape = (cells, at.size or 1)
+    states, observed = np.empty((len(start), *shape)), np.empty((len(observables), *shape))
+    event_times, reached = np.full((len(events), cells), np.nan), np.empty(cells)
+    status, steps, evaluations = np.empty(cells, np.int8), np.empty(cells, np.int64), np.empty(cells, np.int64)
+    thresholds = np.array([event.threshold for event in events.values()], dtype=float)
+    queue = np.zeros(1, np.int64)
+
+    def work() -> None:
+        run(
+            *(queue, given, start, end, at, thresholds, float(rtol), float(atol), float(max_steps)),
+            *(states, observed, event_times, reached, status, steps, evaluations),
+        )
+
+    share(work, queue, min(workers, -(-cells // LANES)), cells)
+
+    dims = ("cell", "time") if at.size else ("cell",)
+    found = dict(zip((*program.state_names, *observables), (*states, *observed), strict=True))
+    variables: dict[str, Any] = {
+        name: (dims, values if at.size else values[:, 0], {}) for name, values in found.items()
+    }
+    flags = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name.lower() for s in Status)}
+    variables |= {
+        "end_time": ("cell", reached),
+        "status": ("cell", status, flags),
+        "steps": ("cell", steps),
+        "evaluations": ("cell", evaluations),
+    }
+    coordinates: dict[str, Any] = {name_of(p): ("cell", row) for p, row in zip(program.parameters, given, strict=True)}
+    if at.size:
+        coordinates["time"] = at
+    if events:
+        variables["event_time"] = ("cell", "event"), event_times.T
+        coordinates["event"] = list(events)
+
+    import xarray as xr
+
+    attributes = {"system": program.name, "method": method, "rtol": rtol, "atol": atol}
+    return xr.Dataset(variables, coordinates, {**attributes, "seconds": perf_counter() - began})
+
+
+def share(work: Callable[[], None], queue: NDArray[np.int64], workers: int, cells: int) -> None:
+    """Run the same work on several threads, which share a queue; an interrupt empties it.
+
+    One worker is a thread too: an interrupt reaches the main thread only while that waits. A few cells are done before
+    a thread would have begun.
+    """
+    if workers == 1 and cells <= FEW:
+        work()
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        tasks = [pool.submit(work) for _ in range(workers)]
+        try:
+            for task in tasks:
+                task.result()
+        except BaseException:
+            queue[0] = cells
+            raise
+
+
+def cells_of(
+    program: Program, parameters: Mapping[str, ArrayLike], initial: Mapping[str, ArrayLike], t_end: ArrayLike
+) -> tuple[Vector, Vector, Vector]:
+    """Parameters (parameter, cell), initial states (state, cell) and ends (cell), broadcast and checked."""
+    named = {f"parameter {name_of(p)}": parameters[name_of(p)] for p in program.parameters}
+    named |= {f"initial {name}": initial[name] for name in program.state_names} | {"t_end": t_end}
+    arrays: dict[str, Vector] = {}
+    for name, values in named.items():
+        try:
+            arrays[name] = np.asarray(values, dtype=float)
+        except (TypeError, ValueError):
+            raise InputError(f"{name} must be a number or a list of numbers, not {str(values)[:60]!r}") from None
+        if arrays[name].ndim > 1:
+            raise InputError(f"{name} has shape {arrays[name].shape}; give one number, or one a cell (ravel a grid)")
+    sizes = {name: a.size for name, a in arrays.items() if a.ndim and a.size != 1}
+    cells = next(iter(sizes.values()), 1)
+    for name, size in sizes.items():
+        if size != cells:
+            raise InputError(
+                f"{name} has {size} cells where {next(iter(sizes))} has {cells}; give each one number, or one a cell"
+            )
+    if cells == 0:
+        raise InputError(f"{next(iter(sizes))} is empty; give at least one cell")
+    for name, a in arrays.items():
+        bad = np.flatnonzero(np.isnan(a) if name.startswith("parameter") else ~np.isfinite(a))
+        if bad.size:
+            raise InputError(f"{name} is {a.flat[bad[0]]} in cell {bad[0]}; give a number")
+    ends = arrays["t_end"]
+    if (ends < 0).any():
+        raise InputError(f"t_end = {ends.min():g} is before the start at 0; give times from 0 on")
+    stacked = np.array([np.broadcast_to(a.ravel() if a.ndim else a, cells) for a in arrays.values()])
+    split = len(program.parameters)
+    return stacked[:split], stacked[split:-1], stacked[-1]
+
+
+def check_system(program: Program) -> None:
+    """Refuse a program that is not a flow of scalars."""
+    for access in program.declarations.values():
+        if subscript(access):
+            raise InputError(
+                f"{program.name} is not a system of scalars ({access} has indices); sweep a reduction of it"
+            )
+    if program.data:
+        raise InputError(f"{program.name} has data ({name_of(program.data[0])}); a sweep takes parameters only")
+    for state in program.state_names:
+        if state not in program.flow:
+            raise InputError(f"{program.name} has no flow for its state {state}; derive it by gradient_flow")
+    if not program.states:
+        raise InputError(f"{program.name} has no states; there is nothing to integrate")
+    taken = sorted(set(RESULTS) & set(program.declarations))
+    if taken:
+        raise InputError(f"{program.name} has a {taken[0]} of its own, as the result has; rename it in the program")
+
+
+def check_names(
+    program: Program,
+    parameters: Iterable[str],
+    initial: Iterable[str],
+    observables: Iterable[str],
+    events: Mapping[str, Event],
+) -> None:
+    """Refuse names that the system does not have, with those that are near, and say which are missing."""
+    names = [name_of(p) for p in program.parameters]
+    defined = [name for name in program.declarations if name not in names]
+    check_known("parameter", parameters, names, program.name)
+    check_known("state", initial, program.state_names, program.name)
+    check_known("observable", observables, [name for name in defined if name not in program.state_names], program.name)
+    for event in events.values():
+        check_known("observable", [event.observable], defined, program.name)
+    for kind, given, wanted in (("parameter", parameters, names), ("initial value", initial, program.state_names)):
+        missing = [name for name in wanted if name not in set(given)]
+        if missing:
+            raise InputError(f"{kind} of {', '.join(missing)} is missing; {program.name} needs {', '.join(wanted)}")
+
+
+def check_known(kind: str, given: Iterable[str], known: Sequence[str], system: str) -> None:
+    for name in given:
+        if name not in known:
+            near = get_close_matches(str(name), known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known) or 'none'}"
+            raise InputError(f"{system} has no {kind} {name!r}; {hint}")
+
+
+def check_options(method: str, rtol: float, atol: float, max_steps: int) -> None:
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
+    if not (np.isfinite(rtol) and rtol >= SMALLEST_RTOL):
+        raise InputError(f"rtol = {rtol} is below what double precision allows ({SMALLEST_RTOL:.1e}); 1e-6 is usual")
+    if not (np.isfinite(atol) and atol > 0):
+        raise InputError(f"atol = {atol} is not a positive number; 1e-9 is usual")
+    if max_steps < 1:
+        raise InputError(f"max_steps = {max_steps} allows no step; 100000 is usual")
+
+
+def number_of(threads: int | None) -> int:
+    """How many threads to use."""
+    import numba
+
+    available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    if threads is not None and not 1 <= threads <= available:
+        raise InputError(f"threads = {threads} is not between 1 and the {available} that this machine has")
+    return threads or int(numba.get_num_threads())

@@ -1,0 +1,634 @@
+"""Systems as phase diagrams see them: what the axes are, and what theory and simulation find in a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import lambdify, sqrt
+
+from derivations.program.language import Program, name_of
+from dynamics.phase.sparse_cells import SparseFunction
+from dynamics.support.errors import InputError, IntegrationError
+from dynamics.support.files import did_you_mean
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Vector = NDArray[np.float64]
+Cells = Mapping[str, Vector]
+"""Parameters by name, each of shape (cells,)."""
+
+NEAR = 1e-6
+"""The distance from the saddle at which the solution of the escape law begins; its relative error is of this order."""
+
+NEVER = np.inf
+"""The time to something that does not happen."""
+
+SMALL = 0.3
+"""Distances of (u, a) from the saddle up to which the escape law is shown: its times are within 4 % there."""
+
+SHARES = frozenset({"p_t", "p_in", "alpha", "epsilon"})
+"""Observables between 0 and 1, by the names that programs give them."""
+SYMBOLS = {"p_t": "pₜ", "p_in": "pᵢₙ", "alpha": "α", "epsilon": "ε"}
+"""As readers write them."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a phase diagram shows.
+
+    Attributes
+    ----------
+    kind : {"time", "learnt", "value"}
+        ``time``: until the observable passes the threshold (0 if it starts beyond, infinite if it does not pass by the
+        end; over random initial states, the lower median). ``learnt``: the share of random initial states for which it
+        does. ``value``: of the observable at the end (their mean).
+    observable : str
+        A state or a definition of the system. It passes a threshold upwards, the loss downwards.
+    threshold : float
+
+    Examples
+    --------
+    >>> Quantity("learnt", "alpha").label
+    'probability of α ≥ 0.5 by the end'
+    """
+
+    kind: str = "time"
+    observable: str = "p_t"
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("time", "learnt", "value"):
+            raise InputError(f"unknown quantity {self.kind!r}; use time, learnt or value")
+        if self.kind == "value":
+            return
+        if self.observable in SHARES and not 0 < self.threshold < 1:
+            raise InputError(f"threshold = {self.threshold}: {self.observable} is a share; give one between 0 and 1")
+        if not np.isfinite(self.threshold):
+            raise InputError(f"threshold = {self.threshold} must be a number")
+
+    @property
+    def falls(self) -> bool:
+        """Whether the observable passes its threshold downwards."""
+        return self.observable == "loss"
+
+    @property
+    def label(self) -> str:
+        """In words, for axes."""
+        symbol = SYMBOLS.get(self.observable, self.observable)
+        if self.kind == "value":
+            return f"{symbol} at the end"
+        if self.observable == "exact":
+            return "probability of exact learning"
+        if self.observable == "recovered":
+            return "probability that the true bits have the most attention"
+        if self.kind == "time":
+            return f"time τ to {symbol} = {self.threshold:g}"
+        return f"probability of {symbol} {'≤' if self.falls else '≥'} {self.threshold:g} by the end"
+
+    def beyond(self, value: Vector) -> NDArray[np.bool_]:
+        """Whether the threshold is passed."""
+        return value <= self.threshold if self.falls else value >= self.threshold
+
+    def of(self, found: Vector) -> Vector:
+        """From times of passing (or values at the end), shape (cells, draws), to one number for each cell.
+
+        A cell one of whose draws is not a number has failed.
+        """
+        if self.kind == "value":
+            return found.mean(axis=1)
+        failed = np.isnan(found).any(axis=1)
+        middle = np.sort(found, axis=1)[:, (found.shape[1] - 1) // 2]
+        return np.where(failed, np.nan, middle if self.kind == "time" else np.isfinite(found).mean(axis=1))
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How the cells of a phase diagram are simulated: full models, stochastic gradient descent on fresh examples.
+
+    Attributes
+    ----------
+    lr : float
+        Learning rate; runs take t_end / lr steps.
+    batch : int
+        Examples per step.
+    """
+
+    lr: float = 1.0
+    batch: int = 64
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.lr) and self.lr > 0):
+            raise InputError(f"lr = {self.lr} must be above 0")
+        if self.batch < 1:
+            raise InputError(f"batch = {self.batch} must be 1 or more")
+
+
+class System(Protocol):
+    """A family of systems with named parameters.
+
+    Attributes
+    ----------
+    name : str
+    axes : mapping of str to str
+        The parameters, and what they are.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def axes(self) -> Mapping[str, str]: ...
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """Parameters that are whole numbers."""
+        ...
+
+    @property
+    def usual(self) -> Quantity:
+        """What is shown if nobody says what."""
+        ...
+
+    @property
+    def equations(self) -> str:
+        """What tells its equations apart from others of the same name, such as a file of before."""
+        ...
+
+    def observables(self, simulated: bool) -> Sequence[str]:
+        """What there is to observe in a solution, or in a simulation; none if it cannot be simulated."""
+        ...
+
+    def complete(self, cells: Cells) -> Cells:
+        """With defaults, and checked."""
+        ...
+
+    def possible(self, cells: Cells) -> NDArray[np.bool_]:
+        """Which cells make sense."""
+        ...
+
+    def check(self, cells: Cells, quantity: Quantity, simulated: bool) -> None:
+        """Refuse what it cannot do, before anything is written."""
+        ...
+
+    def theory(
+        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
+    ) -> Vector:
+        """By solving the reduced system in every cell."""
+        ...
+
+    def theorem(
+        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
+    ) -> Vector | None:
+        """By a closed form, if there is one for this quantity; NaN in cells where it does not hold."""
+        ...
+
+    def simulated(
+        self,
+        cells: Cells,
+        quantity: Quantity,
+        t_end: float,
+        draws: int,
+        seed: int,
+        threads: int | None,
+        descent: Descent,
+    ) -> Vector:
+        """By training the full model from several seeds in every cell."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """Any flow of scalars: its parameters, and its states at time 0 (``x0`` for a state x).
+
+    Attributes
+    ----------
+    program : Program
+    """
+
+    program: Program
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    @property
+    def axes(self) -> Mapping[str, str]:
+        names = [name_of(parameter) for parameter in self.program.parameters]
+        return {name: name for name in names} | {f"{s}0": f"{s} at time 0" for s in self.program.state_names}
+
+    @property
+    def whole(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def usual(self) -> Quantity:
+        known = observables_of(self.program)
+        return Quantity() if Quantity().observable in known else Quantity("value", known[0])
+
+    @property
+    def equations(self) -> str:
+        return sha256("\n".join(map(str, (self.program.flow, *self.program.definitions))).encode()).hexdigest()
+
+    def observables(self, simulated: bool) -> Sequence[str]:
+        return () if simulated else observables_of(self.program)
+
+    def complete(self, cells: Cells) -> Cells:
+        missing = [name for name in self.axes if name not in cells and not name.startswith("eta_")]
+        if missing:
+            raise InputError(f"{self.name}: no value for {', '.join(missing)}; give one, or make it an axis")
+        size = next(iter(cells.values())).size
+        return {**{name: np.ones(size) for name in self.axes}, **cells}
+
+    def possible(self, cells: Cells) -> NDArray[np.bool_]:
+        return np.ones(next(iter(cells.values())).size, dtype=bool)
+
+    def check(self, cells: Cells, quantity: Quantity, simulated: bool) -> None:
+        pass
+
+    def theory(
+        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
+    ) -> Vector:
+        parameters = {name_of(p): cells[name_of(p)] for p in self.program.parameters}
+        initial = {state: cells[f"{state}0"] for state in self.program.state_names}
+        return quantity.of(observed(self.program, parameters, initial, quantity, t_end, threads)[:, None])
+
+    def theorem(
+        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
+    ) -> None:
+        return None
+
+    def simulated(
+        self,
+        cells: Cells,
+        quantity: Quantity,
+        t_end: float,
+        draws: int,
+        seed: int,
+        threads: int | None,
+        descent: Descent,
+    ) -> Vector:
+        raise InputError(f"{self.name} is a reduced system, which has no simulation")
+
+
+COPYING = {
+    "V": "vocabulary size V",
+    "L": "input length L",
+    "extra": "words that are not in an input, V − L",
+    "H": "heads H",
+    "sigma": "initial size σ of W and P",
+    "sigma_W": "initial size σ of W",
+    "sigma_P": "initial size σ of P",
+    "u0": "initial u",
+    "a0": "initial a",
+    "eta_W": "learning rate of W",
+    "eta_A": "learning rate of P",
+}
+
+
+@dataclass(frozen=True)
+class CopyingSystem:
+    """Copying L distinct words out of V with positional attention, by its symmetric reduction.
+
+    Either the order parameters start at ``u0`` and ``a0``, or W and P start as independent normal numbers of standard
+    deviation ``sigma`` (or ``sigma_W`` and ``sigma_P``). Of a random W what matters is u, which is normal; of a random
+    P it is the a that gives its mean attention to the right position, which is normal to second order
+    (:func:`derivations.theorems.copying_words.mean_attention`). Of several heads, the best counts.
+    """
+
+    @property
+    def name(self) -> str:
+        return "copying"
+
+    @property
+    def axes(self) -> Mapping[str, str]:
+        return COPYING
+
+    @property
+    def whole(self) -> frozenset[str]:
+        return frozenset({"V", "L", "H", "extra"})
+
+    @property
+    def usual(self) -> Quantity:
+        return Quantity()
+
+    @property
+    def equations(self) -> str:
+        return ""
+
+    def observables(self, simulated: bool) -> Sequence[str]:
+        from derivations.reductions.symmetric import copying
+
+        return ("p_t", "alpha", "u", "a", "loss") if simulated else observables_of(copying())
+
+    def complete(self, cells: Cells) -> Cells:
+        for name in ("sigma", "sigma_W", "sigma_P", "eta_W", "eta_A"):
+            if name in cells and (cells[name] < 0).any():
+                raise InputError(f"copying: {name} = {cells[name].min():g} must not be negative")
+        found = dict(cells)
+        size = next(iter(found.values())).size
+        if "extra" in found:
+            if "V" in found:
+                raise InputError("copying: V and extra = V - L are both given; leave one out")
+            if "L" not in found:
+                raise InputError("copying: no value for L; give one, or make it an axis")
+            found["V"] = found["L"] + found.pop("extra")
+        for name in ("V", "L"):
+            if name not in found:
+                raise InputError(f"copying: no value for {name}; give one, or make it an axis")
+        if "sigma" in found:
+            found = {"sigma_W": found["sigma"], "sigma_P": found["sigma"], **found}
+            del found["sigma"]
+        random = {"sigma_W", "sigma_P"} & set(found)
+        fixed = {"u0", "a0"} & set(found)
+        if random and fixed:
+            raise InputError("copying: give u0 and a0, or sigma for random initial states, not both")
+        defaults = {"H": 1.0, "eta_W": 1.0, "eta_A": 1.0}
+        defaults |= {"sigma_W": 0.0, "sigma_P": 0.0} if random else {"u0": 0.01, "a0": 0.01}
+        found = {**{name: np.full(size, value) for name, value in defaults.items()}, **found}
+        for name, least in (("V", 2.0), ("L", 2.0), ("H", 1.0)):
+            if name == "V" and "extra" in cells:
+                least = -np.inf  # cells with too few words are impossible, as those with L > V are
+            bad = np.flatnonzero((found[name] != np.round(found[name])) | (found[name] < least))
+            if bad.size:
+                given = "extra" if name == "V" and "extra" in cells else name
+                above = f" from {least:g}" if np.isfinite(least) else ""
+                raise InputError(f"copying: {given} = {cells[given][bad[0]]:g} must be a whole number{above}")
+        if not self.possible(found).any():
+            raise InputError("copying: L is above V everywhere; an input has L distinct words of V, so give L up to V")
+        return found
+
+    def possible(self, cells: Cells) -> NDArray[np.bool_]:
+        return np.asarray(cells["L"] <= cells["V"])
+
+    def starts(self, cells: Cells, heads: int, draws: int, seed: int) -> tuple[Vector, Vector]:
+        """u and a of each head at time 0, shape (cells, draws, heads)."""
+        from derivations.reductions.symmetric import L, V, squared_length
+        from derivations.theorems.copying_words import evaluated
+
+        each = {name: values[:, None, None] for name, values in cells.items()}
+        if "u0" in each:
+            shape = (cells["V"].size, 1, heads)
+            return np.broadcast_to(each["u0"], shape), np.broadcast_to(each["a0"], shape)
+        z = normal(draws, 2 * heads, seed)
+        of_u, of_a = (lambdify(n, 1 / sqrt(squared_length(n)))(each[n.name]) for n in (V, L))
+        shift = evaluated("copying-attention", "shift", **each)
+        return each["sigma_W"] * of_u * z[:, :heads], shift + each["sigma_P"] * of_a * z[:, heads:]
+
+    def check(self, cells: Cells, quantity: Quantity, simulated: bool) -> None:
+        pass
+
+    def theory(
+        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
+    ) -> Vector:
+        from derivations.reductions.symmetric import copying, copying_heads
+
+        found = np.full(cells["V"].size, np.nan)
+        for H in np.unique(cells["H"]).astype(int):
+            here = np.flatnonzero((cells["H"] == H) & self.possible(cells))
+            if not here.size:
+                continue
+            part = {name: values[here] for name, values in cells.items()}
+            u, a = self.starts(part, H, draws, seed)
+            numbers = [""] if H == 1 else range(1, H + 1)
+            initial = {f"u{h}": u[:, :, k].ravel() for k, h in enumerate(numbers)}
+            initial |= {f"a{h}": a[:, :, k].ravel() for k, h in enumerate(numbers)}
+            parameters = {name: np.repeat(part[name], u.shape[1]) for name in ("V", "L", "eta_W", "eta_A")}
+            program = copying() if H == 1 else copying_heads(H)
+            each = observed(program, parameters, initial, quantity, t_end, threads)
+            found[here] = quantity.of(each.reshape(u.shape[:2]))
+        return found
+
+    def theorem(
+        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
+    ) -> Vector | None:
+        from derivations.theorems.copying_words import branch_odds, evaluated, unstable_coordinate
+
+        odds = quantity.kind == "learnt" and quantity.observable == "alpha" and "sigma_W" in cells
+        law = quantity.kind != "value" and quantity.observable == "p_t"
+        if not odds and not law:
+            return None
+        found = np.full(cells["V"].size, np.nan)
+        holds = self.possible(cells) & (odds | (cells["H"] == 1))
+        here = np.flatnonzero(holds & (quantity.threshold * cells["V"] > 1))  # above chance
+        part = {name: values[here] for name, values in cells.items()}
+        if odds:
+            found[here] = branch_odds(**part)
+        elif here.size:
+            sizes = {name: part[name][:, None] for name in ("V", "L", "eta_W", "eta_A")}
+            u, a = (values[:, :, 0] for values in self.starts(part, 1, draws, seed))
+            c = unstable_coordinate(u, a, **sizes)
+            times = escape_times(c, sizes, quantity.threshold, t_end, threads)
+            distance = np.hypot(u, a - evaluated("copying-linear", "rest", **sizes))
+            times[distance > SMALL] = np.nan
+            found[here] = quantity.of(times)
+        return found
+
+    def simulated(
+        self,
+        cells: Cells,
+        quantity: Quantity,
+        t_end: float,
+        draws: int,
+        seed: int,
+        threads: int | None,
+        descent: Descent,
+    ) -> Vector:
+        each = [{name: values[k] for name, values in cells.items()} for k in range(cells["V"].size)]
+        return np.array(
+            [
+                trained(cell, quantity, t_end, draws, seed, threads, descent) if fits else np.nan
+                for cell, fits in zip(each, self.possible(cells), strict=True)
+            ]
+        )
+
+
+RECORDS = 80
+"""Records of a simulated run, from which the time of passing is interpolated."""
+
+
+def trained(
+    cell: Mapping[str, float],
+    quantity: Quantity,
+    t_end: float,
+    draws: int,
+    seed: int,
+    threads: int | None,
+    descent: Descent,
+) -> float:
+    """The quantity over several runs of the full model in one cell; not a number if one diverges."""
+    from scipy.special import softmax
+
+    from dynamics.compare.comparison import scalars
+    from dynamics.problems.models import positional
+    from dynamics.tasks.samplers import Copying
+    from dynamics.train.simulation import simulate
+
+    V, L, H = (int(cell[name]) for name in ("V", "L", "H"))
+    each = (H,) if H > 1 else ()
+    initial: dict[str, Any] = (
+        {"W": np.tile(cell["u0"] * np.eye(V), (*each, 1, 1)), "P": np.tile(cell["a0"] * np.eye(L), (*each, 1, 1))}
+        if "u0" in cell
+        else {"W": float(cell["sigma_W"]), "P": float(cell["sigma_P"])}
+    )
+    try:
+        run = simulate(
+            Copying(V, L), positional(H), descent.lr, descent.batch, max(1, round(t_end / descent.lr)),
+            range(seed, seed + draws), records=RECORDS, rates={"W": float(cell["eta_W"]), "P": float(cell["eta_A"])},
+            initial=initial, threads=threads,
+        )  # fmt: skip
+    except IntegrationError:
+        return np.nan
+    # Attention to the right position, its mean over targets; the geometric mean of the prediction over targets.
+    attention = np.trace(softmax(run.P.values, axis=-1), axis1=-2, axis2=-1) / L
+    found = scalars(run) | {"p_t": np.exp(-run.loss), "alpha": run.P[..., 0, 0].copy(data=attention)}
+    curves = found[quantity.observable]
+    curves = (curves.max("head") if "head" in curves.dims else curves).transpose("seed", "time").values
+    if quantity.kind == "value":
+        return float(quantity.of(curves[None, :, -1])[0])
+    return float(quantity.of(np.array([[first(run.time.values, curve, quantity) for curve in curves]]))[0])
+
+
+def first(t: Vector, curve: Vector, quantity: Quantity) -> float:
+    """When a recorded curve first passes the threshold, linear between records.
+
+    Examples
+    --------
+    >>> first(np.array([0.0, 2, 4]), np.array([0.1, 0.3, 0.7]), Quantity(threshold=0.5))
+    3.0
+    """
+    passed = np.flatnonzero(quantity.beyond(curve))
+    if not passed.size:
+        return NEVER
+    k = int(passed[0])
+    if k == 0:
+        return 0.0
+    share = (quantity.threshold - curve[k - 1]) / (curve[k] - curve[k - 1])
+    return float(t[k - 1] + share * (t[k] - t[k - 1]))
+
+
+SYSTEMS: Mapping[str, Callable[[], System]] = {
+    "copying": CopyingSystem,
+    **{kind: partial(SparseFunction, kind) for kind in ("and", "or", "majority", "parity")},
+    **{f"{kind}-uniform": partial(SparseFunction, kind, uniform=True) for kind in ("and", "or", "majority")},
+}
+"""Systems that know more than their flow."""
+
+
+def system_of(system: str | Program | System) -> System:
+    """A system by its name, SYSTEMS or a flow of scalars of the catalogue, or of a program; a system as it is."""
+    from derivations.registry import names, program
+    from dynamics.integrate.sweeps import check_system
+
+    if isinstance(system, str):
+        if system in SYSTEMS:
+            return SYSTEMS[system]()
+        if system not in names():
+            near = did_you_mean(system, [*SYSTEMS, *names()])
+            raise InputError(f"unknown system {system!r}{near}; give {', '.join(SYSTEMS)}, or a flow of scalars")
+        system = program(system)
+    if isinstance(system, Program):
+        check_system(system)
+        return Scalars(system)
+    return system
+
+
+def observables_of(program: Program) -> list[str]:
+    """Names of what can be watched: states and definitions; of those that each head has, also without a number."""
+    known = [*program.state_names, *dict.fromkeys(d.name for d in program.definitions)]
+    return [*known, *(name for name in dict.fromkeys(one.rstrip("0123456789") for one in known) if name not in known)]
+
+
+def observed(
+    program: Program,
+    parameters: Cells,
+    initial: Cells,
+    quantity: Quantity,
+    t_end: float,
+    threads: int | None,
+) -> Vector:
+    """When the observable passes the threshold in each cell (NEVER if not), or its value at the end; NaN if failed.
+
+    Of an observable that each head has (alpha1, alpha2, ...), that of the best head.
+    """
+    from dynamics.integrate.sweeps import Event, sweep
+
+    known = [*program.state_names, *(d.name for d in program.definitions)]
+    name = quantity.observable
+    names = [name] if name in known else [one for one in known if one.rstrip("0123456789") == name]
+    defined = [one for one in names if one not in program.state_names]
+    if quantity.kind == "value":
+        found = sweep(program, parameters, initial, t_end, observables=defined, threads=threads)
+        return np.max([found[one].values for one in names], axis=0)
+    direction: Any = "falling" if quantity.falls else "rising"
+    found = sweep(
+        program, parameters, initial, t_end, t_eval=[0.0], observables=defined, threads=threads,
+        events={one: Event(one, quantity.threshold, direction, terminal=True) for one in names},
+    )  # fmt: skip
+    times = passed_at(found)
+    times[np.any([quantity.beyond(found[one].values[:, 0]) for one in names], axis=0)] = 0.0
+    return times
+
+
+def passed_at(swept: xr.Dataset) -> Vector:
+    """When the first event of each cell happened, NEVER if none did by the end; not a number in failed cells."""
+    from dynamics.integrate.sweeps import Status
+
+    times = swept.event_time.min("event").fillna(NEVER).values
+    return np.where(swept.status.values < Status.FINISHED, np.nan, times)
+
+
+def escape_times(c: Vector, sizes: Cells, p: float, t_end: float, threads: int | None) -> Vector:
+    """The escape law in many cells at once: NEVER if it is after t_end.
+
+    Near the saddle c grows at its rate, so one solution from very near, on either side, gives the times from all others
+    on this side. (:func:`derivations.theorems.copying_words.escape_time` takes a quadrature for each.)
+
+    Parameters
+    ----------
+    c : ndarray, shape (cells, draws)
+        Unstable coordinates.
+    sizes : mapping
+        V, L and rates, each of shape (cells, 1).
+    p : float
+        Of p_t, which escapes.
+    """
+    from derivations.reductions.symmetric import copying
+    from derivations.theorems.copying_words import evaluated, growth_rate, unstable_coordinate
+    from dynamics.integrate.sweeps import Event, sweep
+
+    times = np.full(c.shape, NEVER)
+    for side in (1, -1):
+        here = np.flatnonzero((np.sign(c) == side).any(axis=1))
+        if not here.size:
+            continue
+        there = {name: values[here] for name, values in sizes.items()}
+        a = evaluated("copying-linear", "rest", **there) + side * NEAR
+        near = unstable_coordinate(0.0, a, **there)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            wait = np.log(near / c[here]) / growth_rate(**there)  # not a number on the other side
+        found = sweep(
+            copying(), {name: values[:, 0] for name, values in there.items()}, {"u": 0.0, "a": a[:, 0]},
+            np.maximum(t_end - np.nanmin(wait, axis=1), 0.0), observables=["p_t"],
+            events={"p_t": Event("p_t", p, terminal=True)},
+            rtol=1e-8, atol=1e-14, threads=threads,
+        )  # fmt: skip
+        passed = passed_at(found)[:, None] + wait
+        passed[passed > t_end] = NEVER
+        times[here] = np.where(np.sign(c[here]) == side, passed, times[here])
+    return times
+
+
+def normal(draws: int, dimension: int, seed: int) -> Vector:
+    """Standard normal points, evenly spread (scrambled Sobol): the same for every cell, shape (draws, dimension)."""
+    from scipy.special import ndtri
+    from scipy.stats import qmc
+
+    points = qmc.Sobol(dimension, seed=np.random.default_rng(seed)).random_base2(int(np.ceil(np.log2(max(draws, 2)))))
+    return ndtri(np.clip(points[:draws], 1e-15, 1 - 1e-15))

@@ -1,0 +1,275 @@
+"""Phase diagrams: what happens where, by theory in many cells or by simulation in some."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from derivations.program.language import Program
+from dynamics.integrate.sweeps import number_of
+from dynamics.phase.cells import Cells, Descent, Quantity, System, Vector, system_of
+from dynamics.phase.refinement import refined
+from dynamics.support.blocks import Arrays, Store, connected, finished
+from dynamics.support.errors import InputError
+from dynamics.support.files import did_you_mean
+from dynamics.support.trajectory import provenance
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+DRAWS = 64
+"""Random initial states of a cell."""
+BLOCK = 20_000
+"""Solutions in a block of a theory."""
+
+
+def phase_diagram(
+    system: str | Program | System,
+    axes: Mapping[str, ArrayLike],
+    quantity: Quantity | str | None = None,
+    t_end: float = 10_000.0,
+    *,
+    fixed: Mapping[str, float] | None = None,
+    draws: int = DRAWS,
+    simulation: Descent | None = None,
+    refine: int = 0,
+    seed: int = 0,
+    store: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    force: bool = False,
+    scheduler: str | None = None,
+    threads: int | None = None,
+    progress: Callable[[float, int], None] | None = None,
+) -> xr.Dataset:
+    """A quantity over two parameters of a system.
+
+    Parameters
+    ----------
+    system : str, Program or System
+        ``copying``, or any flow of scalars: its name in the catalogue, or the program. The axes of a flow of scalars
+        are its parameters and its states at time 0 (``x0`` for a state x).
+    axes : mapping of str to array_like
+        Two parameters and their values, two or more each, increasing; the first is drawn upwards, the second to the
+        right.
+    quantity : Quantity or str, optional
+        What is shown, or its kind: ``time``, ``learnt`` or ``value``, of what the system is usually asked for. Of
+        copying this is the time at which ``p_t`` passes 0.5, of a sparse function the probability of exact learning, of
+        other flows without a ``p_t`` the value of the first state at the end.
+    t_end : float
+        Where every cell ends, in tau.
+    fixed : mapping, optional
+        Values of other parameters.
+    draws : int
+        Random initial states of each cell, where its parameters ask for them; seeds of a simulation.
+    simulation : Descent, optional
+        Simulate instead of solving.
+    refine : int
+        Begin with every 2^refine-th value of both axes and halve this so often; where interpolation between neighbours
+        does, cells are interpolated instead of computed (times in their logarithms).
+    seed : int
+        Of random initial states and of simulations.
+    store : path, optional
+        A directory in which finished blocks are kept.
+    resume, force : bool
+        Go on with the blocks that are there, or delete them; without either, blocks that are there are an error.
+    scheduler : str, optional
+        Address of a Dask scheduler that does the blocks.
+    threads : int, optional
+        Of the sweep, or runs at one time; on a cluster, those of each block (1 if not given). The result does not
+        depend on them.
+    progress : callable, optional
+        Called with the share of the cells that is done, and the number of cells that this call has computed.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``value`` over both axes, infinite for a time that does not come by t_end, NaN where the system makes no sense
+        or fails; ``computed``, where it is not interpolated; ``theorem``, the closed form of the same quantity, if the
+        system has one (NaN where it does not hold). Of ``learnt`` alpha it is the probability for t_end -> infinity.
+
+    Raises
+    ------
+    InputError
+        Unknown system, parameter or observable, an axis with one point, a threshold that cannot be reached, no cell
+        that makes sense, a store of another diagram. Nothing is written or deleted then.
+
+    References
+    ----------
+    Snell et al., arXiv 2103.07601.
+
+    Examples
+    --------
+    >>> found = phase_diagram("copying", {"L": [4, 8], "V": [8, 12]}, t_end=1000)
+    >>> found.value.values.round(0)  # permutations of 8 wait for their initial state to grow
+    array([[ 58.,  77.],
+           [307., 191.]])
+    """
+    import time
+
+    import xarray as xr
+
+    chosen = system_of(system)
+    usual = chosen.usual
+    shown = quantity if isinstance(quantity, Quantity) else replace(usual, kind=quantity or usual.kind)
+    fixed = {name: float(value) for name, value in (fixed or {}).items()}
+    names, values = _axes(chosen, axes, fixed)
+    _check_observable(chosen, shown, simulation is not None)
+    if not (np.isfinite(t_end) and t_end > 0):
+        raise InputError(f"t_end = {t_end} must be a time above 0")
+    if draws < 1:
+        raise InputError(f"draws = {draws} must be 1 or more")
+    if seed < 0:
+        raise InputError(f"seed = {seed} must be a whole number from 0")
+    if not 0 <= refine <= 10:
+        raise InputError(f"refine = {refine} must be between 0 and 10")
+    cells = _cells(chosen, names, values, fixed)
+    chosen.check(cells, shown, simulation is not None)
+    settings = {
+        "system": chosen.name, "equations": chosen.equations,
+        "axes": {n: v.tolist() for n, v in zip(names, values, strict=True)},
+        "quantity": asdict(shown), "t_end": float(t_end), "fixed": fixed, "draws": draws, "seed": seed,
+        "order": names, "refine": refine, "simulation": None if simulation is None else asdict(simulation),
+        "version": provenance()["version_attention-dynamics"],
+    }  # fmt: skip
+    if scheduler is not None:
+        with connected(scheduler):
+            pass  # whether it answers, before anything is written or deleted
+    else:
+        number_of(threads)
+    kept = Store.open(store, settings, resume, force) if store is not None else None
+    share = 1 if scheduler is not None and threads is None else threads
+    work = partial(_block, chosen, shown, t_end, draws, seed, simulation, share)
+    size = values[0].size * values[1].size
+    per_cell = draws if any(name.startswith("sigma") for name in cells) else 1
+    begun, done, now = time.perf_counter(), 0, 0
+    found = np.full(size, np.nan)
+
+    def compute(level: int, which: NDArray[np.int64]) -> Vector:
+        nonlocal done, now
+        per_block = 1 if simulation is not None else max(1, BLOCK // per_cell)
+        parts = np.split(which, range(per_block, which.size, per_block))
+        blocks = {f"{level}-{k}": {"index": part, **_at(cells, part)} for k, part in enumerate(parts)}
+        before = {key for key in blocks if kept is not None and kept.file(key).exists()}
+        for key, arrays in finished(work, blocks, kept, scheduler):
+            found[arrays["index"]] = arrays["value"]
+            done += arrays["index"].size
+            now += arrays["index"].size * (key not in before)
+            if progress is not None:
+                progress(done / size, now)
+        return _even(found[which], shown)
+
+    scaled, computed = refined((values[0].size, values[1].size), refine, compute)
+    value = np.where(computed, found.reshape(scaled.shape), _uneven(scaled, shown))
+    seconds = time.perf_counter() - begun
+    data: dict[str, Any] = {
+        "value": (names, value, {"long_name": shown.label}),
+        "computed": (names, computed, {"long_name": "computed, not interpolated"}),
+    }
+    together = max(1, BLOCK // per_cell)
+    each = np.split(np.arange(size), range(together, size, together))
+    parts = [chosen.theorem(_at(cells, part), shown, t_end, draws, seed, threads) for part in each]
+    closed = np.concatenate([part for part in parts if part is not None] or [np.empty(0)])
+    if closed.size:
+        data["theorem"] = (names, closed.reshape(value.shape), {"long_name": f"{shown.label}, closed form"})
+    coordinates = {n: (n, v, {"long_name": chosen.axes[n]}) for n, v in zip(names, values, strict=True)}
+    attrs = {
+        "system": chosen.name, "quantity": shown.kind, "observable": shown.observable, "threshold": shown.threshold,
+        "t_end": t_end, "draws": draws, "seed": seed, "method": "simulation" if simulation else "theory",
+        **{f"fixed_{name}": v for name, v in fixed.items()}, **(asdict(simulation) if simulation else {}),
+        "computed_now": now, "seconds": round(seconds, 3), **provenance(),
+    }  # fmt: skip
+    return xr.Dataset(data, coordinates, attrs)
+
+
+def _even(value: Vector, quantity: Quantity) -> Vector:
+    """On the scale on which a diagram is interpolated: times in their logarithms."""
+    with np.errstate(divide="ignore"):
+        return np.log(value) if quantity.kind == "time" else value
+
+
+def _uneven(value: Vector, quantity: Quantity) -> Vector:
+    return np.exp(value) if quantity.kind == "time" else value
+
+
+def _at(cells: Cells, which: NDArray[np.int64]) -> dict[str, Vector]:
+    return {name: values[which] for name, values in cells.items()}
+
+
+def _check_observable(system: System, quantity: Quantity, simulated: bool) -> None:
+    known = system.observables(simulated)
+    if not known:
+        raise InputError(f"{system.name} has no simulation; leave it out")
+    if quantity.observable not in known:
+        what = f"a simulation of {system.name}" if simulated else system.name
+        near = did_you_mean(quantity.observable, known) or f"; it has {', '.join(known)}"
+        raise InputError(f"{what} has no observable {quantity.observable!r}{near}")
+
+
+def _axes(
+    system: System, axes: Mapping[str, ArrayLike], fixed: Mapping[str, float]
+) -> tuple[tuple[str, str], tuple[Vector, Vector]]:
+    """The names and values of both axes, checked."""
+    if len(axes) != 2:
+        raise InputError(f"a phase diagram has two axes, not {len(axes)}; give two parameters with their values")
+    known = list(system.axes)
+    for name in (*axes, *fixed):
+        if name not in known:
+            raise InputError(
+                f"{system.name} has no parameter {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}"
+            )
+    both = set(axes) & set(fixed)
+    if both:
+        raise InputError(f"{min(both)} is an axis and fixed; leave one out")
+    for name, value in fixed.items():
+        if not np.isfinite(value):
+            raise InputError(f"{name} = {value} must be a number")
+    found = []
+    for name, given in axes.items():
+        values = np.asarray(given, dtype=float)
+        if values.ndim != 1 or values.size < 2:
+            raise InputError(f"axis {name} has {values.size} point{'s' * (values.size != 1)}; give two or more")
+        if not np.isfinite(values).all() or (np.diff(values) <= 0).any():
+            raise InputError(f"axis {name} must be increasing numbers")
+        if name in system.whole and (values != np.round(values)).any():
+            raise InputError(f"axis {name} must be whole numbers")
+        found.append(values)
+    first, second = axes
+    return (first, second), (found[0], found[1])
+
+
+def _cells(
+    system: System, names: tuple[str, str], values: Sequence[Vector], fixed: Mapping[str, float]
+) -> dict[str, Vector]:
+    """Every parameter in every cell of a grid, the second axis running fastest."""
+    grid = [axis.ravel() for axis in np.meshgrid(*values, indexing="ij")]
+    given = dict(zip(names, grid, strict=True))
+    given |= {name: np.full(grid[0].size, value) for name, value in fixed.items()}
+    return dict(system.complete(given))
+
+
+def _block(
+    system: System,
+    quantity: Quantity,
+    t_end: float,
+    draws: int,
+    seed: int,
+    simulation: Descent | None,
+    threads: int | None,
+    block: Mapping[str, NDArray[Any]],
+) -> Arrays:
+    """One block of cells: their places in the grid, and the quantity."""
+    cells = {name: values for name, values in block.items() if name != "index"}
+    if simulation is None:
+        value = system.theory(cells, quantity, t_end, draws, seed, threads)
+    else:
+        value = system.simulated(cells, quantity, t_end, draws, seed, threads, simulation)
+    return {"index": np.asarray(block["index"]), "value": value}
+
+
+__all__ = ["Descent", "Quantity", "phase_diagram"]

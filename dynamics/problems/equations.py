@@ -1,0 +1,197 @@
+"""The equations behind a prediction: as a paper has them, checked as they are shown, and as the machine runs them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from derivations import registry as catalogue
+from derivations.checks.numerical import Check, checked, largest, moving_point, plain_flow, small_sizes
+from derivations.program.language import Program, ProgramError
+from derivations.report.document import Derivation, Section, derivation, proof
+from derivations.report.prose import unmarked
+from derivations.report.writers import book
+from derivations.theorems.theorem import Theorem
+from dynamics.support.errors import InputError
+
+__all__ = ["check", "derive", "document", "listing", "source"]
+
+TITLE = "How attention learns: every derivation"
+
+
+def derive(name: str, check: bool = False) -> Derivation:
+    """The derivation of a closure, a model, a reduction or a theorem.
+
+    Parameters
+    ----------
+    name : str
+        One of those that :func:`listing` lists: ``joint`` and ``joint-sparse`` (both stages from the co-occurrence
+        matrix), ``linear``, ``linear-bias``, ``marginal`` and ``gram`` (stage one), ...
+    check : bool
+        Whether its equations are checked by numbers now, and a section says what was found; see :func:`check`.
+
+    Returns
+    -------
+    Derivation
+        Its methods ``text()``, ``markdown()``, ``latex()`` and ``html()`` write it out; ``python()`` is the same
+        equations as plain NumPy loops.
+
+    Raises
+    ------
+    InputError
+        Nothing has this name; the message gives near matches and all names.
+
+    Examples
+    --------
+    >>> from dynamics.problems.equations import derive
+    >>> print(derive("joint").section("Flow").text())
+      Wdot[i,v] = -eta_W Wbar[i,v]  gradient flow of W
+      Adot[i,o] = -eta_A Abar[i,o]  gradient flow of A
+    """
+    found = _derived(name)
+    written = derivation(found) if isinstance(found, Program) else proof(found)
+    related = _related(name, found)
+    written = written.extended(Section("See also", links=related)) if related else written
+    return written.checked(checks(found)) if check else written
+
+
+def check(name: str) -> tuple[Check, ...]:
+    """What the equations of a derivation are compared with, and how far apart they are.
+
+    A flow: finite differences of its loss in plain Python, and its compiled code against plain Python. A closure of
+    stage one: the exact flow where both agree. A theorem: every step, by sympy or at random points.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`derive`.
+
+    Returns
+    -------
+    tuple of Check
+
+    Examples
+    --------
+    >>> [found.passed for found in check("linear")]
+    [True, True, True, True]
+    """
+    return checks(_derived(name))
+
+
+def checks(found: Program | Theorem) -> tuple[Check, ...]:
+    """The same for a program or a theorem that is at hand."""
+    if isinstance(found, Program):
+        return (*checked(found), *((compiled_against_plain(found),) if found.flow else ()))
+    return tuple(step.check() for step in found.steps)
+
+
+def compiled_against_plain(program: Program) -> Check:
+    """The compiled flow of a program against its equations in plain Python loops, at a random point."""
+    import numpy as np
+
+    from dynamics.lowering import lower  # loads numba
+
+    values = moving_point(program)
+    bound = lower(program).bind(values, small_sizes(program) | values)
+    y = np.concatenate([np.ravel(values[name]) for name in program.state_names]).astype(float)
+    compiled, plain = bound.evaluate(y), plain_flow(program, values)
+    pairs = [(compiled[rate], plain[rate]) for rate in program.flow.values()]
+    return Check("compiled flow against the equations in plain Python, at a random point", largest(pairs), 1e-11)
+
+
+def document(form: str, progress: Callable[[float], None] | None = None) -> tuple[str, tuple[str, ...]]:
+    """Every derivation, checked, in one document.
+
+    Parameters
+    ----------
+    form : str
+        ``latex``, ``markdown``, ``html`` or ``text``.
+    progress : callable, optional
+        Called with the share that is done.
+
+    Returns
+    -------
+    tuple
+        The text, and the names of derivations with a check that failed.
+    """
+    names = [name for part in catalogue.parts().values() for name in part]
+    found = {}
+    for k, name in enumerate(names):
+        found[name] = derive(name, check=True)
+        if progress is not None:
+            progress((k + 1) / len(names))
+    parts = {title: [found[name] for name in part] for title, part in catalogue.parts().items()}
+    return book(TITLE, parts, form), tuple(name for name in names if found[name].failed)
+
+
+def source(name: str) -> str:
+    """The generated numba code of a flow.
+
+    Raises
+    ------
+    InputError
+        Nothing has this name, or it has no flow.
+
+    Examples
+    --------
+    >>> from dynamics.problems.equations import source
+    >>> print(source("linear").splitlines()[-1])
+                Wdot[i, o] = -eta_W*Wbar
+    """
+    from dynamics.lowering import lower  # loads numba
+
+    program = _derived(name)
+    if not isinstance(program, Program):
+        raise InputError(f"{name} is a theorem, which has no code; leave --source out")
+    if not program.flow:
+        raise InputError(f"{name} defines no flow; name what to compute with dynamics.lowering.lower(program, outputs)")
+    return lower(program).source
+
+
+def _derived(name: str) -> Program | Theorem:
+    try:
+        return catalogue.derived(name)
+    except ProgramError as error:
+        raise InputError(str(error)) from None
+
+
+OF: Mapping[str, tuple[str, ...]] = {
+    "descent": ("keyword-descent",),
+    "copying": ("copying", "positional"),
+    "sen": ("topic-words-FC", "topic-FC"),
+    "topic": ("topic-words-FC", "topic-FC"),
+    "sparse-plateau": ("topic-TL",),
+    "sparse": ("keyword-bias",),
+    "stage-one": ("linear", "linear-bias", "gram", "keyword"),
+    "two-stages": ("joint",),
+}
+"""First words of the name of a theorem -> the programs that it is about."""
+
+
+def _related(name: str, found: Program | Theorem) -> tuple[str, ...]:
+    """The derivations to read beside one: the programs of a theorem, the theorems of a program, those it names."""
+    if isinstance(found, Program):
+        words = re.findall(r"[A-Za-z]+(?:-[A-Za-z0-9]+)*", " ".join(found.reduction))
+        named = [word for word in dict.fromkeys(words) if word in catalogue.names() and word != name]
+        return (*named, *(other for other in catalogue.theorems() if name in _programs(other)))
+    words = re.findall(r"[a-z]+(?:-[A-Za-z0-9]+)+", " ".join((found.statement, found.limits, *found.hypotheses)))
+    named = [word for word in dict.fromkeys(words) if word in catalogue.theorems() and word != name]
+    return (*_programs(name), *named)
+
+
+def _programs(theorem: str) -> tuple[str, ...]:
+    return next((programs for first, programs in OF.items() if f"{theorem}-".startswith(f"{first}-")), ())
+
+
+def listing() -> str:
+    """Every derivation with its title, one a line, by parts."""
+    known = catalogue.theorems()
+    titles = {
+        part: {name: unmarked((known[name] if name in known else _derived(name)).title) for name in names}
+        for part, names in catalogue.parts().items()
+    }
+    width = max(len(name) for part in titles.values() for name in part)
+    return "\n".join(
+        "\n".join([part, *(f"  {name:{width}}  {title}" for name, title in own.items())])
+        for part, own in titles.items()
+    )

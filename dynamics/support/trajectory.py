@@ -1,0 +1,82 @@
+"""The result of a solve or a run: a labelled dataset, with its provenance, saved as NetCDF."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from dynamics.support.errors import InputError
+from dynamics.support.files import write_aside
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PACKAGES = ("attention-dynamics", "numpy", "scipy", "sympy", "numba")
+
+
+def provenance() -> dict[str, str]:
+    """Versions of everything that a number may depend on, for ``attrs``."""
+    return {f"version_{package}": _version(package) for package in PACKAGES}
+
+
+@cache
+def _version(package: str) -> str:
+    """It is looked up once: that takes as long as a small solve."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def save(trajectory: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write a trajectory as NetCDF, aside first and then in one step.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written there.
+    """
+    with write_aside(path) as aside:
+        trajectory.to_netcdf(aside, engine="h5netcdf")
+
+
+def load(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Read a trajectory that was saved.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is not a trajectory.
+    """
+    import xarray as xr
+
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a trajectory in NetCDF ({str(error).splitlines()[0]})") from None
+
+
+def half_time(curve: xr.DataArray) -> float:
+    """The time at which a curve over (time) first passes half of its final value, interpolated in log time.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> half_time(xr.DataArray([0.0, 0.25, 0.75, 1.0], coords={"time": [0.0, 1.0, 100.0, 200.0]}, dims="time"))
+    10.0
+    """
+    import numpy as np
+
+    values, t = np.asarray(curve, dtype=float), np.asarray(curve.time, dtype=float)
+    half = 0.5 * values[-1]
+    k = int(np.argmax(values >= half))
+    if k == 0 or values[k] == values[k - 1]:
+        return float(t[k])
+    share = (half - values[k - 1]) / (values[k] - values[k - 1])
+    if t[k - 1] <= 0:
+        return float(t[k - 1] + share * (t[k] - t[k - 1]))
+    return float(t[k - 1] * (t[k] / t[k - 1]) ** share)

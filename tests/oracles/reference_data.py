@@ -1,0 +1,12 @@
+"""Text and training runs that the package is held against, where they are: beside the repository, never in it."""
+
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+MULTI30K, REFERENCE, SST = DATA / "multi30k", DATA / "reference", DATA / "sst"
+
+translations = pytest.mark.skipif(not MULTI30K.is_dir(), reason=f"there is no Multi30k in {DATA}")
+recorded_runs = pytest.mark.skipif(not REFERENCE.is_dir(), reason=f"there are no training runs in {REFERENCE}")
+reviews = pytest.mark.skipif(not SST.is_dir(), reason=f"there is no SST in {DATA}")

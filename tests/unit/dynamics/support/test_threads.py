@@ -1,0 +1,50 @@
+"""Limits on threads: what is asked for, restored afterwards, refused in words."""
+
+from __future__ import annotations
+
+import numba
+import pytest
+from threadpoolctl import threadpool_info
+
+from dynamics.support.errors import InputError
+from dynamics.support.threads import WORTH_SHARING, limited
+
+AVAILABLE = int(numba.config.NUMBA_NUM_THREADS)
+
+
+def blas() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_small_states_have_one_thread_and_large_ones_all() -> None:
+    with limited(None, WORTH_SHARING - 1) as used:
+        assert used == numba.get_num_threads() == 1
+        assert blas() == {1}
+    with limited(None, WORTH_SHARING) as used:
+        assert used == numba.get_num_threads() == AVAILABLE
+
+
+@pytest.mark.parametrize("threads", range(1, min(AVAILABLE, 3) + 1))
+def test_a_number_that_is_asked_for_holds_and_ends(threads: int) -> None:
+    before = numba.get_num_threads(), blas()
+    with limited(threads, 10) as used:
+        assert used == numba.get_num_threads() == threads
+        assert blas() == {1}, "the rounding of small products would depend on the number"
+    with limited(threads, WORTH_SHARING):
+        assert numba.get_num_threads() == threads
+        assert max(blas()) <= threads
+    assert (numba.get_num_threads(), blas()) == before
+
+
+def test_limits_end_with_an_error_too() -> None:
+    before = numba.get_num_threads(), blas()
+    with pytest.raises(ZeroDivisionError), limited(1, 10):
+        raise ZeroDivisionError
+    assert (numba.get_num_threads(), blas()) == before
+
+
+@pytest.mark.parametrize("threads", [0, -1, AVAILABLE + 1, 10**6])
+def test_impossible_numbers_are_refused(threads: int) -> None:
+    expected = f"^threads = {threads} is not between 1 and the {AVAILABLE} that this machine has$"
+    with pytest.raises(InputError, match=expected), limited(threads, 10):
+        pass

@@ -1,0 +1,146 @@
+"""Trajectories: exactly the same after a round trip through a file, and files that cannot be used explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynamics import CoOccurrence, InputError, solve
+from dynamics.support.trajectory import PACKAGES, half_time, load, provenance, save
+
+WORDS = ["Hund", "Müllerstraße", "犬", "🐕", "a b", "", "'\"\\", "naïve", "x" * 300, "nan", "0"]
+
+
+def example() -> xr.Dataset:
+    counts = np.random.default_rng(0).random((len(WORDS), 3))
+    system = CoOccurrence.from_counts(counts, WORDS, ["un", "deux", "œuf"], length=2.0)
+    return solve(system, [0.0, 0.1, 1 / 3, 1e6], stages=["joint", "frozen"])
+
+
+def test_a_round_trip_is_exact(tmp_path: Path) -> None:
+    found = example()
+    save(found, tmp_path / "new" / "found.nc")
+    again = load(tmp_path / "new" / "found.nc")
+    xr.testing.assert_identical(again, found)
+    assert again.input.values.tolist() == WORDS
+    for name in found.variables:
+        assert again[name].dims == found[name].dims
+        assert again[name].attrs == found[name].attrs
+        assert again[name].dtype.kind in (found[name].dtype.kind, "O")
+    assert {name: type(value) for name, value in again.attrs.items() if isinstance(value, str)} == {
+        name: str for name, value in found.attrs.items() if isinstance(value, str)
+    }
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["found.nc"]
+
+
+def test_extreme_numbers_survive(tmp_path: Path) -> None:
+    values = [0.0, -0.0, 5e-324, np.pi, 1.7976931348623157e308, np.inf, -np.inf, np.nan]
+    found = xr.Dataset({"W": ("time", values)}, {"time": np.arange(8.0)})
+    save(found, tmp_path / "found.nc")
+    again = load(tmp_path / "found.nc").W.values
+    assert again.dtype == np.float64
+    assert again.tobytes() == np.array(values).tobytes()
+
+
+def test_saving_again_replaces_the_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "found.nc"
+    first = xr.Dataset({"W": ("time", [1.0, 2.0])})
+    save(first, path)
+    save(first + 1, str(path))
+    xr.testing.assert_equal(load(path), first + 1)
+
+    class Broken:
+        def to_netcdf(self, aside: Path, engine: str) -> None:
+            Path(aside).write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        save(Broken(), path)  # type: ignore[arg-type]
+    xr.testing.assert_equal(load(path), first + 1)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_loaded_is_independent_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "found.nc"
+    save(xr.Dataset({"W": ("time", [1.0, 2.0])}), path)
+    found = load(path)
+    path.unlink()
+    assert found.W.values.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"time,W\n0,1\n", b"\x89HDF\r\n\x1a\n" + b"\0" * 100, b"CDF\x01", None, "half"]
+)
+def test_files_that_are_no_trajectory(tmp_path: Path, content: bytes | str | None) -> None:
+    path = tmp_path / "found.nc"
+    if content == "half":
+        save(example(), path)
+        content = path.read_bytes()[: path.stat().st_size // 2]
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    assert ("no such file" if content is None else "is not a trajectory in NetCDF") in message
+
+
+def test_a_directory_is_no_trajectory(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a trajectory"):
+        load(tmp_path)
+    with pytest.raises(InputError, match="is a directory"):
+        save(xr.Dataset(), tmp_path)
+
+
+def test_provenance_names_every_package() -> None:
+    found = provenance()
+    assert set(found) == {f"version_{package}" for package in PACKAGES}
+    assert found["version_numpy"] == np.__version__
+
+
+def test_provenance_of_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dynamics.support.trajectory.PACKAGES", ("no-such-package",))
+    assert provenance() == {"version_no-such-package": "not installed"}
+
+
+# -- the time to half -------------------------------------------------------------------------------------------------
+
+
+def curve(t: list[float] | np.ndarray, values: list[float] | np.ndarray) -> xr.DataArray:
+    return xr.DataArray(values, coords={"time": np.asarray(t, dtype=float)}, dims="time")
+
+
+rising = st.lists(st.floats(1e-3, 10), min_size=1, max_size=10)
+
+
+@given(rising, rising, st.floats(0.01, 100))
+@settings(deadline=None)
+def test_half_time_scales_with_time_and_not_with_the_curve(
+    steps: list[float], rises: list[float], scale: float
+) -> None:
+    n = min(len(steps), len(rises))
+    t, values = np.cumsum(steps[:n]), np.cumsum(rises[:n])
+    found = half_time(curve(t, values))
+    assert t[0] <= found <= t[-1]
+    assert half_time(curve(scale * t, values)) == pytest.approx(scale * found)
+    assert half_time(curve(t, scale * values)) == pytest.approx(found)
+    # There the curve, a straight line in log time between its points, has half of its end (or began above it).
+    there = np.interp(np.log(found), np.log(t), values)
+    assert there == pytest.approx(max(values[0], values[-1] / 2))
+
+
+def test_half_time_of_curves_with_a_known_one() -> None:
+    t = np.geomspace(1, 1e4, 5)
+    assert half_time(curve(t, np.log10(t))) == pytest.approx(100)
+    assert half_time(curve([0, 4], [0, 8])) == pytest.approx(2), "straight in time where time begins at 0"
+    assert half_time(curve([0, 1, 2], [0, 0, 1])) == pytest.approx(np.sqrt(2))
+    assert half_time(curve([3, 4], [5, 5])) == 3
+    assert half_time(curve([1, 2, 3], [0, 0, 0])) == 1
+    # It falls back: the first passage counts.
+    assert half_time(curve([1, 2, 4, 8], [0, 1, 0, 2])) == pytest.approx(2)
