@@ -14,7 +14,7 @@ from derivations.closures import cooccurrence as closures
 from derivations.gradient_flow.adjoints import descent_flow
 from derivations.models import attention as models
 from derivations.program.language import Program, ProgramError
-from derivations.reductions import symmetric as reductions
+from derivations.reductions import positional as reductions
 from derivations.reductions import topic
 from derivations.theorems.theorem import Named, Theorem
 

@@ -17,7 +17,7 @@ from sympy import Expr, Indexed, lambdify
 
 from derivations.checks.plain_python import Loops, plain_python, safe
 from derivations.program.language import Program, extent_symbols, name_of, subscript
-from derivations.reductions.symmetric import SIZES
+from derivations.reductions.positional import SIZES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,8 +12,10 @@ from functools import cache
 from sympy import Expr, Integer, Symbol, exp, log
 
 from derivations.gradient_flow.adjoints import gradient_flow
+from derivations.models.attention import kept
 from derivations.program.glossary import GLOSSARY
 from derivations.program.language import Definition, LogSumExp, Program, SumOver, indices, scalars, tensors
+from derivations.program.role import Role
 
 __all__ = ["both_stages", "both_stages_sparse", "gram", "linear", "linear_bias", "marginal"]
 
@@ -23,6 +25,7 @@ i, o, v, e, j = indices("i o v e j")
 C, c, G, R, q, W, A = tensors("C c G R q W A")
 Rtilde, Z, P, p, beta, Wdot = tensors("Rtilde Z P p beta Wdot")
 M, N, X, Y, D, Omega = tensors("M N X Y D Omega")
+DIMENSIONS = {i: "input", o: "output", v: "output"}
 word, count = tensors("word count", integer=True)
 loss, L, eta_W, S0, gain = scalars("loss L eta_W loss_0 gain")
 
@@ -70,6 +73,13 @@ def conditional(at: tuple[Symbol, Symbol], member: Symbol, input_word: Expr, **l
             "weights `q[o]`, and `z[n,t,o]` becomes `Z[o,v]`",
         ),
         meanings=GLOSSARY,
+        roles={"W": Role.VALUES, "A": Role.ATTENTION, "Rtilde": Role.WEIGHTS, "beta": Role.KTIW, "Z": Role.LOGITS},
+        dimensions=DIMENSIONS,
+        units={"W": "logits", "A": "logits", "beta": "1", "loss": "nats"},
+        conserved=(
+            kept(W[i, v], v, "sum of the values of a word"),
+            kept(A[at], member, "sum of the attention logits of a target"),
+        ),
         **layout,  # type: ignore[arg-type]
     )
 
@@ -129,6 +139,10 @@ def linearised(name: str, answer: str, p0: Expr, entropy: Expr | None, data: tup
             *ktiw(i, o),
         ),
         loss=loss,
+        roles={"W": Role.VALUES, "beta": Role.KTIW},
+        dimensions=DIMENSIONS,
+        units={"W": "logits", "beta": "1", "loss": "nats"},
+        conserved=(kept(W[i, o], o, "sum of the values of a word"),),
         assumptions=("attention is uniform", f"W is small: the prediction is still {answer}"),
         reduction=(
             "with uniform attention the logits of an example are those of its bag of words, "
@@ -200,6 +214,11 @@ def closed(
         ),
         parameters=(*parameters, eta_W),
         flow={"W": "Wdot"},
+        rates={"W": "eta_W"},
+        roles={"W": Role.VALUES, "beta": Role.KTIW, "X": Role.LOGITS},
+        dimensions=DIMENSIONS,
+        units={"W": "logits", "beta": "1", "loss": "nats"},
+        conserved=(kept(W[i, o], o, "sum of the values of a word"),),
         assumptions=(
             "attention is uniform",
             "closes the drift C - c p of the exact flow; not the gradient of a loss of its own",

@@ -272,10 +272,17 @@ def rates_of(program: Program) -> tuple[Symbol, ...]:
 
 
 def flow_of(
-    program: Program, definitions: tuple[Definition, ...], extents: dict[Symbol, Expr], value: dict[str, Expr]
+    program: Program,
+    definitions: tuple[Definition, ...],
+    extents: dict[Symbol, Expr],
+    value: dict[str, Expr],
+    accent: str = "bar",
 ) -> Program:
     """The program with adjoints and the flow that they give."""
     rates = rates_of(program)
+    defined = {d.name for d in definitions}
+    carried = {name: name_of(accented(access, accent)) for name, access in program.declarations.items()}
+    carried = {name: bar for name, bar in carried.items() if bar in defined}
     flow = [
         Definition(accented(state, "dot"), -rate * value[name_of(state)], f"gradient flow of {name_of(state)}")
         for state, rate in zip(program.states, rates, strict=True)
@@ -286,6 +293,8 @@ def flow_of(
         parameters=tuple(dict.fromkeys((*program.parameters, *rates))),
         model=program.model or program,
         flow={name_of(s): name_of(f.lhs) for s, f in zip(program.states, flow, strict=True)},
+        rates={name_of(s): name_of(rate) for s, rate in zip(program.states, rates, strict=True)},
+        **{"second" if program.adjoints else "adjoints": carried},
     )
 
 
@@ -343,5 +352,6 @@ def descent_flow(program: Program) -> Program:
         parameters=(*program.parameters, lr, *rates),
         loss=modified,
         model=program,
+        adjoints={name: f"{name}bar" for name in program.declarations if f"{name}bar" in {d.name for d in definitions}},
     )
-    return flow_of(whole, *adjoints(whole, "hat"))
+    return flow_of(whole, *adjoints(whole, "hat"), "hat")

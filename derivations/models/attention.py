@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from functools import cache
 
-from sympy import Expr, Integer, Max, Symbol, exp
+from sympy import Expr, Integer, Max, Rational, Symbol, exp, sqrt
 
 from derivations.gradient_flow.adjoints import gradient_flow
 from derivations.program.glossary import GLOSSARY
-from derivations.program.language import Definition, LogSumExp, Program, SumOver, indices, scalars, tensors
+from derivations.program.language import (
+    Access,
+    Definition,
+    LogSumExp,
+    Program,
+    SumOver,
+    indices,
+    scalars,
+    subscript,
+    tensors,
+)
+from derivations.program.role import Role
 
 __all__ = ["keyword_classifier", "lexical_attention", "positional_attention", "topic_classifier"]
 
@@ -27,6 +38,24 @@ s, W, A, P, b, alpha, z, context = tensors("s W A P b alpha z context")
 M, Q = tensors("M Q")
 v, key, query, score, mean, U, F, G, f, g, preactivation, hidden = tensors("v key query a r U F G f g u hidden")
 loss, count = scalars("loss count")
+
+
+DIMENSIONS = {
+    i: "input", k: "output", o: "output", h: "head", d: "dimension", e: "key_dimension", j: "hidden", m: "target",
+    p: "position",
+}  # fmt: skip
+"""What results call the axes of states."""
+SMALL = Rational(1, 100)
+"""Of states that rest at a saddle where they are zero: the papers' initial size."""
+TINY = Rational(1, 1000)
+
+
+def kept(state: Access, over: Symbol, what: str) -> Definition:
+    """The sum of a state over one of its indices, which a softmax does not feel and its flow keeps."""
+    (total,) = tensors(f"sum_{state.base}")
+    rest = tuple(index for index in subscript(state) if index != over)
+    lhs = total[rest] if rest else Symbol(f"sum_{state.base}", real=True)
+    return Definition(lhs, SumOver(state, over), what)
 
 
 def cross_entropy(at: tuple[Symbol, ...], output: Symbol, answer: Expr, number: Expr) -> tuple[Definition, ...]:
@@ -67,13 +96,26 @@ def keyword_classifier(bias: bool = False) -> Program:
             loss=loss,
             examples=n,
             meanings=GLOSSARY,
+            roles={"s": Role.ATTENTION, "W": Role.VALUES, "b": Role.BIAS, "alpha": Role.WEIGHTS, "z": Role.LOGITS},
+            dimensions=DIMENSIONS,
+            units={"loss": "nats"},
+            conserved=(
+                kept(s[i], i, "sum of the scores"),
+                kept(W[i, k], k, "sum of the values of a word"),
+                *((kept(b[k], k, "sum of the bias"),) if bias else ()),
+            ),
             assumptions=("one query: attention is a softmax over the scores of the words of an example",),
         )
     )
 
 
-def translation(name: str, title: str, logit: Expr, state: Expr, heads: bool, **more: object) -> Program:
-    """Models 1b and 1c, which differ in what decides the attention logit; with heads, 1d: contexts are averaged."""
+def translation(
+    name: str, title: str, logit: Expr, state: Access, over: Symbol, heads: bool, initial: bool, **more: object
+) -> Program:
+    """Models 1b and 1c, which differ in what decides the attention logit; with heads, 1d: contexts are averaged.
+
+    ``over`` is the index of the state that attention is a softmax over; ``initial`` says that zero is a saddle.
+    """
     at = (n, t, h) if heads else (n, t)
     values = W[h, x[n, l], o] if heads else W[x[n, l], o]
     own = (h,) if heads else ()
@@ -94,6 +136,14 @@ def translation(name: str, title: str, logit: Expr, state: Expr, heads: bool, **
             loss=loss,
             examples=n,
             meanings=GLOSSARY,
+            roles={"W": Role.VALUES, str(state.base): Role.ATTENTION, "alpha": Role.WEIGHTS, "z": Role.LOGITS},
+            dimensions=DIMENSIONS,
+            units={"loss": "nats"},
+            initial={"W": SMALL, str(state.base): SMALL} if initial else {},
+            conserved=(
+                kept(W[(*own, i, o)], o, "sum of the values of a word"),
+                kept(state, over, "sum of the attention logits that one softmax chooses from"),
+            ),
             **more,  # type: ignore[arg-type]
         )
     )
@@ -108,6 +158,8 @@ def lexical_attention(heads: bool = False) -> Program:
         "Translation with lexical attention",
         A[(*own, x[n, l], y[n, t])],
         A[(*own, i, o)],
+        i,
+        heads,
         heads,
         extents={n: N, t: targets[n], **({h: H} if heads else {}), l: length[n], i: V, o: K},
         data=(length[n], x[n, l], targets[n], y[n, t]),
@@ -124,7 +176,9 @@ def positional_attention(heads: bool = False) -> Program:
         "Copying with positional attention",
         P[(*own, t, l)],
         P[(*own, m, p)],
+        p,
         heads,
+        True,
         extents={n: N, t: targets[n], **({h: H} if heads else {}), l: length[n], i: V, o: K, m: T, p: L},
         data=(length[n], x[n, l], targets[n], y[n, t]),
         assumptions=("attention logits are free, tied by pairs of positions",),
@@ -181,6 +235,32 @@ def topic_classifier(classifier: str = "FC", keys: bool = False) -> Program:
             loss=loss,
             examples=n,
             meanings=GLOSSARY,
+            roles={
+                "v": Role.EMBEDDINGS,
+                **({"key": Role.KEYS, "query": Role.QUERY} if keys else {"s": Role.ATTENTION}),
+                **(
+                    {"F": Role.READOUT, "f": Role.BIAS, "G": Role.READOUT, "g": Role.BIAS} if classifier == "TL" else {}
+                ),
+                **({} if classifier == "TL" else {"U": Role.READOUT}),
+                "alpha": Role.WEIGHTS,
+                "z": Role.LOGITS,
+            },
+            dimensions=DIMENSIONS,
+            units={"loss": "nats"},
+            initial={
+                "v": TINY,
+                **({"U": 1 / sqrt(D)} if classifier == "TC" else {}),
+                **({"F": 1 / sqrt(D), "G": 1 / sqrt(J)} if classifier == "TL" else {}),
+            },
+            conserved=(
+                *(() if keys else (kept(s[i], i, "sum of the scores"),)),
+                *((kept(U[d, k], k, "sum of a row of the classifier"),) if classifier == "TC" else ()),
+                *(
+                    (kept(G[k, j], k, "sum of the weights of a hidden unit"), kept(g[k], k, "sum of the bias"))
+                    if classifier == "TL"
+                    else ()
+                ),
+            ),
             assumptions=(
                 "one query for all sentences",
                 *(() if keys else ("the query is fixed: the rate of the scores is ||query||^2",)),

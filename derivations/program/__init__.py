@@ -19,6 +19,7 @@ from derivations.program.language import (
     subscript,
     tensors,
 )
+from derivations.program.role import Role
 
 __all__ = [
     "Definition",
@@ -27,6 +28,7 @@ __all__ = [
     "Program",
     "ProgramError",
     "Reduction",
+    "Role",
     "SumOver",
     "accesses",
     "extent_symbols",

@@ -11,11 +11,14 @@ indices on substitution, and differentiates by an ``Indexed`` to a silent zero.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from sympy import Expr, Indexed, IndexedBase, Integer, S, Symbol, Tuple
+
+from derivations.program.frozen import Frozen
+from derivations.program.role import Role
 
 __all__ = [
     "Definition",
@@ -96,6 +99,9 @@ class Reduction(Expr):
     @property
     def weight(self) -> Expr:
         return self.args[2]
+
+    def __reduce__(self) -> Any:
+        return type(self)._rebuilt, self.args
 
     def _sympystr(self, printer: Any) -> str:
         weight = "" if self.weight == 1 else f", weight={printer._print(self.weight)}"
@@ -205,7 +211,7 @@ class Definition:
         return f"{self.lhs} {'+=' if self.accumulate else '='} {self.rhs}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Program:
     """A model or a flow: declared tensors and an ordered list of definitions.
 
@@ -235,6 +241,20 @@ class Program:
         What its symbols stand for: a glossary as in :mod:`derivations.program.glossary`.
     model : Program, optional
         For a derived flow: the program that it was derived from.
+    roles : mapping of str to Role
+        What tensors are for, by name: which states are attention logits, which definition is the attention.
+    dimensions : mapping of index to str
+        What results call the axes of its states; the name of the index if not given.
+    units : mapping of str to str
+        Of tensors, by name.
+    initial : mapping of str to Expr
+        Standard deviations of states to start from, in the sizes, where zero would be a saddle.
+    conserved : tuple of Definition
+        What the flow keeps as it is at time 0, each with a note that says so.
+    rates : mapping of str to str
+        For a flow: the parameter that is the learning rate of a state, by the state's name.
+    adjoints, second : mapping of str to str
+        For a derived flow: the tensor that holds the adjoint of another, of the first and of the second sweep.
     """
 
     name: str
@@ -252,11 +272,30 @@ class Program:
     reduction: tuple[str, ...] = ()
     meanings: Mapping[str, str] = field(default_factory=dict)
     model: Program | None = None
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    dimensions: Mapping[Symbol, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    initial: Mapping[str, Expr] = field(default_factory=dict)
+    conserved: tuple[Definition, ...] = ()
+    rates: Mapping[str, str] = field(default_factory=dict)
+    adjoints: Mapping[str, str] = field(default_factory=dict)
+    second: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "extents", MappingProxyType(dict(self.extents)))
-        object.__setattr__(self, "flow", MappingProxyType(dict(self.flow)))
+        for name, value in vars(self).copy().items():
+            if isinstance(value, Mapping):
+                object.__setattr__(self, name, Frozen(value))
         check(self)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, one.name) for one in fields(self)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_hash"}  # of strings: of this process
 
     @property
     def declarations(self) -> dict[str, Access]:
@@ -265,6 +304,10 @@ class Program:
         for definition in self.definitions:
             found.setdefault(definition.name, definition.lhs)
         return found
+
+    def with_role(self, role: Role) -> tuple[str, ...]:
+        """The names of the tensors that have a role, in order of declaration."""
+        return tuple(name for name in self.declarations if self.roles.get(name) == role)
 
     @property
     def state_names(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from derivations.models import attention as models
 from derivations.models.attention import D, K, N, U, V, d, i, k, l, n
 from derivations.program.glossary import GLOSSARY
 from derivations.program.language import Definition, LogSumExp, Program, SumOver, indices, tensors
+from derivations.program.role import Role
 
 __all__ = ["in_span", "topic_words"]
 
@@ -63,6 +64,10 @@ def topic_words(classifier: str = "FC", keys: bool = False) -> Program:
                 "members that both have, the identity for a topic word, and 0 for a word at rest",
             ),
             meanings=GLOSSARY,
+            roles=full.roles,
+            dimensions=full.dimensions,
+            units=full.units,
+            initial=full.initial,
         )
     )
     return coupled(flow, {"v": (i, d), "key": (i, models.e)} if keys else {"v": (i, d), "s": (i,)})
@@ -119,6 +124,9 @@ def in_span() -> Program:
             "`U^T U` (theorem topic-span); `eta_W` is the rate of the embeddings",
         ),
         meanings=GLOSSARY,
+        roles={**flow.roles, "U": Role.READOUT},
+        initial={"W": models.TINY},
+        conserved=flow.conserved[:1],  # the metric moves the sum of the values of a word
     )
 
 

@@ -19,7 +19,7 @@ from derivations.checks.numerical import Check
 from derivations.checks.plain_python import plain_formulas, plain_python
 from derivations.program.glossary import of_index, of_scalar, of_tensor
 from derivations.program.language import Definition, Program, SumOver, index_symbols, name_of, subscript
-from derivations.reductions.symmetric import written_out
+from derivations.reductions.positional import written_out
 from derivations.report.typeset import Iverson
 
 if TYPE_CHECKING:

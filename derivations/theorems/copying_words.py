@@ -1,6 +1,6 @@
 """What follows from the two equations of copying: where they start, which way they go, how long it takes, how often.
 
-Each theorem is derived by sympy from the symmetric reduction (:mod:`derivations.reductions.symmetric`), step by step, and says
+Each theorem is derived by sympy from the symmetric reduction (:mod:`derivations.reductions.positional`), step by step, and says
 where it stops being exact. The functions at the end evaluate them on numbers or arrays; they are made from the same
 expressions.
 
@@ -41,7 +41,7 @@ from sympy import (
 )
 
 from derivations.program.language import scalars
-from derivations.reductions.symmetric import DistinctWords, L, V, closed_form, eta_A, eta_W, squared_length
+from derivations.reductions.positional import DistinctWords, L, V, closed_form, eta_A, eta_W, squared_length, symmetric
 from derivations.theorems.theorem import Step, Theorem, stated
 from derivations.theorems.theorem import evaluated as theorem_evaluated
 

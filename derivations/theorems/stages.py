@@ -41,7 +41,7 @@ from sympy.codegen.cfunctions import expm1
 from derivations.closures import cooccurrence as closures
 from derivations.models import attention as models
 from derivations.program.language import scalars
-from derivations.reductions.symmetric import L, V, eta_A, eta_W
+from derivations.reductions.positional import L, V, eta_A, eta_W
 from derivations.theorems import copying_words as theorems
 from derivations.theorems.few_words import entry, matrix, written_out
 from derivations.theorems.theorem import Step, Theorem, evaluated, stated

@@ -323,7 +323,7 @@ class CopyingSystem:
         return ""
 
     def observables(self, simulated: bool) -> Sequence[str]:
-        from derivations.reductions.symmetric import copying
+        from derivations.reductions.positional import copying
 
         return ("p_t", "alpha", "u", "a", "loss") if simulated else observables_of(copying())
 
@@ -369,7 +369,7 @@ class CopyingSystem:
 
     def starts(self, cells: Cells, heads: int, draws: int, seed: int) -> tuple[Vector, Vector]:
         """u and a of each head at time 0, shape (cells, draws, heads)."""
-        from derivations.reductions.symmetric import L, V, squared_length
+        from derivations.reductions.positional import L, V, squared_length
         from derivations.theorems.copying_words import evaluated
 
         each = {name: values[:, None, None] for name, values in cells.items()}
@@ -387,7 +387,7 @@ class CopyingSystem:
     def theory(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
     ) -> Vector:
-        from derivations.reductions.symmetric import copying, copying_heads
+        from derivations.reductions.positional import copying, copying_heads
 
         found = np.full(cells["V"].size, np.nan)
         for H in np.unique(cells["H"]).astype(int):
@@ -599,7 +599,7 @@ def escape_times(c: Vector, sizes: Cells, p: float, t_end: float, threads: int |
     p : float
         Of p_t, which escapes.
     """
-    from derivations.reductions.symmetric import copying
+    from derivations.reductions.positional import copying
     from derivations.theorems.copying_words import evaluated, growth_rate, unstable_coordinate
     from dynamics.integrate.sweeps import Event, sweep
 

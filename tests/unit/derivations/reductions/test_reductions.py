@@ -13,8 +13,8 @@ from mpmath import mpf, workdps
 from sympy import exp, lambdify, simplify
 
 from derivations.program.language import Program, ProgramError, accesses
-from derivations.reductions import symmetric as reductions
-from derivations.reductions.symmetric import (
+from derivations.reductions import positional as reductions
+from derivations.reductions.positional import (
     DistinctWords,
     RepeatedWords,
     closed_form,

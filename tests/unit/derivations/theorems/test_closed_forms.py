@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from derivations.models.attention import keyword_classifier
-from derivations.reductions.symmetric import copying
+from derivations.reductions.positional import copying
 from derivations.report.document import proof
 from derivations.theorems.stages import (
     THEOREMS,

@@ -12,7 +12,7 @@ from scipy.linalg import expm
 from scipy.stats import binomtest, norm
 from sympy import Matrix, Rational
 
-from derivations.reductions.symmetric import copying
+from derivations.reductions.positional import copying
 from derivations.report.document import proof
 from derivations.report.prose import unmarked
 from derivations.theorems import copying_words as theorems

@@ -18,7 +18,7 @@ from sympy import Heaviside, Max, Min, Piecewise, Rational, exp, lambdify, log, 
 
 from derivations.models.attention import positional_attention
 from derivations.program.language import Definition, Program, scalars
-from derivations.reductions.symmetric import copying
+from derivations.reductions.positional import copying
 from dynamics.integrate.sweeps import Event, Status, share, sweep
 from dynamics.lowering.lanes import LANES, kernel
 from dynamics.lowering.lanes import log as lane_log

@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from sympy import lambdify
 
 from derivations.program.language import Definition, Program, scalars
-from derivations.reductions.symmetric import closed_form, copying, copying_heads
+from derivations.reductions.positional import closed_form, copying, copying_heads
 from derivations.theorems.copying_words import branch_odds, escape_time
 from dynamics import simulate
 from dynamics.phase.cells import CopyingSystem, Descent, Quantity, Scalars, first, normal, system_of, trained
