@@ -4,28 +4,119 @@ The names of this package are imported when they are first used, so that ``impor
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dynamics.comparison.compare import compare, distance
+    from dynamics.counts.cooccurrence import CoOccurrence
+    from dynamics.phase.cells import Descent, Quantity
+    from dynamics.phase.diagram import phase_diagram
+    from dynamics.problems.arrays import OnArrays, on_arrays, on_examples
+    from dynamics.problems.closure import Closure
+    from dynamics.problems.equations import derive
+    from dynamics.problems.exact import Exact
+    from dynamics.problems.models import Model, keyword, lexical, positional, topic
+    from dynamics.problems.problem import Problem
+    from dynamics.problems.reduction import Reduction, copying
+    from dynamics.problems.solve import solve
+    from dynamics.program_file import load as load_program
+    from dynamics.support.errors import DataWarning, InputError, IntegrationError
+    from dynamics.support.trajectory import half_time, load, save
+    from dynamics.tasks.examples import Examples
+    from dynamics.tasks.samplers import Copying, SparseBoolean, Task, TopicSentences, ToyLexicon
+    from dynamics.train.simulate import simulate
 
 _HOMES = {
-    "CoOccurrence": "dynamics.counts.cooccurrence",
-    "InputError": "dynamics.support.errors",
-    "IntegrationError": "dynamics.support.errors",
-    "simulate": "dynamics.train.simulation",
-    "solve": "dynamics.problems.closure",
-    "derive": "dynamics.problems.equations",
-    "compare": "dynamics.compare.comparison",
-    "distance": "dynamics.compare.comparison",
-    "phase_diagram": "dynamics.phase.diagram",
+    # what a prediction needs
+    "CoOccurrence": "counts.cooccurrence",
+    "Examples": "tasks.examples",
+    "Task": "tasks.samplers",
+    "Copying": "tasks.samplers",
+    "ToyLexicon": "tasks.samplers",
+    "TopicSentences": "tasks.samplers",
+    "SparseBoolean": "tasks.samplers",
+    "Model": "problems.models",
+    "keyword": "problems.models",
+    "lexical": "problems.models",
+    "positional": "problems.models",
+    "topic": "problems.models",
+    "load_program": "program_file",
+    # problems
+    "Problem": "problems.problem",
+    "Closure": "problems.closure",
+    "Exact": "problems.exact",
+    "Reduction": "problems.reduction",
+    "OnArrays": "problems.arrays",
+    "on_arrays": "problems.arrays",
+    "on_examples": "problems.arrays",
+    "copying": "problems.reduction",
+    # what is done with them
+    "derive": "problems.equations",
+    "solve": "problems.solve",
+    "simulate": "train.simulate",
+    "compare": "comparison.compare",
+    "distance": "comparison.compare",
+    "phase_diagram": "phase.diagram",
+    "Quantity": "phase.cells",
+    "Descent": "phase.cells",
+    # results
+    "load": "support.trajectory",
+    "save": "support.trajectory",
+    "half_time": "support.trajectory",
+    "InputError": "support.errors",
+    "IntegrationError": "support.errors",
+    "DataWarning": "support.errors",
 }
+_RENAMED = {"load_program": "load"}
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "Closure",
+    "CoOccurrence",
+    "Copying",
+    "DataWarning",
+    "Descent",
+    "Exact",
+    "Examples",
+    "InputError",
+    "IntegrationError",
+    "Model",
+    "OnArrays",
+    "Problem",
+    "Quantity",
+    "Reduction",
+    "SparseBoolean",
+    "Task",
+    "TopicSentences",
+    "ToyLexicon",
+    "compare",
+    "copying",
+    "derive",
+    "distance",
+    "half_time",
+    "keyword",
+    "lexical",
+    "load",
+    "load_program",
+    "on_arrays",
+    "on_examples",
+    "phase_diagram",
+    "positional",
+    "save",
+    "simulate",
+    "solve",
+    "topic",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        return getattr(import_module(f"dynamics.{_HOMES[name]}"), _RENAMED.get(name, name))
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("attention-dynamics")
     raise AttributeError(f"module 'dynamics' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

@@ -39,7 +39,7 @@ def main(output: Path, end: float = 4e5) -> None:
     for column, (vocab, last, title) in enumerate(((60, end / 20, "40 of 60 words"), (40, end, "permutations of 40"))):
         task, system = Copying(vocab, LENGTH), copying(vocab, LENGTH)
         run = simulate(
-            task, positional(), LR, BATCH, int(last / LR), SEEDS, records=record_steps(int(last / LR)),
+            positional(), task, LR, BATCH, int(last / LR), SEEDS, records=record_steps(int(last / LR)),
             initial={"W": SIZE, "P": SIZE}, evaluation=64,
         )  # fmt: skip
         worst = {"u": 0.0, "a": 0.0}

@@ -29,7 +29,7 @@ def main(seeds: int, first: int) -> None:
     for V, L, sigma, H in CASES:
         end = 1500.0 if H == 1 else 900.0 * H  # heads share one context: each moves 1/H as fast
         run = simulate(
-            Copying(V, L), positional(H), lr=float(H), batch=32, steps=int(end / H),
+            positional(H), Copying(V, L), lr=float(H), batch=32, steps=int(end / H),
             seeds=range(first, first + seeds), records=[0, int(end / H)], initial={"W": sigma, "P": sigma},
             evaluation=16,
         )  # fmt: skip

@@ -173,7 +173,7 @@ def main(output: Path) -> None:
             )
     flows = {name: curves[name, "all trained"] for name in models}
     run = simulate(
-        sentences, models["FC"], lr=1.0, steps=int(END), records=12, initial=starts["FC"], rates={"s": eta}
+        models["FC"], sentences, lr=1.0, steps=int(END), records=12, initial=starts["FC"], rates={"s": eta}
     )  # fmt: skip
     draw_identity(flows, run, eta, output)
     draw_losses(curves, output)

@@ -215,7 +215,7 @@ def closed(
         parameters=(*parameters, eta_W),
         flow={"W": "Wdot"},
         rates={"W": "eta_W"},
-        roles={"W": Role.VALUES, "beta": Role.KTIW, "X": Role.LOGITS},
+        roles={"W": Role.VALUES, "beta": Role.KTIW, "X": Role.LOGITS, "loss": Role.LOSS},
         dimensions=DIMENSIONS,
         units={"W": "logits", "beta": "1", "loss": "nats"},
         conserved=(kept(W[i, o], o, "sum of the values of a word"),),

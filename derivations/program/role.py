@@ -32,5 +32,7 @@ class Role(StrEnum):
     """A definition: shares of attention, which sum to 1."""
     LOGITS = "logits"
     """A definition: the prediction before its softmax."""
+    LOSS = "loss"
+    """A definition: the loss of a flow that is not its gradient."""
     KTIW = "KTIW"
     """A definition: knowledge to translate individual words, the papers' beta."""

@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from dynamics.cli.common import Interrupted, report
 from dynamics.cli.compare import compare
+from dynamics.cli.console import report, warn
 from dynamics.cli.cooccurrence import cooccurrence
 from dynamics.cli.derive import derive
 from dynamics.cli.phase import phase
 from dynamics.cli.simulate import simulate
 from dynamics.cli.solve import solve
-from dynamics.support.errors import DataWarning, InputError, IntegrationError
+from dynamics.support.errors import DataWarning, InputError, IntegrationError, Interrupted
 
 app = typer.Typer(
     add_completion=False,
@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line; the exit status."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_: warn(str(message))
         try:
             status = app(list(arguments), standalone_mode=False, prog_name="dynamics")
             if status == 128 + signal.SIGINT:  # what some versions of the command-line parser make of Ctrl-C

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dynamics.cli.common import Lower, MaxPairs, MaxVocab, MinCount, Tokenizer, progress
+from dynamics.cli.console import progress, say
+from dynamics.cli.system import Lower, MaxPairs, MaxVocab, MinCount, Tokenizer
 from dynamics.support.errors import InputError
 
 Sources = Annotated[
@@ -59,4 +60,4 @@ def cooccurrence(
         else:
             raise InputError("give SOURCE and TARGET, or --labelled FILE")
     found.save(output)
-    print(f"{found!r}\nwritten to {output}")
+    say(f"{found!r}\nwritten to {output}")

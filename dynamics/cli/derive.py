@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from dynamics.cli.common import check_output, progress, report
-from dynamics.cli.problem import ProgramFile
+from dynamics.cli.console import progress, report, say
+from dynamics.cli.output import folder
+from dynamics.cli.system import ProgramFile
 from dynamics.support.errors import InputError
 
 SUFFIXES = {"text": "txt", "latex": "tex", "markdown": "md", "html": "html", "python": "py"}
@@ -45,18 +46,18 @@ def derive(
     elif name is None and program is None:
         if source or output is not None:
             raise InputError("which derivation? Name one, or use --all; dynamics derive lists them")
-        print(equations.listing())
+        say(equations.listing())
         return
     if output is not None:
-        check_output(output)
+        folder(output, "derive")
     failed: tuple[str, ...] = ()
     if everything:
         with progress("deriving") as bar:
             shown, failed = equations.document(format, bar)
     elif program is not None:
-        from dynamics.cli.programs import shown_equations
+        from dynamics.problems.equations import of_file
 
-        shown, wrong = shown_equations(program, format, source)
+        shown, wrong = of_file(program, format, source)
         name, failed = program.stem, (program.name,) if wrong else ()
     else:
         assert name is not None
@@ -67,11 +68,11 @@ def derive(
             shown = getattr(found, format)()
             failed = (name,) if found.failed else ()
     if output is None:
-        print(shown, end="" if shown.endswith("\n") else "\n")
+        say(shown.removesuffix("\n"))
     else:
         path = output / f"{'derivations' if everything else name}.{'py' if source else SUFFIXES[format]}"
         with write_aside(path) as aside:
             Path(aside).write_text(shown, encoding="utf-8")
-        print(f"written to {path}")
+        say(f"written to {path}")
     if failed:
         raise typer.Exit(report(f"checks of {', '.join(failed)} failed; the section Check says which", 1))

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynamics.cli.common import RESULTS, Figures, Output, Threads, check_output, named_numbers, progress, write
-from dynamics.cli.problem import ProgramFile
+from dynamics.cli.console import progress
+from dynamics.cli.options import Figures, Output, Threads, named_numbers
+from dynamics.cli.output import finish, folder, write
+from dynamics.cli.system import ProgramFile
 from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def phase(
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler that does the blocks, such as tcp://10.0.0.1:8786.")
     ] = None,
-    output: Output = RESULTS,
+    output: Output = None,
     figures: Figures = "png",
 ) -> None:
     """Draw what is learnt where: any two parameters against a time or an observable.
@@ -75,7 +77,7 @@ def phase(
     from dynamics.phase.sparse_cells import SparseFunction
     from dynamics.support.blocks import SETTINGS
 
-    check_output(output, figures)
+    place = folder(output, "phase", figures)
     if program is not None:
         from dynamics.program_file import load
 
@@ -88,8 +90,8 @@ def phase(
     usual = chosen.usual
     kind = "time" if observable and usual.kind == "value" else usual.kind
     shown = Quantity(quantity or kind, observable or usual.observable, threshold)
-    kept = output / "phase.nc"
-    if kept.exists() and not force and not (output / "blocks" / SETTINGS).exists():
+    kept = place / "phase.nc"
+    if kept.exists() and not force and not (place / "blocks" / SETTINGS).exists():
         raise InputError(f"{kept} is of a sweep before; name another --output, or start anew with --force")
     try:
         with progress("sweeping", "cells") as show:
@@ -97,30 +99,30 @@ def phase(
                 chosen, axes, shown, time,
                 fixed=named_numbers(fix, "--fix") if fix else None, draws=draws,
                 simulation=Descent(lr, batch) if simulate else None, refine=refine, seed=seed,
-                store=output / "blocks", resume=resume, force=force, scheduler=scheduler, threads=threads,
+                store=place / "blocks", resume=resume, force=force, scheduler=scheduler, threads=threads,
                 progress=show,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the same command with --resume goes on") from None
-    report(found)
+    lines = report(found)
     if isinstance(chosen, SparseFunction) and set(axes) == {"T", "m"}:
-        print(critical_samples(found))
+        lines.append(critical_samples(found))
 
     def draw() -> dict[str, Figure]:
         from dynamics import plot
 
         return {"phase": plot.phase(found)}
 
-    write(output, figures, {"phase": found}, draw)
+    finish(write(place, figures, {"phase": found}, draw), *lines)
 
 
-def report(found: xr.Dataset) -> None:
-    """Print how much was computed, and between which values."""
+def report(found: xr.Dataset) -> list[str]:
+    """How much was computed, and between which values."""
     import numpy as np
 
     value, seconds = found.value.values, max(found.attrs["seconds"], 1e-3)
     now, computed = found.attrs["computed_now"], int(found.computed.sum())
-    print(
+    first = (
         f"{found.value.attrs['long_name']}: {value.size} cells, {computed} of them computed"
         + (f", {computed - now} of those before" if now < computed else "")
         + f" ({seconds:.3g} s, {now / seconds:,.0f} cells/s)"
@@ -130,7 +132,7 @@ def report(found: xr.Dataset) -> None:
     never, undefined = int(np.isinf(value).sum()), int(np.isnan(value).sum())
     ranges += [f"not by the end in {never} cells"] * bool(never)
     ranges += [f"undefined or failed in {undefined}"] * bool(undefined)
-    print("; ".join(ranges))
+    return [first, "; ".join(ranges)]
 
 
 def critical_samples(found: xr.Dataset) -> str:

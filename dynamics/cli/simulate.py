@@ -10,19 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dynamics.cli.common import (
-    RESULTS,
-    Figures,
-    Interrupted,
-    Output,
-    Threads,
-    check_output,
-    progress,
-    with_options,
-    write,
-)
-from dynamics.cli.problem import Problem, problem
-from dynamics.support.errors import InputError, IntegrationError
+from dynamics.cli.console import progress
+from dynamics.cli.options import OUTPUT, TRAINING, Figures, Output, Threads, with_options
+from dynamics.cli.output import finish, folder, write
+from dynamics.cli.system import Chosen, SystemOptions
+from dynamics.support.errors import InputError, IntegrationError, Interrupted
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,32 +22,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Descent:
-    """How the model is trained."""
+class TrainingOptions:
+    """How it is trained."""
 
-    lr: float
-    batch: int | None
-    steps: int
-    seeds: int
-    momentum: float
-    epochs: bool
-    records: int
-    threads: int | None
-
-
-def descent(
-    lr: Annotated[float, typer.Option(help="Learning rate; time is tau = lr x steps.")] = 2.0,
+    lr: Annotated[float, typer.Option(help="Learning rate; time is tau = lr x steps.", rich_help_panel=TRAINING)] = 2.0
     batch: Annotated[
-        int | None, typer.Option(help="Examples per step. [default: 256 fresh ones of a task, else all there are]")
-    ] = None,
-    steps: Annotated[int, typer.Option(help="Steps of descent; with --epochs, passes over the examples.")] = 1000,
-    seeds: Annotated[int, typer.Option(help="Runs, with seeds from --seed on.")] = 8,
-    momentum: Annotated[float, typer.Option(help="Of the heavy ball, from 0 to below 1.")] = 0.0,
-    epochs: Annotated[bool, typer.Option("--epochs", help="Count --steps in passes over the examples.")] = False,
-    records: Annotated[int, typer.Option(help="States to keep, in equal steps of log time.")] = 50,
-    threads: Threads = None,
-) -> Descent:
-    return Descent(lr, batch, steps, seeds, momentum, epochs, records, threads)
+        int | None,
+        typer.Option(
+            help="Examples per step. [default: 256 fresh ones of a task, else all there are]", rich_help_panel=TRAINING
+        ),
+    ] = None
+    steps: Annotated[
+        int, typer.Option(help="Steps of descent; with --epochs, passes over the examples.", rich_help_panel=TRAINING)
+    ] = 1000
+    seeds: Annotated[int, typer.Option(help="Runs, with seeds from --seed on.", rich_help_panel=TRAINING)] = 8
+    momentum: Annotated[float, typer.Option(help="Of the heavy ball, from 0 to below 1.", rich_help_panel=TRAINING)] = (
+        0.0
+    )
+    epochs: Annotated[
+        bool,
+        typer.Option("--epochs", help="Count --steps in passes over the examples.", rich_help_panel=TRAINING),
+    ] = False
+    records: Annotated[
+        int, typer.Option(help="States to keep, in equal steps of log time.", rich_help_panel=OUTPUT)
+    ] = 50
+    threads: Threads = None
 
 
 class Diverged(InputError):
@@ -72,41 +63,45 @@ def divergence() -> Iterator[None]:
 
 
 def run(
-    problem: Problem,
-    descent: Descent,
+    chosen: Chosen,
+    training: TrainingOptions,
     show: Callable[[float], None] | None,
     checkpoint: Path | None = None,
     resume: Path | None = None,
     keep_partial: bool = False,
 ) -> xr.Dataset:
     """The runs that the options ask for."""
-    from dynamics.problems.arrays import ProgramModel
+    from dynamics.problems.exact import Exact
     from dynamics.tasks.samplers import Task
-    from dynamics.train.simulation import simulate
+    from dynamics.train.simulate import simulate
 
-    if descent.batch is not None and isinstance(problem.model, ProgramModel) and not problem.model.labelled:
+    problem = chosen.problem
+    if training.batch is not None and not isinstance(problem, Exact):
         raise InputError("--batch takes some of the examples of a text or a task; arrays are taken whole: leave it out")
-    batch = 256 if descent.batch is None and isinstance(problem.data, Task) else descent.batch
-    if descent.seeds < 1:
-        raise InputError(f"--seeds {descent.seeds} must be 1 or more")
+    fresh = isinstance(problem, Exact) and isinstance(problem.data, Task)
+    batch = 256 if training.batch is None and fresh else training.batch
+    if training.seeds < 1:
+        raise InputError(f"--seeds {training.seeds} must be 1 or more")
     with divergence():
         return simulate(
-            problem.data, problem.model, descent.lr, batch, descent.steps,
-            range(problem.seed, problem.seed + descent.seeds), records=descent.records, rates=problem.rates,
-            momentum=descent.momentum, initial=problem.initial, epochs=descent.epochs, threads=descent.threads,
-            progress=show, checkpoint=checkpoint, resume=resume, keep_partial=keep_partial,
+            problem, None, training.lr, batch, training.steps, range(chosen.seed, chosen.seed + training.seeds),
+            records=training.records, rates=chosen.rates, momentum=training.momentum, initial=chosen.initial,
+            epochs=training.epochs, threads=training.threads, progress=show, checkpoint=checkpoint, resume=resume,
+            keep_partial=keep_partial,
         )  # fmt: skip
 
 
-@with_options(problem=problem, descent=descent)
+@with_options(system=SystemOptions, training=TrainingOptions)
 def simulate(
-    problem: Problem,
-    descent: Descent,
-    resume: Annotated[Path | None, typer.Option(help="Go on from this checkpoint of the same run.")] = None,
+    system: SystemOptions,
+    training: TrainingOptions,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on from this checkpoint of the same run.", rich_help_panel=TRAINING)
+    ] = None,
     keep_partial: Annotated[
-        bool, typer.Option("--keep-partial", help="Keep what there is of runs that diverge.")
+        bool, typer.Option("--keep-partial", help="Keep what there is of runs that diverge.", rich_help_panel=OUTPUT)
     ] = False,
-    output: Output = RESULTS,
+    output: Output = None,
     figures: Figures = "png",
 ) -> None:
     """Train an exact model, or --program, by gradient descent, from many seeds.
@@ -116,14 +111,12 @@ def simulate(
 
     Example: dynamics simulate --task copying --vocab 12 --length 8 --lr 2 --batch 256 --steps 500 --seeds 4
     """
-    from dynamics.cli.programs import as_program, drawn
-    from dynamics.problems.arrays import ProgramModel
-
-    check_output(output, figures)
-    checkpoint, new = output / "checkpoint.npz", not output.exists()
+    place = folder(output, "simulate", figures)
+    chosen = system.chosen()
+    checkpoint, new = place / "checkpoint.npz", not place.exists()
     try:
         with progress("descending") as show:
-            found = run(problem, descent, show, checkpoint, resume, keep_partial)
+            found = run(chosen, training, show, checkpoint, resume, keep_partial)
     except KeyboardInterrupt:
         if not checkpoint.exists():
             raise
@@ -131,28 +124,23 @@ def simulate(
     except Diverged:
         if resume is None:  # there is nothing to go on with
             checkpoint.unlink()
-        if new and not any(output.iterdir()):
-            output.rmdir()
+        if new and not any(place.iterdir()):
+            place.rmdir()
         raise
-    own = isinstance(problem.model, ProgramModel)
-    if own:
-        found = as_program(found, problem)
-    print(
-        f"{found.attrs['data']}: {found.attrs['title']}; {found.sizes['seed']} runs of {found.attrs['steps']} steps to"
-        f" tau = {float(found.time[-1]):g} ({found.attrs['seconds']} s)"
-    )
-    last = found.loss.isel(time=-1)
-    print(f"loss {float(found.loss.isel(time=0).mean()):.4g} -> {float(last.mean()):.4g} (mean over seeds;"
-          f" {float(last.min()):.4g} to {float(last.max()):.4g})")  # fmt: skip
-    if "diverged" in found.attrs:
-        print(found.attrs["diverged"])
 
     def draw() -> dict[str, Figure]:
         from dynamics import plot
-        from dynamics.compare.comparison import bands
+        from dynamics.comparison.compare import bands
+        from dynamics.plot.programs import course
 
-        if own:
-            return drawn(found)
-        return {"run": plot.comparison(bands(found))}
+        return {"course": course(found)} if system.program is not None else {"run": plot.comparison(bands(found))}
 
-    write(output, figures, {"run": found}, draw)
+    written, last = write(place, figures, {"run": found}, draw), found.loss.isel(time=-1)
+    finish(
+        written,
+        f"{found.attrs['data']}: {found.attrs['title']}; {found.sizes['seed']} runs of {found.attrs['steps']} steps to"
+        f" tau = {float(found.time[-1]):g} ({found.attrs['seconds']} s)",
+        f"loss {float(found.loss.isel(time=0).mean()):.4g} -> {float(last.mean()):.4g} (mean over seeds;"
+        f" {float(last.min()):.4g} to {float(last.max()):.4g})",
+        *([found.attrs["diverged"]] if "diverged" in found.attrs else []),
+    )

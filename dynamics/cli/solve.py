@@ -2,101 +2,49 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynamics.cli.common import (
-    RESULTS,
-    Figures,
-    Output,
-    Threads,
-    check_output,
-    named_numbers,
-    numbers,
-    progress,
-    with_options,
-    write,
-)
-from dynamics.cli.models import of_model
-from dynamics.cli.problem import Problem, initial_states, problem
-from dynamics.cli.programs import of_program
-from dynamics.cli.theory import Settings
+from dynamics.cli.console import progress, table
+from dynamics.cli.options import INPUT, OUTPUT, Figures, Output, refuse_idle, with_options, words_of
+from dynamics.cli.output import finish, folder, write
+from dynamics.cli.predictions import SolvingOptions, predicted_by, start_of, theory_of
+from dynamics.cli.system import SystemOptions, counts_of, initial_states
 from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
     from dynamics.counts.cooccurrence import CoOccurrence
 
 BUNDLED_VOCABULARY = 80
 SHOWN = 12
+SCORES = 10
+TOP = 60
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The options of a problem, as they were given: nothing is read before it is needed."""
-
-    options: Mapping[str, Any]
-
-    @property
-    def anything(self) -> bool:
-        """Whether any text, task or model is named."""
-        return any(self.options[name] is not None for name in ("source", "labelled", "task", "model", "program"))
-
-    @property
-    def problem(self) -> Problem:
-        return problem(**self.options)
-
-
-def asked(**options: Any) -> Asked:
-    return Asked(options)
-
-
-asked.__signature__ = signature(problem, eval_str=True)  # type: ignore[attr-defined]
-
-
-@with_options(asked=asked)
+@with_options(system=SystemOptions, solving=SolvingOptions)
 def solve(
-    asked: Asked,
+    system: SystemOptions,
+    solving: SolvingOptions,
     cooccurrence: Annotated[
-        Path | None, typer.Option(help="Counts instead of text: .npz, .npy, .mtx, .csv or .tsv.")
+        Path | None, typer.Option(help="Counts instead of text: .npz, .npy, .mtx, .csv or .tsv.", rich_help_panel=INPUT)
     ] = None,
-    text: Annotated[str, typer.Option(help="Bundled text: english-french or english-german.")] = "english-french",
-    theory: Annotated[
+    text: Annotated[
         str | None,
         typer.Option(
-            help="closure (from co-occurrence alone; lexical), reduction (copying) or exact (the gradient flow)."
-            " [default: the first that fits]"
+            help="Bundled text: english-french or english-german. [default: english-french]", rich_help_panel=INPUT
         ),
     ] = None,
-    time: Annotated[float, typer.Option(help="End of training, tau = learning rate x steps.")] = 10_000.0,
-    times: Annotated[int, typer.Option(help="How many times to keep, spaced logarithmically.")] = 100,
-    at: Annotated[str | None, typer.Option(help="The times to keep instead, such as 0,10,100.")] = None,
-    stages: Annotated[
-        str, typer.Option(help="closure: the predictions joint, two-stage, frozen.")
-    ] = "joint,two-stage,frozen",
-    switch: Annotated[
-        float | None, typer.Option(help="closure: end of stage one; found from the flow if not given.")
+    words: Annotated[
+        str | None,
+        typer.Option(help="Input words for the table and the curves: right,law,...", rich_help_panel=OUTPUT),
     ] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="exact: follow descent at this learning rate to second order in it.")
-    ] = None,
-    words: Annotated[str | None, typer.Option(help="Input words for the table and the curves: right,law,...")] = None,
-    top: Annotated[int, typer.Option(help="Keep this many of the most frequent words a side in the result.")] = 60,
-    rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
-    method: Annotated[
-        str, typer.Option(help="RK45, RK23, DOP853, LSODA, BDF, Radau or RKC (stiff, many words).")
-    ] = "RK45",
-    threads: Threads = None,
-    output: Output = RESULTS,
+    output: Output = None,
     figures: Figures = "png",
 ) -> None:
     """Predict how words and attention are learnt.
@@ -107,70 +55,97 @@ def solve(
 
     Example: dynamics solve --words human,freedom,rights --output results
     """
-    wanted = _times(time, times, at)
-    check_output(output, figures)
-    if cooccurrence is not None and asked.anything:
-        raise InputError("--cooccurrence gives counts alone; leave out texts, --labelled, --task and --model")
-    by_counts = all(
-        asked.options[name] is None for name in ("labelled", "task", "model", "program", "arrays", "values")
-    )
-    settings = Settings(wanted, rtol, method, threads, stages, switch, top, lr)
-    listed = [word.strip() for word in words.split(",") if word.strip()] if words is not None else []
-    if by_counts and theory in (None, "closure"):
-        system = _system(cooccurrence, text, asked.options)
-        _from_counts(system, asked.options, settings, listed, output, figures)
-    elif cooccurrence is not None:
-        raise InputError(f"--theory {theory} needs the examples; counts alone give --theory closure")
-    elif asked.options["program"] is not None:
-        of_program(asked.problem, theory, settings, lr, listed, output, figures)
-    else:
-        of_model(asked.problem, theory, settings, listed, output, figures)
+    wanted = solving.wanted
+    place = folder(output, "solve", figures)
+    listed = words_of(words)
+    if not system.of_a_model and solving.theory in (None, "closure"):
+        refuse_idle(solving, {*CLOSURE, *ALWAYS}, "the closure on counts; --theory exact takes it")
+        counts = counts_of(system, cooccurrence, text, BUNDLED_VOCABULARY)
+        found = _from_counts(counts, system, solving, listed)
+        finish(*_counts_shown(found, counts, listed, place, figures))
+        return
+    if cooccurrence is not None:
+        if system.of_a_model:
+            raise InputError("--cooccurrence gives counts alone; leave out texts, --labelled, --task and --model")
+        raise InputError(f"--theory {solving.theory} needs the examples; counts alone give --theory closure")
+    if text is not None:
+        raise InputError("--text is a bundled text, read for its counts; leave it out, or all that names a model")
+    chosen = system.chosen()
+    own = system.program is not None
+    if own and listed:
+        raise InputError("--words shows words of the models of the package; leave it out")
+    if own and solving.theory not in (None, "exact"):
+        raise InputError(f"--theory {solving.theory} is for the models of the package; a program has its own flow")
+    if own and solving.lr is not None and chosen.problem.program.model is None:
+        raise InputError("--lr corrects the flow of a loss, and this program gives its own; leave it out")
+    theory = "exact" if own else theory_of(chosen, solving.theory)
+    if solving.lr is not None and theory != "exact":
+        raise InputError("--lr is for the exact flow; add --theory exact, or leave it out")
+    if listed and theory != "exact":
+        raise InputError("--words shows words of a text; leave it out for a task")
+    acting = {"closure": {*CLOSURE, *ALWAYS}, "reduction": ALWAYS, "exact": {*ALWAYS, "lr"}}[theory]
+    refuse_idle(solving, acting, f"--theory {theory}")
+    problem, start = predicted_by(chosen, theory), dict(chosen.initial)
+    if theory != "exact":
+        from dynamics.problems.reduction import Reduction
+
+        if not (isinstance(problem, Reduction) and start and set(start) <= set(problem.order)):
+            states, shapes = chosen.problem.initial(start, chosen.seed), chosen.problem.shapes
+            start = dict(start_of(problem, unpacked(states, shapes)))
+    options = {**chosen.given, **solving.control, "initial": start or None}
+    if theory == "closure":
+        options |= _stages(solving) | {"top": TOP if solving.top is None else solving.top}
+    if theory == "reduction":
+        options["rtol"] = min(solving.rtol, problem.tolerances.rtol)
+    from dynamics.problems.solve import solve as solved
+
+    with progress("solving") as show:
+        found = solved(problem, wanted, **options, lr=solving.lr, progress=show)
+    finish(*_model_shown(found, own, listed, place, figures))
 
 
-def _times(time: float, times: int, at: str | None) -> NDArray[Any]:
-    """The times to keep."""
-    import numpy as np
+ALWAYS = {"theory", "time", "times", "at", "rtol", "method", "threads"}
+CLOSURE = {"stages", "switch", "top"}
 
-    from dynamics.integrate.initial_value import times as checked
 
-    if at is not None:
-        return checked(numbers(at, "--at"))
-    if times < 2:
-        raise InputError(f"--times {times} must be 2 or more")
-    checked([time])
-    if time == 0:
-        raise InputError("--time 0 is the start; give a later end")
-    wanted = np.concatenate([[0.0], np.geomspace(1e-4 * time, time, times - 1)])
-    wanted[-1] = time
-    return wanted
+def _stages(solving: SolvingOptions) -> dict[str, Any]:
+    """The predictions that are asked for, as keywords of a solve."""
+    names = words_of("joint,two-stage,frozen" if solving.stages is None else solving.stages)
+    if solving.switch is not None and set(names) == {"joint"}:
+        raise InputError("--switch ends stage one, for two-stage or frozen; leave it out of --stages joint")
+    return {"stages": names, "switch": solving.switch}
+
+
+def unpacked(y: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Tensors by name, of a packed state."""
+    import math
+
+    found, before = {}, 0
+    for name, shape in shapes.items():
+        found[name] = y[before : before + math.prod(shape)].reshape(shape)
+        before += math.prod(shape)
+    return found
 
 
 def _from_counts(
-    system: CoOccurrence,
-    options: Mapping[str, Any],
-    settings: Settings,
-    words: Sequence[str],
-    output: Path,
-    figures: str,
-) -> None:
+    counts: CoOccurrence, system: SystemOptions, solving: SolvingOptions, words: Sequence[str]
+) -> xr.Dataset:
     """Closures on the co-occurrence matrix of a text."""
-    import numpy as np
+    from derivations.closures import both_stages
+    from dynamics.problems.solve import solve as solved
+    from dynamics.support.files import did_you_mean
 
-    from derivations.closures.cooccurrence import both_stages
-    from dynamics.problems import closure as predict
-
-    names = [name.strip() for name in settings.stages.split(",") if name.strip()]
-    chosen = _known(words, system)
-    rates = named_numbers(options["rate"], "--rate") if options["rate"] else None
-    seed, sizes = options["seed"], initial_states(options["init"], both_stages(), {})
-    random = np.random.default_rng(seed)
-    initial = {name: size * random.standard_normal(system.shape) for name, size in sizes.items() if size > 0}
+    for word in words:
+        if word not in counts.inputs:
+            raise InputError(f"--words: {word!r} is not an input word{did_you_mean(word, counts.inputs)}")
+    chosen = list(dict.fromkeys(words))
+    sizes = {name: size for name, size in initial_states(system.init, both_stages(), {}).items() if size > 0}
 
     def predicted(keep: Sequence[str], show: Callable[[float], None] | None) -> xr.Dataset:
-        return predict.solve(
-            system, settings.times, stages=names, switch=settings.switch, rates=rates, initial=initial or None,
-            top=settings.top,
-            keep=keep, rtol=settings.rtol, method=settings.method, threads=settings.threads, progress=show,
+        return solved(
+            counts, solving.wanted, **_stages(solving), rates=system.rates or None, initial=sizes or None,
+            seed=system.seed, top=TOP if solving.top is None else solving.top, keep=keep, **solving.control,
+            progress=show,
         )  # fmt: skip
 
     with progress("solving") as show:
@@ -179,35 +154,8 @@ def _from_counts(
         if not learnt <= {str(o) for o in found.output.values}:
             # A learnt translation that is not among the most frequent outputs: keep it as well.
             found = predicted([*chosen, *sorted(learnt)], show)
-    found.attrs |= {"seed": seed, **{f"init_{name}": size for name, size in sizes.items()}}
-    _present(found, system, chosen, output, figures)
-
-
-def _system(cooccurrence: Path | None, text: str, options: Mapping[str, Any]) -> CoOccurrence:
-    """The co-occurrence that the arguments name."""
-    from dynamics.counts.cooccurrence import CoOccurrence
-
-    if cooccurrence is not None:
-        return CoOccurrence.load(cooccurrence)
-    source, target, max_vocab = options["source"], options["target"], options["max_vocab"]
-    if source is None:
-        from dynamics.counts.bundled import bundled
-
-        source, target = bundled(text)
-        max_vocab = BUNDLED_VOCABULARY if max_vocab is None else max_vocab
-    if target is None:
-        raise InputError(f"{source}: a second text is missing; give SOURCE and TARGET, line by line translations")
-    read = {name: options[name] for name in ("tokenizer", "lower", "min_count", "max_pairs")}
-    return CoOccurrence.from_parallel_text(source, target, max_vocab=max_vocab, **read)
-
-
-def _known(words: Sequence[str], system: CoOccurrence) -> list[str]:
-    from dynamics.support.files import did_you_mean
-
-    for word in words:
-        if word not in system.inputs:
-            raise InputError(f"--words: {word!r} is not an input word{did_you_mean(word, system.inputs)}")
-    return list(dict.fromkeys(words))
+    found.attrs |= {f"init_{name}": size for name, size in sizes.items()}
+    return found
 
 
 def pairs_of(found: xr.Dataset, words: Sequence[str]) -> list[tuple[str, str]]:
@@ -220,50 +168,15 @@ def pairs_of(found: xr.Dataset, words: Sequence[str]) -> list[tuple[str, str]]:
     return [(word, str(first.translation.sel(input=word).values[-1])) for word in words]
 
 
-def _present(found: xr.Dataset, system: CoOccurrence, words: Sequence[str], output: Path, figures: str) -> None:
-    """Print the table, write the trajectory and the figures."""
-    from rich.console import Console
-    from rich.table import Table
+def _counts_shown(
+    found: xr.Dataset, counts: CoOccurrence, words: Sequence[str], output: Path, figures: str
+) -> list[str]:
+    """Write the trajectory and the figures of a closure; what was written, and lines for the reader."""
+    from dynamics.comparison.compare import distance
+    from dynamics.support.trajectory import half_time
 
-    from dynamics.compare.comparison import distance
-    from dynamics.support import trajectory
-
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    pairs = pairs_of(found, words)
-    first = found.isel(stages=0)
-    table = Table(title=None, box=None, pad_edge=False)
-    for name, side in (
-        ("word", "left"), ("learnt translation", "left"), ("KTIW beta", "right"), ("attention", "right"),
-        ("tau of half beta", "right"), ("tau of half attention", "right"), ("most attended", "left"),
-    ):  # fmt: skip
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
-    for word, translation in pairs:
-        cell = first.sel(output=translation)
-        beta, attention = cell.beta.sel(input=word), cell.attention
-        table.add_row(
-            word, translation, f"{float(beta[-1]):.3f}", f"{float(attention[-1]):.3f}",
-            _time(trajectory.half_time(beta)), _time(trajectory.half_time(attention)), str(cell.attended.values[-1]),
-        )  # fmt: skip
-    origin = system.attrs.get("source_file", system.attrs.get("origin", "counts"))
-    console.print(
-        f"{origin}: {system.shape[0]} input and {system.shape[1]} output words, {system.nnz} pairs that co-occur;"
-        f" prediction '{first.stages.item()}' to tau = {float(found.time[-1]):g}"
-        f" ({found.attrs['evaluations']} evaluations, {found.attrs['seconds']} s)",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
-    if "switch" in found.attrs:
-        console.print(f"stage one ends at tau = {found.attrs['switch']:.4g}", highlight=False)
-    console.print(table, highlight=False)
+    pairs, first = pairs_of(found, words), found.isel(stages=0)
     gaps = distance(found, str(first.stages.item())) if found.sizes["stages"] > 1 else None
-    if gaps is not None:
-        for name in gaps.stages.values:
-            gap = gaps.sel(stages=name)
-            largest = ", ".join(f"{v} {float(gap[v].max()):.3f}" for v in ("W", "A", "beta"))
-            last = ", ".join(f"{v} {float(gap[v][-1]):.3f}" for v in ("W", "A", "beta"))
-            console.print(
-                f"{name}: relative distance from {gaps.reference} at most {largest}; at the end {last}",
-                highlight=False, soft_wrap=True,
-            )  # fmt: skip
 
     def draw() -> dict[str, Figure]:
         from dynamics import plot
@@ -275,7 +188,88 @@ def _present(found: xr.Dataset, system: CoOccurrence, words: Sequence[str], outp
         }
         return drawn if gaps is None else {**drawn, "distance": plot.distance(gaps)}
 
-    write(output, figures, {"trajectory": found}, draw)
+    written = write(output, figures, {"trajectory": found}, draw)
+    rows = []
+    for word, translation in pairs:
+        cell = first.sel(output=translation)
+        beta, attention = cell.beta.sel(input=word), cell.attention
+        rows.append(
+            [
+                word, translation, f"{float(beta[-1]):.3f}", f"{float(attention[-1]):.3f}",
+                _time(half_time(beta)), _time(half_time(attention)), str(cell.attended.values[-1]),
+            ]
+        )  # fmt: skip
+    head = [
+        ("word", "left"), ("learnt translation", "left"), ("KTIW beta", "right"), ("attention", "right"),
+        ("tau of half beta", "right"), ("tau of half attention", "right"), ("most attended", "left"),
+    ]  # fmt: skip
+    origin = counts.attrs.get("source_file", counts.attrs.get("origin", "counts"))
+    lines = [
+        f"{origin}: {counts.shape[0]} input and {counts.shape[1]} output words, {counts.nnz} pairs that co-occur;"
+        f" prediction '{first.stages.item()}' to tau = {float(found.time[-1]):g}"
+        f" ({found.attrs['evaluations']} evaluations, {found.attrs['seconds']} s)"
+    ]
+    if "switch" in found.attrs:
+        lines.append(f"stage one ends at tau = {found.attrs['switch']:.4g}")
+    lines.append(table(head, rows))
+    for name in () if gaps is None else gaps.stages.values:
+        gap = gaps.sel(stages=name)  # type: ignore[union-attr]
+        largest = ", ".join(f"{v} {float(gap[v].max()):.3f}" for v in ("W", "A", "beta"))
+        last = ", ".join(f"{v} {float(gap[v][-1]):.3f}" for v in ("W", "A", "beta"))
+        lines.append(f"{name}: relative distance from {first.stages.item()} at most {largest}; at the end {last}")
+    return [written, *lines]
+
+
+def _model_shown(found: xr.Dataset, own: bool, words: Sequence[str], output: Path, figures: str) -> list[str]:
+    """Write the trajectory and the figures of a model; what was written, and lines for the reader."""
+    from derivations.program import Role
+    from dynamics.support.roles import with_role
+
+    shown = found.isel(stages=0) if "stages" in found.dims else found
+    scores = [name for name in with_role(shown, Role.ATTENTION) if shown[name].dims == ("time", "input")]
+
+    def draw() -> dict[str, Figure]:
+        from dynamics import plot
+        from dynamics.plot.programs import course
+
+        if own:
+            return {"course": course(found)}
+        drawn = {"order": plot.order(found)}
+        return {**drawn, "scores": plot.scores(shown, words or None)} if scores else drawn
+
+    written = write(output, figures, {"trajectory": found}, draw)
+    lines = [
+        f"{found.attrs['title']}: to tau = {float(found.time[-1]):g} ({found.attrs['evaluations']} evaluations,"
+        f" {found.attrs['seconds']} s); loss {float(shown.loss[0]):.4g} -> {float(shown.loss[-1]):.4g}"
+    ]
+    if own:
+        lines += [
+            f"{name}: {float(value[0]):.4g} -> {float(value[-1]):.4g}"
+            for name, value in found.data_vars.items()
+            if value.dims == ("time",) and name != "loss"
+        ]
+    elif scores:
+        lines += _scores_shown(shown, scores[0], words)
+    return [written, *lines]
+
+
+def _scores_shown(found: xr.Dataset, scores: str, words: Sequence[str]) -> list[str]:
+    """The words with the highest scores at the end, or given ones."""
+    from derivations.program import Role
+    from dynamics.plot import best_scores
+    from dynamics.support.roles import with_role
+
+    values, embeddings = with_role(found, Role.VALUES), with_role(found, Role.EMBEDDINGS)
+    lines = []
+    for word in best_scores(found, words or None, SCORES):
+        last = found.isel(time=-1).sel(input=word)
+        told = f"{word}: score {float(last[scores]):.4g}"
+        if values:
+            told += f", tells {last.output.values[int(last[values[0]].argmax('output'))]}"
+        if embeddings:
+            told += f", norm {float((last[embeddings[0]] ** 2).sum() ** 0.5):.4g}"
+        lines.append(told)
+    return lines
 
 
 def _time(tau: float) -> str:

@@ -465,10 +465,10 @@ def trained(
     """The quantity over several runs of the full model in one cell; not a number if one diverges."""
     from scipy.special import softmax
 
-    from dynamics.compare.comparison import scalars
+    from dynamics.comparison.compare import scalars
     from dynamics.problems.models import positional
     from dynamics.tasks.samplers import Copying
-    from dynamics.train.simulation import simulate
+    from dynamics.train.simulate import simulate
 
     V, L, H = (int(cell[name]) for name in ("V", "L", "H"))
     each = (H,) if H > 1 else ()
@@ -479,7 +479,7 @@ def trained(
     )
     try:
         run = simulate(
-            Copying(V, L), positional(H), descent.lr, descent.batch, max(1, round(t_end / descent.lr)),
+            positional(H), Copying(V, L), descent.lr, descent.batch, max(1, round(t_end / descent.lr)),
             range(seed, seed + draws), records=RECORDS, rates={"W": float(cell["eta_W"]), "P": float(cell["eta_A"])},
             initial=initial, threads=threads,
         )  # fmt: skip

@@ -73,7 +73,7 @@ def comparison(compared: xr.Dataset) -> Figure:
     >>> from dynamics.problems.models import lexical
     >>> from dynamics.tasks.samplers import ToyLexicon
     >>> task = ToyLexicon(vocab=12, length=4)
-    >>> run = simulate(task, lexical(), lr=2.0, batch=64, steps=50, seeds=3, records=5)
+    >>> run = simulate(lexical(), task, lr=2.0, batch=64, steps=50, seeds=3, records=5)
     >>> figure = comparison(compare(solve(task.population(), run.time), run))
     >>> [ax.get_title('left') for ax in figure.axes][0]
     'loss'
@@ -127,7 +127,7 @@ def study(found: xr.Dataset) -> Figure:
     Parameters
     ----------
     found : xarray.Dataset
-        From :func:`dynamics.compare.convergence.learning_rate_study` or :func:`dynamics.compare.convergence.batch_study`.
+        From :func:`dynamics.comparison.convergence.learning_rate_study` or :func:`dynamics.comparison.convergence.batch_study`.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def study(found: xr.Dataset) -> Figure:
     """
     by_rate = "error" in found
     if not by_rate and "fluctuation" not in found:
-        raise InputError("nothing to draw: give what a study of dynamics.compare.convergence returns")
+        raise InputError("nothing to draw: give what a study of dynamics.comparison.convergence returns")
     parts: list[tuple[str, Any, Any, float, float]] = []
     if by_rate:
         for flow in found.flow.values:

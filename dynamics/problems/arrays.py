@@ -1,149 +1,104 @@
-"""What the program of a file needs to be run: arrays, sizes, parameters, and where they come from.
-
-A program whose data are those of the exact models (words ``x[n, l]`` of inputs of ``length[n]``, answers ``y[n]``, or
-``y[n, t]`` with ``targets[n]``) takes :class:`dynamics.tasks.examples.Examples`: text and tasks. Any other takes arrays.
-"""
+"""A program on arrays of one's own: what it needs to be run, checked against what it says of itself."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Expr, Indexed, Integer, Symbol
+from sympy import Indexed, Integer, Symbol
 
-from derivations.program.language import Program, extent_symbols, name_of, subscript
-from dynamics.lowering import Kernel, lower
-from dynamics.problems.models import UNROLLED, Model
+from derivations.program import Program, extent_symbols, name_of, subscript
+from dynamics.problems.models import Model
+from dynamics.problems.problem import Problem
+from dynamics.problems.reading import looked_up, reading
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean, existing
-from dynamics.tasks.examples import Examples
 
-DIMENSIONS = {"V": "input", "K": "output"}
-"""Dimensions of results that have the words of the examples as labels, by size."""
+__all__ = ["OnArrays", "normal_arrays", "on_arrays", "on_examples", "read_arrays"]
 
 
 @dataclass(frozen=True, eq=False)
-class ProgramModel(Model):
-    """The model of a program file; made by :func:`given` or :func:`on_examples`.
+class OnArrays(Problem):
+    """A program with arrays for its data; made by :func:`on_arrays`, which checks them.
 
     Attributes
     ----------
-    labelled : bool
-        Whether it runs on examples, whose words label its results; else on the arrays in ``fixed``.
+    flow : Program
+    data : mapping of str to ndarray
+        One for each of the data, by name.
+    known : mapping of str to int
+        Its sizes.
+    given : mapping of str to float
+        Its parameters other than learning rates.
     """
 
-    labelled: bool = False
-
-    def all_sizes(self, examples: Examples) -> dict[str, int]:
-        """Every size of the program; a dimension D too, as that of a state v is asked for to share work."""
-        return {"D": 1, **super().all_sizes(examples)}
+    flow: Program
+    data: Mapping[str, NDArray[Any]]
+    known: Mapping[str, int]
+    given: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def dims(self) -> dict[str, tuple[str, ...]]:
-        """The names of the program's indices; of examples, inputs and outputs are called so."""
-        found = {}
-        for state in self.program.states:
-            names: list[str] = []
-            for index in subscript(state):
-                label = DIMENSIONS.get(str(self.program.extents[index])) if self.labelled else None
-                names.append(label if label is not None and label not in names else index.name)
-            found[name_of(state)] = tuple(names)
-        return found
+    def program(self) -> Program:
+        return self.flow
 
-    def kernel(self, examples: Examples, outputs: tuple[str, ...] | None = None, parallel: bool = False) -> Kernel:
-        """The compiled flow, or other tensors; small sizes are constants of the code."""
-        known = {str(extent) for extent in self.program.extents.values()} - {"V", "L", "T"}
-        constants = {name: n for name, n in self.all_sizes(examples).items() if name in known and n <= UNROLLED}
-        return lower(self.program, outputs, parallel=parallel, constants=constants)
+    @property
+    def arrays(self) -> Mapping[str, Any]:
+        return self.data
 
-    def check(self, examples: Examples) -> None:
-        """Raise InputError if the model cannot take the examples."""
-        if self.labelled and "targets" not in self.program.declarations and (examples.targets != 1).any():
-            row = int(np.flatnonzero(examples.targets != 1)[0])
-            raise InputError(
-                f"{self.name}: example {row} has {examples.targets[row]} targets and y[n] is one; write y[n, t] with"
-                " {t: targets[n]}"
-            )
-        if self.labelled:
-            below = {"x": examples.inputs, "y": examples.outputs}
-            sizes = self.all_sizes(examples)
-            for access, sub, extent in _looked_up(self.program):
-                entries = 1 if isinstance(extent, Indexed) else sizes[str(extent)]  # of words, each has one
-                needed = int(sub) + 1 if isinstance(sub, Integer) else below.get(name_of(sub), np.inf)
-                if needed > entries:
-                    raise InputError(
-                        f"{self.name}: {access} looks up {name_of(access)}, which has {entries} entries, by {sub}; of"
-                        f" text and tasks, x numbers {examples.inputs} input words and y {examples.outputs} outputs"
-                    )
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        return self.known
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        return self.given
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        return {**{f"size_{name}": n for name, n in self.known.items()}, **self.given}
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:  # type: ignore[override]
+        return super().shapes
+
+    def with_program(self, program: Program) -> Self:
+        return replace(self, flow=program)
 
 
-def takes_examples(program: Program) -> bool:
-    """Whether a program's data are those of the exact models.
-
-    Examples
-    --------
-    >>> from derivations.closures.cooccurrence import both_stages
-    >>> from derivations.models.attention import keyword_classifier
-    >>> takes_examples(keyword_classifier()), takes_examples(both_stages())
-    (True, False)
-    """
-    data = {name_of(access): access for access in program.data}
-    several = "targets" in data
-    if set(data) != {"x", "length", "y"} | ({"targets"} if several else set()):
-        return False
-    if not all(access.is_integer for access in data.values()):
-        return False
-    rows = {"x": data["length"], "y": data.get("targets")}
-    for name, lengths in rows.items():
-        subs = subscript(data[name])
-        if subs[:1] != subscript(data["length"]) or len(subs) != (1 if lengths is None else 2):
-            return False
-        if lengths is not None and program.extents[subs[1]] != lengths:
-            return False
-    return all(len(subscript(data[name])) == 1 for name in ("length", *(["targets"] if several else [])))
-
-
-def on_examples(program: Program, values: Mapping[str, float] | None = None) -> ProgramModel:
+def on_examples(program: Program, values: Mapping[str, float] | None = None) -> Model:
     """The model of a program that takes examples, with the sizes and parameters that these do not decide.
 
     Raises
     ------
     InputError
-        Sizes or parameters that are missing or unknown.
+        The data of the program are not those of examples; sizes or parameters that are missing or unknown.
     """
-    (rows,) = subscript(next(access for access in program.data if name_of(access) == "length"))
-    known = {"V": 0, "K": 0, "L": 0, "T": 0, str(program.extents[rows]): 0}
-    sizes, parameters = _values(program, known, values or {})
-    own: dict[str, Any] = {name: size for name, size in sizes.items() if name not in known} | parameters
-    return ProgramModel(program, own, _recorded(program, parameters), labelled=True)
+    read = reading(program)
+    if read is None:
+        return Model(program)  # which says so
+    sizes, parameters = _values(program, dict.fromkeys(read.sizes, 0), values or {})
+    return Model(program, {name: n for name, n in sizes.items() if name not in read.sizes}, {}, parameters)
 
 
-def given(
+def on_arrays(
     program: Program, arrays: Mapping[str, ArrayLike] | None = None, values: Mapping[str, float] | None = None
-) -> tuple[ProgramModel, Examples]:
-    """The model of a program with arrays for its data, and what takes the place of examples.
+) -> OnArrays:
+    """A program with arrays for its data.
 
     Parameters
     ----------
     program : Program
-        From :func:`dynamics.program_file.load`.
+        A flow, such as from :func:`dynamics.program_file.load`.
     arrays : mapping of str to array_like
         One for each of its data, by name. Tables of whole numbers; rows of different lengths one after the other.
     values : mapping of str to float
         Parameters, and the sizes that no array has.
-
-    Returns
-    -------
-    model : ProgramModel
-    examples : Examples
-        One, empty of meaning: the arrays are taken whole. :func:`dynamics.solve` and :func:`dynamics.simulate` take
-        both.
 
     Raises
     ------
@@ -155,10 +110,9 @@ def given(
     >>> import numpy as np
     >>> from dynamics import solve
     >>> from dynamics.program_file import SumOver, indices, model, sizes, tensors
-    >>> from derivations.gradient_flow.adjoints import gradient_flow
     >>> (V,), (i,), (w, y) = sizes("V"), indices("i"), tensors("w y")
     >>> squares = model("Squares", extents={i: V}, data=y[i], states=w[i], loss=SumOver((w[i] - y[i]) ** 2 / 2, i))
-    >>> found = solve(*given(gradient_flow(squares), {"y": [1.0, 2.0]}), t=[0, 1, 20])
+    >>> found = solve(squares, {"y": [1.0, 2.0]}, t=[0, 1, 20])
     >>> found.w.values.round(3)  # y (1 - exp(-t))
     array([[0.   , 0.   ],
            [0.632, 1.264],
@@ -166,7 +120,9 @@ def given(
     """
     found = _arrays(program, arrays or {})
     sizes, parameters = _values(program, _sizes_of(program, found), values or {})
-    for access, sub, extent in _looked_up(program):
+    for access, sub, extent in looked_up(program):
+        if isinstance(sub, Symbol):
+            continue  # a place in a row: that rows are no longer than there is room is known when they are bound
         low, high = (int(sub), int(sub)) if isinstance(sub, Integer) else _range(name_of(sub), found, program)
         entries = int(found[name_of(extent)].min()) if isinstance(extent, Indexed) else sizes[str(extent)]
         if low < 0 or high >= entries:
@@ -174,9 +130,7 @@ def given(
                 f"{sub} is {low if low < 0 else high} in {access}, where {name_of(access)} has {entries} entries; give"
                 f" numbers from 0 to {entries - 1}"
             )
-    own: dict[str, Any] = {**sizes, **parameters}
-    fixed = {**found, **_recorded(program, parameters)}
-    return ProgramModel(program, own, fixed), Examples.from_rows([[0]], [0], 1, 1)
+    return OnArrays(program, found, sizes, parameters)
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -192,7 +146,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         with np.load(found_at, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
-        raise InputError(f"--data {os.fspath(path)!r} is not a file of arrays; save them with numpy.savez") from None
+        raise InputError(f"{os.fspath(path)!r} is not a file of arrays; save them with numpy.savez") from None
 
 
 def normal_arrays(program: Program, values: Mapping[str, float], seed: int = 0) -> dict[str, NDArray[np.float64]]:
@@ -209,7 +163,7 @@ def normal_arrays(program: Program, values: Mapping[str, float], seed: int = 0) 
     for access in program.data:
         extents = [program.extents[index] for index in subscript(access)]
         if access.is_integer or any(isinstance(extent, Indexed) for extent in extents):
-            raise InputError(f"{program.name}: {access} cannot be drawn at random; give it, --data FILE.npz")
+            raise InputError(f"{program.name}: {access} cannot be drawn at random; give it as an array")
         found[name_of(access)] = random.standard_normal([sizes[str(extent)] for extent in extents])
     return found
 
@@ -272,7 +226,8 @@ def _values(
 ) -> tuple[dict[str, int], dict[str, float]]:
     """All sizes and all parameters, from those that are known and those that are given."""
     wanted = [str(size) for size in extent_symbols(program)]
-    parameters = [name_of(p) for p in program.parameters if not name_of(p).startswith("eta_")]
+    rates = set(program.rates.values())
+    parameters = [name_of(p) for p in program.parameters if name_of(p) not in rates]
     known = [*wanted, *parameters]
     found = dict(sizes)
     for name, value in values.items():
@@ -290,31 +245,12 @@ def _values(
     missing = [name for name in wanted if name not in found] + [name for name in parameters if name not in values]
     if missing:
         raise InputError(
-            f"{program.name}: no value for {', '.join(missing)}; give it, --set {missing[0]}=3 for example"
+            f"{program.name}: no value for {', '.join(missing)}; give each one, {missing[0]}=3 for example"
         )
     return found, {name: float(values[name]) for name in parameters}
-
-
-def _looked_up(program: Program) -> Iterator[tuple[Any, Expr, Expr]]:
-    """(access, subscript, extent) wherever a table or a number is a subscript.
-
-    Compiled code does not check them: what is out of range would be other memory.
-    """
-    for access in dict.fromkeys(access for d in program.definitions for access in (*d.reads, d.lhs)):
-        declared = subscript(program.declarations[name_of(access)])
-        for sub, index in zip(subscript(access), declared, strict=True):
-            if not isinstance(sub, Symbol):
-                yield access, sub, program.extents[index]
 
 
 def _range(name: str, arrays: Mapping[str, NDArray[Any]], program: Program) -> tuple[int, int]:
     if name not in arrays:
         raise InputError(f"{program.name}: {name} is a subscript; tables of whole numbers must be data")
     return int(arrays[name].min(initial=0)), int(arrays[name].max(initial=0))
-
-
-def _recorded(program: Program, parameters: Mapping[str, float]) -> dict[str, NDArray[Any]]:
-    """What else decides a run, for its checkpoint: the equations, and the parameters."""
-    text = "\n".join(map(str, (program.model or program).definitions))
-    digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
-    return {"program": digest, **{name: np.array(value) for name, value in parameters.items()}}

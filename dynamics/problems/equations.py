@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 
@@ -195,3 +196,16 @@ def listing() -> str:
         "\n".join([part, *(f"  {name:{width}}  {title}" for name, title in own.items())])
         for part, own in titles.items()
     )
+
+
+def of_file(file: str | os.PathLike[str], form: str, source: bool) -> tuple[str, bool]:
+    """The derivation of a file's flow, checked, in a format, and whether a check failed; or its generated code."""
+    from dynamics.lowering import lower  # loads numba
+    from dynamics.program_file import load
+
+    program = load(file)
+    if source:
+        return lower(program).source, False
+    written = derivation(program)
+    written = written if form == "python" else written.checked(checks(program))
+    return getattr(written, form)(), bool(written.failed)

@@ -8,28 +8,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sympy import Indexed, Integer, Symbol
 
 from derivations.models import attention as models
-from derivations.program.language import Program, name_of, subscript
+from derivations.program import Program, extent_symbols, name_of, subscript
 from derivations.reductions.topic import in_span
 from dynamics.lowering import Kernel, lower
+from dynamics.problems.problem import UNROLLED, size_of, start_of
+from dynamics.problems.reading import Reading, looked_up, reading
+from dynamics.support.content import ByContent
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
 from dynamics.tasks.examples import Examples
 
-DIMENSIONS = {
-    "i": "input", "k": "output", "o": "output", "h": "head", "d": "dimension", "e": "key_dimension", "j": "hidden",
-    "m": "target", "p": "position",
-}  # fmt: skip
-"""Names of the indices of states in labelled results."""
-
-UNROLLED = 16
-"""Sizes up to this are constants of the compiled code."""
-
 
 @dataclass(frozen=True, eq=False)
-class Model:
-    """An exact model; made by :func:`keyword`, :func:`lexical`, :func:`positional` or :func:`topic`.
+class Model(ByContent):
+    """A program that learns from examples; made by :func:`keyword`, :func:`lexical`, :func:`positional`, :func:`topic`.
+
+    Any program whose data are words, lengths and answers is one (:mod:`dynamics.problems.reading`).
 
     Attributes
     ----------
@@ -39,55 +36,122 @@ class Model:
         Sizes that the examples do not decide (heads H, dimension D, ...).
     fixed : mapping of str to ndarray
         Data of the model that is not trained (the classifier U of FC).
+    parameters : mapping of str to float
+        Parameters other than learning rates.
+
+    Raises
+    ------
+    InputError
+        The data of the program are not those of examples.
     """
 
     program: Program
     sizes: Mapping[str, int] = field(default_factory=dict)
-    fixed: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    fixed: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if reading(self.program) is None:
+            raise InputError(
+                f"{self.program.name} does not learn from examples: its data are no words, lengths and answers;"
+                " give its arrays, solve(program, {...}, t)"
+            )
 
     @property
     def name(self) -> str:
         return self.program.name
 
+    @property
+    def reading(self) -> Reading:
+        """What the program calls the parts of its examples."""
+        found = reading(self.program)
+        assert found is not None
+        return found
+
     def all_sizes(self, examples: Examples) -> dict[str, int]:
         """Every size of the program on some examples."""
         longest, most = examples.positions  # type: ignore[misc]
-        return {"V": examples.inputs, "K": examples.outputs, "L": longest, "T": most, **self.sizes}
+        read = self.reading
+        found = dict.fromkeys(read.inputs, examples.inputs)
+        found |= {name: max(examples.outputs, found.get(name, 0)) for name in read.outputs}
+        found |= dict.fromkeys(read.longest, longest) | dict.fromkeys(read.most, most)
+        return {**found, **self.sizes}
 
     def shapes(self, examples: Examples) -> dict[str, tuple[int, ...]]:
         """The shape of every state, by name."""
         sizes = self.all_sizes(examples)
         return {
-            name_of(state): tuple(sizes[str(self.program.extents[index])] for index in subscript(state))
+            name_of(state): tuple(size_of(self.program.extents[index], sizes) for index in subscript(state))
             for state in self.program.states
         }
 
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
-        """The names of the dimensions of every state, for labelled results."""
-        return {name_of(s): tuple(DIMENSIONS[str(index)] for index in subscript(s)) for s in self.program.states}
+        """The names of the dimensions of every state, for labelled results.
+
+        Those that the program declares; else, what is looked up by words is called input, and what is looked up by
+        answers output, once for each state; else the name of the index.
+        """
+        named, read = self.program.dimensions, self.reading
+        words = dict.fromkeys(read.outputs, "output") | dict.fromkeys(read.inputs, "input")
+        found = {}
+        for state in self.program.states:
+            own: list[str] = []
+            for index in subscript(state):
+                label = named.get(index) or words.get(str(self.program.extents[index]))
+                own.append(label if label is not None and label not in own else index.name)
+            found[name_of(state)] = tuple(own)
+        return found
 
     def arrays(self, examples: Examples) -> dict[str, Any]:
         """The data of the program on some examples."""
-        return {
-            "x": examples.x, "length": examples.length, "y": examples.y, "targets": examples.targets, **self.fixed,
-        }  # fmt: skip
+        return self.named(examples.x, examples.length, examples.y, examples.targets)
+
+    def named(self, x: Any, length: Any, y: Any, targets: Any) -> dict[str, Any]:
+        """Words and answers by the names that the program has for them, and what is fixed."""
+        read = self.reading
+        found = {read.words: x, read.lengths: length, read.answers: y}
+        return {**found, **({read.targets: targets} if read.targets else {}), **self.fixed}
 
     def kernel(self, examples: Examples, outputs: tuple[str, ...] | None = None, parallel: bool = False) -> Kernel:
         """The compiled flow, or other tensors; small sizes are constants of the code."""
-        sizes = self.all_sizes(examples)
         used = {str(extent) for extent in self.program.extents.values()}
-        constants = {name: n for name, n in sizes.items() if name in used - {"V", "L", "T"} and n <= UNROLLED}
+        used -= self.reading.inputs | self.reading.longest | self.reading.most  # of every text another
+        constants = {name: n for name, n in self.all_sizes(examples).items() if name in used and n <= UNROLLED}
         return lower(self.program, outputs, parallel=parallel, constants=constants)
 
     def check(self, examples: Examples) -> None:
         """Raise InputError if the model cannot take the examples."""
-        if "targets" not in self.program.declarations and (examples.targets != 1).any():
+        read = self.reading
+        if read.targets is None and (examples.targets != 1).any():
             row = int(np.flatnonzero(examples.targets != 1)[0])
-            raise InputError(f"{self.name}: example {row} has {examples.targets[row]} targets; it takes one each")
-        if "U" in self.fixed and self.fixed["U"].shape[1] != examples.outputs:
-            columns = self.fixed["U"].shape[1]
-            raise InputError(f"{self.name}: readout has {columns} columns, and the examples {examples.outputs} outputs")
+            raise InputError(
+                f"{self.name}: example {row} has {examples.targets[row]} targets; it takes one each (in a program, write"
+                f" {read.answers}[n, t] with {{t: targets[n]}})"
+            )
+        sizes = self.all_sizes(examples)
+        for access in self.program.data:
+            name = name_of(access)
+            if name not in self.fixed or access.is_integer:
+                continue
+            for index, n in zip(subscript(access), self.fixed[name].shape, strict=False):
+                size = str(self.program.extents[index])
+                if size in read.outputs and n != examples.outputs:
+                    raise InputError(
+                        f"{self.name}: {name} has {n} columns, and the examples {examples.outputs} outputs"
+                    )
+        below = {read.words: examples.inputs, read.answers: examples.outputs}
+        for access, sub, extent in looked_up(self.program):
+            if isinstance(sub, Symbol):
+                continue  # a place: there are as many as the longest row has
+            entries = 1 if isinstance(extent, Indexed) else size_of(extent, sizes)  # of words, each example has one
+            needed = int(sub) + 1 if isinstance(sub, Integer) else below.get(name_of(sub), np.inf)
+            if needed > entries:
+                raise InputError(
+                    f"{self.name}: {access} looks up {name_of(access)}, which has {entries} entries, by {sub}; of"
+                    f" text and tasks, {read.words} numbers {examples.inputs} input words and {read.answers}"
+                    f" {examples.outputs} outputs"
+                )
 
     def initial(
         self, examples: Examples, values: Mapping[str, ArrayLike | float] | None = None, seed: int = 0
@@ -99,21 +163,13 @@ class Model:
         InputError
             Unknown state, an array that is not finite or of another shape, or a seed below 0.
         """
-        if seed < 0:
-            raise InputError(f"seed = {seed} must be a whole number from 0")
-        shapes = self.shapes(examples)
-        random = np.random.default_rng(seed)
-        found = {name: np.zeros(shape) for name, shape in shapes.items()}
-        for name, value in (values or {}).items():
-            if name not in shapes:
-                raise InputError(f"initial {name!r}: the states of {self.name} are {', '.join(shapes)}")
-            array = np.asarray(value, dtype=float)
-            if array.ndim == 0 and shapes[name]:
-                array = float(array) * random.standard_normal(shapes[name])
-            if array.shape != shapes[name] or not np.isfinite(array).all():
-                raise InputError(f"initial {name} must be finite and of shape {shapes[name]}, not {array.shape}")
-            found[name] = array.astype(float)
-        return found
+        return start_of(self.name, self.shapes(examples), values, seed)
+
+    @property
+    def usual(self) -> dict[str, float]:
+        """Standard deviations of initial states that the program declares, at these sizes."""
+        known = {size: self.sizes[size.name] for size in extent_symbols(self.program) if size.name in self.sizes}
+        return {name: float(value.subs(known)) for name, value in self.program.initial.items()}
 
 
 def keyword(bias: bool = False) -> Model:

@@ -17,3 +17,7 @@ class IntegrationError(RuntimeError):
 
 class DataWarning(UserWarning):
     """Part of the data was set aside; the message counts it."""
+
+
+class Interrupted(Exception):
+    """Stopped from the keyboard; the message says how to go on."""

@@ -16,12 +16,12 @@ import pytest
 import xarray as xr
 
 from dynamics.cli import run
-from dynamics.compare.comparison import compare
+from dynamics.comparison.compare import compare
 from dynamics.problems.models import lexical, positional
 from dynamics.problems.reduction import excess
 from dynamics.support import trajectory
 from dynamics.tasks.samplers import Copying, ToyLexicon
-from dynamics.train.simulation import simulate
+from dynamics.train.simulate import simulate
 
 FEW = ["--steps", "4", "--seeds", "2", "--batch", "3", "--records", "3", "--figures", "none"]
 COMMANDS = ("simulate", "compare")
@@ -103,7 +103,7 @@ def test_options_are_arguments_of_simulate(out) -> None:
         "--seeds", "2", "--momentum", "0.5", "--records", "4", "--threads", "1", "--figures", "none", out=out,
     )["run"]  # fmt: skip
     same = simulate(
-        ToyLexicon(7, 3).examples(30, 4), lexical(2), 0.3, 5, 3, [4, 5], records=4, rates={"A": 0.5}, momentum=0.5,
+        lexical(2), ToyLexicon(7, 3).examples(30, 4), 0.3, 5, 3, [4, 5], records=4, rates={"A": 0.5}, momentum=0.5,
         initial={"W": 0.2, "A": 0.1}, epochs=True,
     )  # fmt: skip
     xr.testing.assert_equal(found[["W", "A", "loss"]], same[["W", "A", "loss"]])
@@ -346,7 +346,7 @@ def test_files_that_are_no_trajectories(texts, out, tmp_path, capsys) -> None:
     text, other = texts["parallel"][0], str(tmp_path / "other.nc")
     trajectory.save(xr.Dataset({"W": 1.0}), other)
     run_of = str(tmp_path / "run.nc")
-    trajectory.save(simulate(Copying(4, 2), positional(), 1.0, 4, 2, records=2, initial={"W": 0.1}), run_of)
+    trajectory.save(simulate(positional(), Copying(4, 2), 1.0, 4, 2, records=2, initial={"W": 0.1}), run_of)
     for prediction, found, expected in (
         (text, run_of, "not a trajectory"),
         (run_of, text, "not a trajectory"),

@@ -195,7 +195,7 @@ def test_descent_meets_the_flow_at_first_order(captions: Examples) -> None:
     flow = solve(lexical(), captions, [end], rtol=1e-8, atol=1e-11).isel(time=0)
     gaps = []
     for lr in rates:
-        run = simulate(captions, lexical(), lr=lr, steps=end // lr, records=[end // lr]).isel(seed=0, time=0)
+        run = simulate(lexical(), captions, lr=lr, steps=end // lr, records=[end // lr]).isel(seed=0, time=0)
         assert run.time.item() == end
         assert run.input.values.tolist() == flow.input.values.tolist()
         gaps.append([relative(run[name], flow[name]) for name in ("W", "A")])

@@ -32,7 +32,7 @@ from dynamics.lowering import lower
 from dynamics.lowering.kernel import Bound
 from dynamics.problems.models import positional
 from dynamics.tasks.samplers import Copying
-from dynamics.train.simulation import simulate
+from dynamics.train.simulate import simulate
 
 CASES = [(8, 8), (9, 8), (60, 40)]
 
@@ -368,7 +368,7 @@ def test_on_the_border_it_never_leaves() -> None:
 def test_simulated_permutations_take_the_branch_of_their_unstable_coordinate() -> None:
     seeds = 40
     run = simulate(
-        Copying(6, 6), positional(), lr=1.0, batch=16, steps=600, seeds=seeds, records=[0, 600],
+        positional(), Copying(6, 6), lr=1.0, batch=16, steps=600, seeds=seeds, records=[0, 600],
         initial={"W": 0.3, "P": 0.3}, evaluation=1,
     )  # fmt: skip
     u, a = reduced(run.W.values), reduced(run.P.values)
@@ -384,7 +384,7 @@ def test_simulated_escape_takes_the_time_of_the_law() -> None:
     for sign, steps in ((1, 3_000), (-1, 6_500)):
         start = {name: sign * 1e-3 * np.eye(6) for name in "WP"}
         run = simulate(
-            Copying(6, 6), positional(), lr=lr, batch=32, steps=steps, records=list(range(0, steps + 1, 10)),
+            positional(), Copying(6, 6), lr=lr, batch=32, steps=steps, records=list(range(0, steps + 1, 10)),
             initial=start, evaluation=64,
         )  # fmt: skip
         learnt = run.time.values[np.argmax(run.loss.values[0] < np.log(2))]

@@ -291,7 +291,7 @@ def test_systems_by_name():
 @pytest.mark.parametrize("heads", [1, 2])
 def test_simulated_cells_are_runs_by_hand(heads):
     run = simulate(
-        Copying(4, 3), positional(heads), 0.5, 8, 160, [5, 6, 7], records=80, initial={"W": 0.4, "P": 0.3},
+        positional(heads), Copying(4, 3), 0.5, 8, 160, [5, 6, 7], records=80, initial={"W": 0.4, "P": 0.3},
         rates={"W": 1.0, "P": 2.0},
     )  # fmt: skip
     logits = run.P.values.reshape(3, len(run.time), heads, 3, 3)
@@ -336,7 +336,7 @@ def test_a_cell_that_diverges_is_not_a_number(monkeypatch):
         return simulate(*given, rates=rates, **options)
 
     given = cells(V=[4, 4, 4], L=3, sigma=0.1, eta_W=[1, 7, 1])
-    monkeypatch.setattr("dynamics.train.simulation.simulate", diverging)
+    monkeypatch.setattr("dynamics.train.simulate.simulate", diverging)
     found = SYSTEM.simulated(given, Quantity("value", "u"), 20.0, 1, 0, 1, Descent(1.0, 4))
     assert np.isnan(found).tolist() == [False, True, False]
     assert found[0] == found[2]

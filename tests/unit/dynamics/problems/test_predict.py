@@ -18,7 +18,9 @@ from oracles.reference_data import MULTI30K, translations
 from dynamics import CoOccurrence, InputError, IntegrationError, solve
 from dynamics.counts.corpus import ParallelText, encode
 from dynamics.problems import closure as predict
-from dynamics.problems.closure import CLOSURES, STAGES
+from dynamics.problems import problem
+from dynamics.problems.closure import CLOSURES
+from dynamics.problems.stages import STAGES
 from dynamics.support import memory, trajectory
 
 STAGE_ONE = [closure for closure in CLOSURES if closure != "conditional"]
@@ -588,10 +590,13 @@ BARE = CoOccurrence.from_counts([[3, 1], [1, 3]], ["a", "b"], ["x", "y"])
         ({"rates": {"W": -1}}, "rate of W = -1 must be a number from 0 on"),
         ({"rates": {"W": np.nan}}, "rate of W = nan must be"),
         ({"rates": {"A": np.inf}}, "rate of A = inf must be"),
-        ({"initial": {"B": np.zeros((2, 2))}}, "initial 'B': the states are W and A"),
+        ({"initial": {"B": np.zeros((2, 2))}}, "initial 'B': the states of the closure 'conditional' are W, A"),
         ({"initial": {"W": np.zeros((2, 3))}}, "initial W must be finite and of shape (2, 2), not (2, 3)"),
         ({"initial": {"A": [[0, np.nan], [0, 0]]}}, "initial A must be finite"),
-        ({"initial": {"A": np.zeros((2, 2))}, "closure": "linear"}, "initial 'A': the states are W"),
+        (
+            {"initial": {"A": np.zeros((2, 2))}, "closure": "linear"},
+            "initial 'A': the states of the closure 'linear' are W",
+        ),
         ({"switch": -1.0, "stages": "frozen"}, "switch = -1.0 must be a time from 0 on"),
         ({"switch": np.nan, "stages": "two-stage"}, "switch = nan must be a time"),
         ({"top": 0}, "top = 0 must be 1 or more"),
@@ -640,7 +645,7 @@ def test_memory_is_estimated_before_it_is_needed(closure: str, sparse: bool, mon
     def refuse(*args: object, **options: object) -> None:
         raise Past
 
-    monkeypatch.setattr(predict, "lower", refuse)
+    monkeypatch.setattr(problem, "lower", refuse)
 
     def attempt(words: int, t: Any, **options: Any) -> str:
         with pytest.raises((InputError, Past)) as caught:

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamics import solve
-from dynamics.problems.exact import solve_exact
 from dynamics.problems.models import positional
-from dynamics.problems.reduction import copying, excess, solve_reduced
+from dynamics.problems.reduction import copying, excess
 from dynamics.support.errors import InputError
 from dynamics.tasks.examples import Examples
 
@@ -37,11 +36,11 @@ def every(vocab: int, length: int, repeats: bool) -> Examples:
 )
 def test_the_reduction_is_the_full_flow_of_a_symmetric_start(vocab, length, repeats, u, a) -> None:
     rates = {"W": 3.0, "P": 7.0}
-    exact = solve_exact(
+    exact = solve(
         positional(), every(vocab, length, repeats), TIMES, initial=symmetric(u, a, vocab, length), rates=rates,
         rtol=1e-11, atol=1e-13, method="DOP853",
     )  # fmt: skip
-    reduced = solve_reduced(
+    reduced = solve(
         copying(vocab, length, replacement=repeats), TIMES, initial={"u": u, "a": a}, rates=rates,
         rtol=1e-11, atol=1e-13,
     )  # fmt: skip
@@ -54,15 +53,13 @@ def test_the_reduction_is_the_full_flow_of_a_symmetric_start(vocab, length, repe
 def test_heads_are_the_full_flow_head_by_head() -> None:
     starts = [(0.3, 0.2), (-0.1, 0.4)]
     whole = [symmetric(u, a, 4, 3) for u, a in starts]
-    exact = solve_exact(
+    exact = solve(
         positional(2), every(4, 3, False), TIMES, rates={"W": 2.0},
         initial={name: np.stack([one[name] for one in whole]) for name in "WP"}, rtol=1e-11, atol=1e-13,
         method="DOP853",
     )  # fmt: skip
     u, a = np.array(starts).T
-    reduced = solve_reduced(
-        copying(4, 3, heads=2), TIMES, initial={"u": u, "a": a}, rates={"W": 2.0}, rtol=1e-11, atol=1e-13
-    )
+    reduced = solve(copying(4, 3, heads=2), TIMES, initial={"u": u, "a": a}, rates={"W": 2.0}, rtol=1e-11, atol=1e-13)
     assert reduced.u.dims == ("time", "head")
     np.testing.assert_allclose(reduced.u, excess(exact.W), atol=1e-8)
     np.testing.assert_allclose(reduced.a, excess(exact.P), atol=1e-8)
@@ -72,7 +69,7 @@ def test_heads_are_the_full_flow_head_by_head() -> None:
 @pytest.mark.parametrize(("vocab", "length"), [(12, 8), (8, 8), (2, 2), (60, 40)])
 def test_observables_are_those_of_the_algebra(vocab: int, length: int) -> None:
     """By hand from u and a: attention to the right position, probability of the target, loss."""
-    found = solve_reduced(copying(vocab, length), TIMES, initial={"u": 0.7, "a": 0.3}, rates={"W": 30.0, "P": 30.0})
+    found = solve(copying(vocab, length), TIMES, initial={"u": 0.7, "a": 0.3}, rates={"W": 30.0, "P": 30.0})
     u, a = found.u.values, found.a.values
     alpha = np.exp(a) / (np.exp(a) + length - 1)
     eps = (1 - alpha) / (length - 1)
@@ -94,21 +91,21 @@ def test_rest_is_a_saddle_of_permutations_and_of_nothing_else() -> None:
 def test_rates_are_those_of_the_tensors_of_the_model() -> None:
     """Both twice as fast is twice the time; one alone is not."""
     start = {"u": 0.5, "a": 0.5}
-    twice = solve_reduced(copying(6, 4), [0, 20], initial=start, rates={"W": 2.0, "P": 2.0})
-    later = solve_reduced(copying(6, 4), [0, 40], initial=start)
+    twice = solve(copying(6, 4), [0, 20], initial=start, rates={"W": 2.0, "P": 2.0})
+    later = solve(copying(6, 4), [0, 40], initial=start)
     assert twice.u.values[-1] == pytest.approx(later.u.values[-1], rel=1e-8)
-    frozen = solve_reduced(copying(6, 4), [0, 20], initial=start, rates={"P": 0.0})
+    frozen = solve(copying(6, 4), [0, 20], initial=start, rates={"P": 0.0})
     assert (frozen.a == 0.5).all()
     assert frozen.u.values[-1] > 0.5
-    assert (frozen.eta_A, frozen.eta_W, frozen.V, frozen.L) == (0.0, 1.0, 6.0, 4.0)
+    assert (frozen.rate_P, frozen.rate_W, frozen.V, frozen.L) == (0.0, 1.0, 6.0, 4.0)
 
 
 def test_a_number_stands_for_every_head() -> None:
     system = copying(6, 4, heads=3)
     np.testing.assert_array_equal(system.initial({"u": 0.3, "a": [1, 2, 3]}), [0.3, 0.3, 0.3, 1, 2, 3])
     np.testing.assert_array_equal(system.initial(None), np.zeros(6))
-    equal = solve_reduced(system, [0, 30], initial={"u": 0.3, "a": 0.2}, rates={"W": 3.0, "P": 3.0})
-    one = solve_reduced(copying(6, 4), [0, 30], initial={"u": 0.3, "a": 0.2})
+    equal = solve(system, [0, 30], initial={"u": 0.3, "a": 0.2}, rates={"W": 3.0, "P": 3.0})
+    one = solve(copying(6, 4), [0, 30], initial={"u": 0.3, "a": 0.2})
     np.testing.assert_allclose(equal.u, np.repeat(one.u.values[:, None], 3, axis=1), rtol=1e-6)
     assert "attention" not in equal
 
@@ -171,7 +168,7 @@ def test_sizes_that_make_no_task(sizes, expected) -> None:
 )
 def test_what_cannot_be_solved(given_, expected) -> None:
     with pytest.raises(InputError, match=expected):
-        solve_reduced(copying(5, 3), **{"t": [0, 1], **given_})
+        solve(copying(5, 3), **{"t": [0, 1], **given_})
 
 
 def test_copying_of_repeats_may_be_longer_than_its_vocabulary() -> None:

@@ -73,7 +73,7 @@ def reduced_descent(classifier: str, others: str) -> xr.Dataset:
     model, kinds, initial = this.reduced(others)
     records = this.steps.tolist()
     return simulate(
-        kinds, model, lr=this.lr, steps=records[-1], records=records, initial=initial, rates=this.rates
+        model, kinds, lr=this.lr, steps=records[-1], records=records, initial=initial, rates=this.rates
     ).isel(seed=0)  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def test_the_first_order_reduction_is_the_exact_flow(classifier: str) -> None:
     model, kinds, initial = this.reduced("first-order")
     gaps = []
     for lr, steps in ((0.1, 1200), (0.05, 2400)):
-        run_ = simulate(kinds, model, lr=lr, steps=steps, records=[steps], initial=initial, rates=this.rates)
+        run_ = simulate(model, kinds, lr=lr, steps=steps, records=[steps], initial=initial, rates=this.rates)
         end = solve(model, kinds, [lr * steps], initial=initial, rates=this.rates, rtol=1e-9)
         gaps.append(np.abs(run_.s.values[0, -1, :8] - end.s.values[-1, :8]).max())
     assert gaps[0] / gaps[1] == pytest.approx(2, rel=0.05)
@@ -220,8 +220,8 @@ def test_steps_in_the_span_are_steps_of_the_embeddings() -> None:
     rng, examples = np.random.default_rng(0), TopicSentences(4, 1, 20, 4).examples(40, seed=2)
     U, v = rng.normal(size=(10, 4)), rng.normal(size=(24, 10))
     options = {"lr": 0.3, "steps": 50, "records": 6}
-    full = simulate(examples, topic(readout=U), initial={"v": v}, **options)
-    span = simulate(examples, topic(readout=U, span=True), initial={"W": v @ U}, **options)
+    full = simulate(topic(readout=U), examples, initial={"v": v}, **options)
+    span = simulate(topic(readout=U, span=True), examples, initial={"W": v @ U}, **options)
     np.testing.assert_allclose(embeddings(U, span.W.values[0], v), full.v.values[0], atol=1e-12)
 
 
@@ -394,7 +394,7 @@ FC = topic(readout=np.eye(2))
         (lambda: topic("TC", 2, span=True), "span is for FC"),
         (lambda: topic("FC", readout=np.eye(2), query_dimension=2, span=True), "span is for FC"),
         (lambda: solve(topic(readout=np.eye(3)), TINY, [1.0]), "3 columns, and the examples 2 outputs"),
-        (lambda: simulate(TINY, topic(readout=np.eye(3)), lr=0.1, steps=2), "3 columns, and the examples 2 outputs"),
+        (lambda: simulate(topic(readout=np.eye(3)), TINY, lr=0.1, steps=2), "3 columns, and the examples 2 outputs"),
         (lambda: embeddings(np.eye(2), np.zeros((3, 2)), np.zeros((4, 2))), "do not fit"),
         (lambda: embeddings(np.eye(2), np.zeros((4, 3)), np.zeros((4, 2))), "do not fit"),
         (lambda: embeddings(np.eye(2), np.zeros((4, 2)), np.zeros(2)), "do not fit"),

@@ -240,7 +240,7 @@ def test_labels_are_the_coordinates_of_results():
         assert solve(lexical(), labelled, [1.0], keep={"output": "hund"}).A.shape == (1, 3, 1)
         assert found.output.values.tolist() == targets
         assert found.W.sel(input="a", output="ein").dims == ("time", "head")
-        run = simulate(labelled, lexical(), lr=0.1, steps=2)
+        run = simulate(lexical(), labelled, lr=0.1, steps=2)
         assert (run.input.values.tolist(), run.output.values.tolist()) == (words, targets)
     with pytest.raises(InputError, match="keep: there is no input 'dgo'; did you mean 'dog'"):
         solve(lexical(), examples, [1.0], keep={"input": ["a", "dgo"]})
@@ -248,7 +248,7 @@ def test_labels_are_the_coordinates_of_results():
     with pytest.raises(InputError, match=r"keep: there is no input 'dog'$"):
         solve(keyword(), bare, [1.0], keep={"input": ["dog"]})
     assert solve(keyword(), bare, [1.0]).input.values.tolist() == [0, 1]
-    assert simulate(bare, keyword(), lr=0.1, steps=2).output.values.tolist() == [0, 1]
+    assert simulate(keyword(), bare, lr=0.1, steps=2).output.values.tolist() == [0, 1]
 
 
 def test_positions_may_be_larger_than_the_rows():

@@ -18,12 +18,16 @@ import pytest
 import xarray as xr
 from oracles.reference_data import REFERENCE, recorded_runs
 
+from dynamics.problems.exact import Exact
 from dynamics.problems.models import Model, keyword, lexical, positional, topic
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.trajectory import load, save
 from dynamics.tasks.examples import Examples
 from dynamics.tasks.samplers import Copying
-from dynamics.train.simulation import Source, record_steps, simulate, stable_rate
+from dynamics.train.records import record_steps
+from dynamics.train.simulate import simulate
+from dynamics.train.source import Source
+from dynamics.train.stability import stable_rate
 
 V, K = 7, 4
 READOUT = np.random.default_rng(1).standard_normal((3, K))
@@ -72,7 +76,7 @@ def test_gradients_and_descent_are_those_of_plain_numpy(name: str) -> None:
         assert error <= 1e-10 * np.abs(gradient[state]).max(), state
 
     run = simulate(
-        examples, model, 0.3, steps=25, records=26, initial=start, rates={"W": 2.0} if "W" in start else None
+        model, examples, 0.3, steps=25, records=26, initial=start, rates={"W": 2.0} if "W" in start else None
     )
     expected = oracle.descend(by_hand, start, rows, 0.3, 25, **({"W": 2.0} if "W" in start else {}))
     assert run.loss[0, 0].item() == pytest.approx(loss, rel=1e-12)
@@ -97,7 +101,7 @@ def test_gradients_by_hand_are_derivatives_of_the_losses_by_hand() -> None:
 def test_momentum_is_the_heavy_ball() -> None:
     examples = ragged_examples(True)
     start = started(keyword(), examples)
-    run = simulate(examples, keyword(), 0.2, steps=30, records=[30], initial=start, momentum=0.8)
+    run = simulate(keyword(), examples, 0.2, steps=30, records=[30], initial=start, momentum=0.8)
     expected = oracle.descend(oracle.keyword, start, oracle.rows_of(examples), 0.2, 30, momentum=0.8)[-1]
     np.testing.assert_allclose(run.W[0, 0], expected["W"], rtol=1e-12, atol=1e-13)
 
@@ -105,11 +109,11 @@ def test_momentum_is_the_heavy_ball() -> None:
 # -- the same bits ----------------------------------------------------------------------------------------------------
 
 SAME: dict[str, dict] = {
-    "task": {"data": Copying(4, 3), "model": positional(), "batch": 8, "initial": START},
-    "shuffled": {"data": ragged_examples(True), "model": keyword(), "batch": 4, "initial": {"W": 0.1}},
-    "momentum": {"data": ragged_examples(True), "model": keyword(), "batch": 4, "momentum": 0.5},
-    "replacement": {"data": ragged_examples(True), "model": keyword(), "batch": 4, "replacement": True},
-    "full": {"data": ragged_examples(False), "model": lexical(), "initial": {"W": 0.1, "A": 0.1}},
+    "task": {"data": Copying(4, 3), "problem": positional(), "batch": 8, "initial": START},
+    "shuffled": {"data": ragged_examples(True), "problem": keyword(), "batch": 4, "initial": {"W": 0.1}},
+    "momentum": {"data": ragged_examples(True), "problem": keyword(), "batch": 4, "momentum": 0.5},
+    "replacement": {"data": ragged_examples(True), "problem": keyword(), "batch": 4, "replacement": True},
+    "full": {"data": ragged_examples(False), "problem": lexical(), "initial": {"W": 0.1, "A": 0.1}},
 }
 
 
@@ -161,10 +165,10 @@ def test_records_of_a_longer_run_follow_those_of_the_shorter_one(tmp_path: Path)
 
 KILLED = """
 import sys
-from dynamics.train.simulation import simulate
+from dynamics.train.simulate import simulate
 from dynamics.problems.models import positional
 from dynamics.tasks.samplers import Copying
-simulate(Copying(4, 3), positional(), 0.5, 8, steps=10**9, seeds=3, records=[0, 5, 200],
+simulate(positional(), Copying(4, 3), 0.5, 8, steps=10**9, seeds=3, records=[0, 5, 200],
          initial={"W": 0.01, "P": 0.01}, checkpoint=sys.argv[1], checkpoint_every=0.02, threads=2)
 """
 
@@ -185,7 +189,7 @@ def test_a_killed_run_goes_on(how: signal.Signals, tmp_path: Path) -> None:
     with np.load(file) as kept:
         last = max(int(kept[f"{seed}/step"]) for seed in range(3))
         assert int(kept["0/step"]) > 0
-    options = {"data": Copying(4, 3), "model": positional(), "lr": 0.5, "batch": 8, "initial": START, "seeds": 3}
+    options = {"data": Copying(4, 3), "problem": positional(), "lr": 0.5, "batch": 8, "initial": START, "seeds": 3}
     steps = max(last, 200) + 10
     records = [0, 5, 200, steps]
     assert same(
@@ -204,7 +208,7 @@ def _reached(file: Path) -> bool:
 
 def test_a_checkpoint_of_another_run_or_half_of_one_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "run.npz"
-    options: dict = {"data": ragged_examples(True), "model": keyword(), "batch": 4, "steps": 5}
+    options: dict = {"data": ragged_examples(True), "problem": keyword(), "batch": 4, "steps": 5}
     simulate(**options, lr=0.5, checkpoint=file)
     with pytest.raises(InputError, match=r"lr was 0\.5, and is 0\.25 now"):
         simulate(**options, lr=0.25, resume=file)
@@ -227,25 +231,25 @@ def test_a_checkpoint_of_another_run_or_half_of_one_is_refused(tmp_path: Path) -
 @pytest.mark.parametrize("batch", [1, 4, 5, 9])
 def test_epochs_visit_every_example_once(batch: int) -> None:
     examples = Examples.from_rows([[n] for n in range(9)], [0] * 9, 9, 1)
-    draw = Source(examples, batch).stream(0, np.random.default_rng(0), keyword())
+    draw = Source(Exact(keyword(), examples), batch).stream(0, np.random.default_rng(0))
     series = np.concatenate([draw(step)["x"] for step in range(9 * 4)])
     passes = series[: len(series) // 9 * 9].reshape(-1, 9)
     assert (np.sort(passes, axis=1) == np.arange(9)).all()
     assert len({tuple(one) for one in passes}) == len(passes)
     assert (draw(20)["x"] == series[20 * batch : 21 * batch]).all()  # of the step alone
-    other = Source(examples, 9).stream(1, np.random.default_rng(0), keyword())
+    other = Source(Exact(keyword(), examples), 9).stream(1, np.random.default_rng(0))
     assert (other(0)["x"] != series[:9]).any()
 
 
 def test_steps_can_be_counted_in_epochs() -> None:
-    run = simulate(ragged_examples(True), keyword(), 0.1, 4, steps=3, epochs=True, records=2)
+    run = simulate(keyword(), ragged_examples(True), 0.1, 4, steps=3, epochs=True, records=2)
     assert run.step[-1] == 7  # 27 examples, 4 at a time
-    assert simulate(ragged_examples(True), keyword(), 0.1, steps=3, epochs=True).step[-1] == 3
+    assert simulate(keyword(), ragged_examples(True), 0.1, steps=3, epochs=True).step[-1] == 3
 
 
 def test_minibatches_hold_the_examples_themselves() -> None:
     examples = ragged_examples(False)
-    source, rows = Source(examples, 4), np.array([8, 0, 3, 3])
+    source, rows = Source(Exact(lexical(), examples), 4), np.array([8, 0, 3, 3])
     wanted = examples.take(rows)
     for name, array in source.taken(rows).items():
         np.testing.assert_array_equal(array, getattr(wanted, name))
@@ -256,9 +260,9 @@ def test_the_mean_over_all_minibatches_is_the_whole_gradient(name: str) -> None:
     make, _, single = MODELS[name]
     model, examples = make(), ragged_examples(single, n=6)
     start = started(model, examples)
-    one = {"model": model, "lr": 1.0, "steps": 1, "records": [1], "initial": start}
-    whole = simulate(examples, **one)
-    parts = [simulate(examples.take(rows), **one) for rows in itertools.combinations(range(6), 2)]
+    one = {"problem": model, "lr": 1.0, "steps": 1, "records": [1], "initial": start}
+    whole = simulate(data=examples, **one)
+    parts = [simulate(data=examples.take(rows), **one) for rows in itertools.combinations(range(6), 2)]
     for state in start:
         mean = np.mean([part[state].values for part in parts], axis=0)
         np.testing.assert_allclose(mean, whole[state], atol=1e-13)
@@ -269,9 +273,9 @@ def test_drawn_minibatches_average_to_the_whole_gradient() -> None:
     examples = ragged_examples(True, n=6)
     start = started(keyword(), examples)
     options = {"lr": 1.0, "steps": 1, "records": [1], "initial": start}
-    whole = simulate(examples, keyword(), **options).W[0, 0]
+    whole = simulate(keyword(), examples, **options).W[0, 0]
     for replacement in (False, True):
-        W = simulate(examples, keyword(), batch=2, seeds=600, replacement=replacement, **options).W[:, 0]
+        W = simulate(keyword(), examples, batch=2, seeds=600, replacement=replacement, **options).W[:, 0]
         error = W.std("seed") / np.sqrt(600)
         assert (np.abs(W.mean("seed") - whole) <= 5 * error + 1e-12).all()
 
@@ -307,7 +311,7 @@ def follow(classifier: str, steps: int) -> float:
     model, examples, start, rate, file = authors(classifier)
     logged = file["log_step"] <= steps
     records = file["log_step"][logged]
-    run = simulate(examples, model, float(file["lr"]), steps=steps, records=records, initial=start, rates={"s": rate})
+    run = simulate(model, examples, float(file["lr"]), steps=steps, records=records, initial=start, rates={"s": rate})
     words = int(file["n_topic_words"])
     np.testing.assert_allclose(run.loss[0], file["log_loss_f64"][logged], rtol=0, atol=1e-9)
     return float(np.abs(run.s[0, :, :words] - file["log_topic_score_f64"][logged]).max())
@@ -326,7 +330,7 @@ def diverging(**options) -> xr.Dataset:
     """A product of two trained layers, at a rate a thousand times too large."""
     examples = ragged_examples(True)
     initial = {"v": 0.5, "U": 0.5}
-    return simulate(examples, topic("TC", dimension=3), 1e4, steps=3000, initial=initial, records=20, **options)
+    return simulate(topic("TC", dimension=3), examples, 1e4, steps=3000, initial=initial, records=20, **options)
 
 
 def test_a_run_that_diverges_stops_with_a_line_that_says_what_would_not() -> None:
@@ -350,7 +354,7 @@ def test_the_part_before_divergence_is_kept_if_wanted(tmp_path: Path) -> None:
 
 def test_other_seeds_finish_when_one_diverges() -> None:
     run = simulate(
-        ragged_examples(True), topic("TC", dimension=3), 6.0, steps=3000, seeds=8, records=5, keep_partial=True,
+        topic("TC", dimension=3), ragged_examples(True), 6.0, steps=3000, seeds=8, records=5, keep_partial=True,
         initial={"v": 0.5, "U": 0.5}, threads=2,
     )  # fmt: skip
     ends = np.isfinite(run.loss[:, -1].values)
@@ -364,7 +368,7 @@ def test_an_error_of_the_progress_bar_stops_all_and_leaves_a_checkpoint(tmp_path
 
     with pytest.raises(RuntimeError, match="no terminal"):
         simulate(
-            Copying(4, 3), positional(), 0.1, 4, 10**9, 3, progress=stuck, checkpoint=tmp_path / "a.npz", threads=2
+            positional(), Copying(4, 3), 0.1, 4, 10**9, 3, progress=stuck, checkpoint=tmp_path / "a.npz", threads=2
         )
     with np.load(tmp_path / "a.npz") as kept:
         assert int(kept["0/step"]) > 0
@@ -373,7 +377,7 @@ def test_an_error_of_the_progress_bar_stops_all_and_leaves_a_checkpoint(tmp_path
 def test_the_stable_rate_is_where_descent_turns_unstable() -> None:
     examples = ragged_examples(True)
     model = keyword(bias=True)
-    end = simulate(examples, model, 0.5, steps=2000, records=[2000], initial={"s": 0.1})
+    end = simulate(model, examples, 0.5, steps=2000, records=[2000], initial={"s": 0.1})
     y = np.concatenate([end[state].values.ravel() for state in model.program.state_names])
     bound = model.kernel(examples).bind(
         model.arrays(examples), {**model.all_sizes(examples), "eta_s": 1.0, "eta_W": 1.0, "eta_b": 1.0}
@@ -396,7 +400,7 @@ def test_the_stable_rate_is_where_descent_turns_unstable() -> None:
 def test_everything_is_labelled_and_saved(tmp_path: Path) -> None:
     told: list[float] = []
     run = simulate(
-        Copying(4, 3), positional(heads=3), 0.5, 8, 50, [5, 2], records=6, initial=START, evaluation=100,
+        positional(heads=3), Copying(4, 3), 0.5, 8, 50, [5, 2], records=6, initial=START, evaluation=100,
         progress=told.append,
     )  # fmt: skip
     assert run.W.dims == ("seed", "time", "head", "input", "output")
@@ -413,7 +417,7 @@ def test_everything_is_labelled_and_saved(tmp_path: Path) -> None:
 
 def test_the_loss_is_that_of_the_evaluation_examples() -> None:
     examples, held_out = ragged_examples(True), ragged_examples(True, seed=5)
-    run = simulate(examples, keyword(), 0.5, 3, steps=30, records=4, evaluation=held_out, initial={"W": 0.5})
+    run = simulate(keyword(), examples, 0.5, 3, steps=30, records=4, evaluation=held_out, initial={"W": 0.5})
     for k in range(4):
         states = {"s": run.s[0, k].values, "W": run.W[0, k].values}
         loss, _ = oracle.keyword(states, oracle.rows_of(held_out))
@@ -456,15 +460,15 @@ BAD: list[tuple[dict, str]] = [
     ({"evaluation": 5}, "evaluation counts"),
     ({"evaluation": Examples.from_rows([[0]], [0], 9, 2)}, "evaluation has 9 inputs"),
     ({"data": ragged_examples(False)}, "it takes one each"),
-    ({"data": Copying(4, 2), "model": positional()}, "a task has no end: say how many"),
-    ({"data": Copying(4, 2), "model": positional(), "batch": 2, "epochs": True}, "epochs counts passes"),
+    ({"data": Copying(4, 2), "problem": positional()}, "a task has no end: say how many"),
+    ({"data": Copying(4, 2), "problem": positional(), "batch": 2, "epochs": True}, "epochs counts passes"),
     ({"data": [1, 2]}, "cannot draw examples from list"),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "message"), BAD)
 def test_wrong_input_is_refused_in_one_line(wrong: dict, message: str) -> None:
-    options = {"data": ragged_examples(True), "model": keyword(), "lr": 0.1, "steps": 100, **wrong}
+    options = {"data": ragged_examples(True), "problem": keyword(), "lr": 0.1, "steps": 100, **wrong}
     with pytest.raises(InputError, match=message) as caught:
         simulate(**options)
     assert "\n" not in str(caught.value)
@@ -476,11 +480,11 @@ def test_a_task_whose_examples_grow_longer_than_the_model_is_told() -> None:
             return Copying(4, 2 if n > 4 else 3).sample(n, rng)
 
     with pytest.raises(InputError, match="longer than"):
-        simulate(Growing(4, 2), positional(), 0.1, 4, steps=3)
+        simulate(positional(), Growing(4, 2), 0.1, 4, steps=3)
 
 
 def test_files_are_not_left_behind(tmp_path: Path) -> None:
-    simulate(ragged_examples(True), keyword(), 0.1, steps=20, checkpoint=tmp_path / "a.npz", checkpoint_every=0)
+    simulate(keyword(), ragged_examples(True), 0.1, steps=20, checkpoint=tmp_path / "a.npz", checkpoint_every=0)
     assert os.listdir(tmp_path) == ["a.npz"]
     with pytest.raises(InputError, match="directory"):
-        simulate(ragged_examples(True), keyword(), 0.1, steps=20, checkpoint=tmp_path)
+        simulate(keyword(), ragged_examples(True), 0.1, steps=20, checkpoint=tmp_path)

@@ -12,7 +12,7 @@ from oracles.models import rows_of
 
 from dynamics.problems.models import Model, keyword, lexical, positional, topic
 from dynamics.tasks.examples import Examples
-from dynamics.train.simulation import simulate
+from dynamics.train.simulate import simulate
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (the extra torch)")
 
@@ -152,7 +152,7 @@ def test_descent_is_that_of_the_optimiser(name: str, momentum: float) -> None:
     start = started(model, examples, 0.5, seed=8)
     lr, steps, first = 0.1, 20, model.program.state_names[0]
     run = simulate(
-        examples, model, lr, steps=steps, records=range(steps + 1), momentum=momentum, initial=start, rates={first: 2.0}
+        model, examples, lr, steps=steps, records=range(steps + 1), momentum=momentum, initial=start, rates={first: 2.0}
     )
 
     tensors = {state: reading.double(value).requires_grad_() for state, value in start.items()}

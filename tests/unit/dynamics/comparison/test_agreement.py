@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from oracles.formulas import softmax
 from scipy.stats import kendalltau
 
-from dynamics.compare.agreement import Reader, agreement, kendall, measures, shuffled, stage_one
-from dynamics.problems.exact import solve_exact
+from dynamics.comparison.agreement import Reader, agreement, kendall, measures, shuffled, stage_one
 from dynamics.problems.models import Model, keyword, lexical, positional, topic
+from dynamics.problems.solve import solve
 from dynamics.support.errors import InputError
 from dynamics.tasks.examples import Examples
 from dynamics.tasks.samplers import Copying, ToyLexicon
@@ -320,7 +320,7 @@ def test_a_seed_that_diverged_is_missing_and_the_others_are_not() -> None:
 def test_delta_and_proxy_are_taken_at_the_end_of_stage_one() -> None:
     """Each agreement against the definition, along a flow with several lengths."""
     examples = ragged_examples(False, n=12)
-    flow = solve_exact(lexical(), examples, [0, 5, 50])
+    flow = solve(lexical(), examples, [0, 5, 50])
     before = stage_one(lexical(), examples, 8.0)
     found = measures(flow, lexical(), examples, **before)
     reader = Reader(lexical(), examples)
@@ -383,7 +383,7 @@ def test_ids_are_in_the_order_of_numbers_not_of_letters() -> None:
 def test_attention_agrees_with_what_is_known_of_words_where_there_is_a_signal() -> None:
     """Two stages: KTIW under uniform attention foretells where attention will go; in random order it does not."""
     sentences = ToyLexicon(30, 6).examples(300)
-    flow = solve_exact(lexical(), sentences, [0, 100, 2000])
+    flow = solve(lexical(), sentences, [0, 100, 2000])
     found = measures(flow, lexical(), sentences, right=range(30), **stage_one(lexical(), sentences, 100.0)).isel(
         time=-1
     )
@@ -396,7 +396,7 @@ def test_attention_agrees_with_what_is_known_of_words_where_there_is_a_signal() 
 
 def test_what_cannot_be_measured() -> None:
     copies = Copying(5, 3).examples(10)
-    flow = solve_exact(positional(), copies, [0, 1], initial={"W": 0.1, "P": 0.1})
+    flow = solve(positional(), copies, [0, 1], initial={"W": 0.1, "P": 0.1})
     with pytest.raises(InputError, match="no P; it is not one of model positional"):
         measures(flow.drop_vars("P"), positional(), copies)
     with pytest.raises(InputError, match="W is of shape"):

@@ -10,11 +10,10 @@ import pytest
 import xarray as xr
 
 from dynamics import CoOccurrence, compare, simulate, solve
-from dynamics.compare.agreement import measures, stage_one
-from dynamics.compare.comparison import bands, order_parameter, scalars
-from dynamics.problems.exact import solve_exact
+from dynamics.comparison.agreement import measures, stage_one
+from dynamics.comparison.compare import bands, order_parameter, scalars
 from dynamics.problems.models import lexical, positional
-from dynamics.problems.reduction import copying, excess, solve_reduced
+from dynamics.problems.reduction import copying, excess
 from dynamics.support.errors import DataWarning, InputError
 from dynamics.tasks.examples import Examples
 from dynamics.tasks.samplers import Copying, ToyLexicon
@@ -204,7 +203,7 @@ def test_seeds_are_matched_by_name() -> None:
 
 def test_stages_are_kept() -> None:
     lexicon = ToyLexicon(6, 3)
-    run = simulate(lexicon, lexical(), lr=1.0, batch=16, steps=40, seeds=2, records=4)
+    run = simulate(lexical(), lexicon, lr=1.0, batch=16, steps=40, seeds=2, records=4)
     theory = solve(lexicon.population(), run.time, stages=["joint", "frozen"], switch=5.0)
     found = compare(theory, run)
     assert found.error_W.dims == found.error_u.dims == ("stages", "seed", "time")
@@ -326,8 +325,8 @@ def test_heads_of_the_reduction_against_those_of_a_run() -> None:
     """From a symmetric start; the noise of minibatches is a few percent of what was learnt."""
     u, a = np.array([0.5, 0.3]), np.array([0.6, -0.2])
     start = {"W": u[:, None, None] * np.eye(6), "P": a[:, None, None] * np.eye(4)}
-    run = simulate(Copying(6, 4), positional(2), lr=0.5, batch=512, steps=200, seeds=3, records=6, initial=start)
-    theory = solve_reduced(copying(6, 4, heads=2), run.time, initial={"u": u, "a": a})
+    run = simulate(positional(2), Copying(6, 4), lr=0.5, batch=512, steps=200, seeds=3, records=6, initial=start)
+    theory = solve(copying(6, 4, heads=2), run.time, initial={"u": u, "a": a})
     found = compare(theory, run)
     assert found.u.dims == ("seed", "time", "head")
     assert found.error_u.dims == ("seed", "time", "head")
@@ -340,8 +339,8 @@ def test_heads_of_the_reduction_against_those_of_a_run() -> None:
 
 def test_measures_are_those_of_both() -> None:
     sentences = ToyLexicon(12, 4).examples(80)
-    run = simulate(sentences, lexical(), lr=0.5, batch=20, steps=600, seeds=2, records=4)
-    theory = solve_exact(lexical(), sentences, run.time)
+    run = simulate(lexical(), sentences, lr=0.5, batch=20, steps=600, seeds=2, records=4)
+    theory = solve(lexical(), sentences, run.time)
     before = stage_one(lexical(), sentences, 20.0)
     found = compare(theory, run, lexical(), sentences, right=range(12), **before)
     of_run, of_theory = (measures(one, lexical(), sentences, right=range(12), **before) for one in (run, theory))
@@ -357,7 +356,7 @@ def test_measures_are_those_of_both() -> None:
 
 def test_counts_with_names_against_a_run_with_names() -> None:
     text = Examples.from_parallel_text(["a dog", "a cat", "the dog", "the cat"], ["x y", "x z", "w y", "w z"])
-    run = simulate(text, lexical(), lr=0.1, steps=200, records=5)
+    run = simulate(lexical(), text, lr=0.1, steps=200, records=5)
     theory = solve(text.cooccurrence(), run.time)
     found = compare(theory, run)
     assert found.error_W.isel(time=1).item() < 0.02

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from derivations.program import Role
 from dynamics.problems.models import Model
 from dynamics.support.errors import InputError
 from dynamics.tasks.examples import Examples
@@ -136,6 +137,13 @@ class Reader:
     model: Model
     examples: Examples
 
+    def named(self, role: Role) -> str:
+        """The tensor of the model that has a role."""
+        found = self.model.program.with_role(role)
+        if not found:
+            raise InputError(f"{self.model.name} does not say which tensor is its {role}; declare it, roles={{...}}")
+        return found[0]
+
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Positions that each target chooses from, shape (targets,)."""
@@ -151,9 +159,11 @@ class Reader:
         examples = on or self.examples
         shapes = self.model.shapes(examples)
         y = np.concatenate([np.reshape(states[name], shapes[name]).ravel() for name in self.model.program.state_names])
-        unit = {f"eta_{name}": 1.0 for name in self.model.program.state_names}
+        unit = dict.fromkeys(self.model.program.rates.values(), 1.0)
         kernel = self.model.kernel(examples, names)
-        return kernel.bind(self.model.arrays(examples), {**self.model.all_sizes(examples), **unit}).evaluate(y)
+        return kernel.bind(
+            self.model.arrays(examples), {**self.model.all_sizes(examples), **self.model.parameters, **unit}
+        ).evaluate(y)
 
     def by_position(self, tensor: Rows) -> Rows:
         """A tensor over (targets, [heads,] positions) as a mean over heads, NaN beyond the end of an input.
@@ -167,11 +177,13 @@ class Reader:
 
     def attention(self, states: Mapping[str, ArrayLike]) -> Rows:
         """alpha, the mean over heads, shape (targets, positions)."""
-        return self.by_position(self.evaluate(states, "alpha")["alpha"])
+        name = self.named(Role.WEIGHTS)
+        return self.by_position(self.evaluate(states, name)[name])
 
     def gradient(self, states: Mapping[str, ArrayLike]) -> Rows:
         """Delta = -dLoss/dalpha, how far attention to a position lowers the loss, shape (targets, positions)."""
-        return self.by_position(-self.evaluate(states, "alphabar")["alphabar"])
+        name = self.model.program.adjoints[self.named(Role.WEIGHTS)]
+        return self.by_position(-self.evaluate(states, name)[name])
 
     def ktiw(self, states: Mapping[str, ArrayLike]) -> Rows:
         """beta, what the model predicts from one word alone, shape (inputs, outputs)."""
@@ -179,7 +191,8 @@ class Reader:
 
         V, one = self.examples.inputs, np.ones(self.examples.inputs, dtype=np.int64)
         alone = replace(self.examples, x=np.arange(V), length=one, y=0 * one, targets=one)
-        return softmax(self.evaluate(states, "z", on=alone)["z"], axis=1)
+        name = self.named(Role.LOGITS)
+        return softmax(self.evaluate(states, name, on=alone)[name], axis=1)
 
     def at_positions(self, beta: ArrayLike) -> Rows:
         """A matrix over (inputs, outputs) at the words of each input and its target, shape (targets, positions)."""
@@ -193,7 +206,8 @@ class Reader:
 
     def accuracy(self, states: Mapping[str, ArrayLike]) -> float:
         """The share of targets that have the largest logit."""
-        return float((self.evaluate(states, "z")["z"].argmax(axis=1) == self.examples.y).mean())
+        name = self.named(Role.LOGITS)
+        return float((self.evaluate(states, name)[name].argmax(axis=1) == self.examples.y).mean())
 
 
 def measures(
@@ -353,19 +367,27 @@ def stage_one(model: Model, examples: Examples, tau: float) -> dict[str, object]
     >>> sorted(found), bool(abs(found["uniform"]["A"]).max() == 0), found["proxy"].round(2)[0]
     (['proxy', 'uniform'], True, array([0.89, 0.11]))
     """
-    from dynamics.problems.closure import solve
-    from dynamics.problems.exact import solve_exact
+    from dynamics.problems.solve import solve
 
     names = model.program.state_names
-    logits = [name for name in names if name in ("A", "P", "s")]
-    if "W" not in names or not logits:
-        raise InputError(f"{model.name} has no values W of words: stage one is defined for models 1a to 1d")
-    flow = solve_exact(model, examples, [0.0, tau], rates=dict.fromkeys(logits, 0.0))
+    logits = [name for name in model.program.with_role(Role.ATTENTION) if name in names]
+    if not has_stage_one(model):
+        raise InputError(f"{model.name} has no values W of words, or no attention logits: it declares no stage one")
+    flow = solve(model, examples, [0.0, tau], rates=dict.fromkeys(logits, 0.0))
     uniform = {name: flow[name].values[-1] for name in names}
     counts = examples.cooccurrence()
     closed = solve(counts, [0.0, tau], closure="marginal").isel(time=-1)
     everything = {dim: [str(label) for label in labels] for dim, labels in examples.coordinates.items()}
     return {"uniform": uniform, "proxy": closed.beta.reindex(everything, fill_value=0.0).values}
+
+
+def has_stage_one(model: Model) -> bool:
+    """Whether a model learns values of words, and attention logits that can be held: models 1a to 1d."""
+    program = model.program
+    states = set(program.state_names)
+    held, values = (states & set(program.with_role(role)) for role in (Role.ATTENTION, Role.VALUES))
+    seen = all(program.with_role(role) for role in (Role.WEIGHTS, Role.LOGITS))
+    return bool(held and values and seen and program.with_role(Role.WEIGHTS)[0] in program.adjoints)
 
 
 def _signs(rows: Rows) -> Rows:

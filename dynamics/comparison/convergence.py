@@ -121,20 +121,20 @@ def learning_rate_study(
     """
     import xarray as xr
 
-    from dynamics.problems.exact import solve_exact
-    from dynamics.train.simulation import simulate
+    from dynamics.problems.solve import solve
+    from dynamics.train.simulate import simulate
 
     if not (np.isfinite(tau) and tau > 0):
         raise InputError(f"tau = {tau} must be a time above 0")
     counts = _several("steps", steps)[::-1]
     lrs = tau / np.array(counts)
     start = model.initial(data, initial, seed)
-    exact = partial(solve_exact, model, data, [0.0, tau], initial=start, rates=rates, rtol=1e-10, atol=1e-13)
+    exact = partial(solve, model, data, [0.0, tau], initial=start, rates=rates, rtol=1e-10, atol=1e-13)
     flow = _end(exact(), model)
     size = _norm(flow)
     error, done, work = np.empty((2, len(lrs))), 0, 2 * sum(counts)
     for k, (lr, count) in enumerate(zip(lrs, counts, strict=True)):
-        run = simulate(data, model, lr, steps=count, records=[0, count], initial=start, rates=rates, threads=1)
+        run = simulate(model, data, lr, steps=count, records=[0, count], initial=start, rates=rates, threads=1)
         modified = _end(exact(lr=lr), model)
         for row, reference in enumerate((flow, modified)):
             error[row, k] = np.linalg.norm(_end(run.isel(seed=0), model) - reference) / size
@@ -212,7 +212,7 @@ def batch_study(
     """
     import xarray as xr
 
-    from dynamics.train.simulation import simulate
+    from dynamics.train.simulate import simulate
 
     if seeds < 2:
         raise InputError(f"seeds = {seeds}: a fluctuation needs two or more")
@@ -225,7 +225,7 @@ def batch_study(
     found, done = [], 0
     for (_, batch), count in zip(shapes, counts, strict=True):
         run = simulate(
-            data, model, tau / count, batch, count, range(seed, seed + seeds), records=[0, count], initial=start,
+            model, data, tau / count, batch, count, range(seed, seed + seeds), records=[0, count], initial=start,
             rates=rates, replacement=isinstance(data, Examples), threads=threads,
         )  # fmt: skip
         ends = np.stack([_end(run.sel(seed=one), model) for one in run.seed.values])

@@ -51,11 +51,11 @@ def compare(
         From :func:`dynamics.simulate`, over (seed, time, ...). Its times are those of the result; the prediction is
         interpolated (monotone cubics) where it has others.
     model, examples : Model and Examples, optional
-        With them, the measures of :func:`dynamics.compare.agreement.measures` of both.
+        With them, the measures of :func:`dynamics.comparison.agreement.measures` of both.
     band : float
         The share of the seeds that lies within the band.
     uniform, proxy, right
-        As for :func:`dynamics.compare.agreement.measures`.
+        As for :func:`dynamics.comparison.agreement.measures`.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def compare(
     >>> from dynamics.problems.models import lexical
     >>> from dynamics.tasks.samplers import ToyLexicon
     >>> task = ToyLexicon(vocab=12, length=4)
-    >>> run = simulate(task, lexical(), lr=2.0, batch=64, steps=400, seeds=4, records=5)
+    >>> run = simulate(lexical(), task, lr=2.0, batch=64, steps=400, seeds=4, records=5)
     >>> found = compare(solve(task.population(), run.time), run)
     >>> found.error_W.isel(time=-1).max().item() < 0.1, abs(found.error_u).max().item() < 0.02
     (True, True)
@@ -99,7 +99,7 @@ def compare(
     }
     before, after = scalars(prediction), scalars(run)
     if model is not None and examples is not None:
-        from dynamics.compare.agreement import measures
+        from dynamics.comparison.agreement import measures
 
         more = {"uniform": uniform, "proxy": proxy, "right": right}
         measured = {str(name): value for name, value in measures(run, model, examples, **more).items()}  # type: ignore[arg-type]
@@ -125,7 +125,7 @@ def bands(run: xr.Dataset, band: float = BAND) -> xr.Dataset:
     >>> from dynamics import simulate
     >>> from dynamics.problems.models import positional
     >>> from dynamics.tasks.samplers import Copying
-    >>> run = simulate(Copying(6, 3), positional(), lr=1.0, batch=8, steps=9, seeds=3, records=2)
+    >>> run = simulate(positional(), Copying(6, 3), lr=1.0, batch=8, steps=9, seeds=3, records=2)
     >>> [name for name in bands(run) if name.endswith("_low")]
     ['loss_low', 'u_low', 'a_low']
     """

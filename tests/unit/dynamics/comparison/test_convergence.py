@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamics.compare.convergence import batch_study, learning_rate_study, slope
-from dynamics.problems.exact import solve_exact
+from dynamics.comparison.convergence import batch_study, learning_rate_study, slope
 from dynamics.problems.models import keyword, lexical
+from dynamics.problems.solve import solve
 from dynamics.support.errors import InputError
 from dynamics.tasks.examples import Examples
 from dynamics.tasks.samplers import ToyLexicon
-from dynamics.train.simulation import simulate
+from dynamics.train.simulate import simulate
 
 SENTENCES = ToyLexicon(6, 3).examples(20)
 START = {"W": 0.3, "A": 0.3}
@@ -95,7 +95,7 @@ def test_errors_are_distances_from_descent_by_hand() -> None:
     rates = {"W": 1.0, "A": 3.0}
     found = learning_rate_study(SENTENCES, lexical(), 8.0, (4, 8, 16), initial=START, rates=rates, seed=5)
     start = lexical().initial(SENTENCES, START, 5)
-    flow = solve_exact(lexical(), SENTENCES, [0, 8.0], initial=start, rates=rates, rtol=1e-11, atol=1e-13)
+    flow = solve(lexical(), SENTENCES, [0, 8.0], initial=start, rates=rates, rtol=1e-11, atol=1e-13)
     end = np.concatenate([flow[name].values[-1].ravel() for name in "WA"])
     for lr, error in zip(found.lr.values, found.error.values[0], strict=True):
         run = oracle.descend(oracle.lexical, start, oracle.rows_of(SENTENCES), lr, round(8 / lr), **rates)[-1]
@@ -121,7 +121,7 @@ def test_fluctuation_by_hand() -> None:
     found = batch_study(SENTENCES, lexical(), 4.0, 0.5, (2, 4, 8), 5, initial=START, seed=3)
     start = lexical().initial(SENTENCES, START, 3)
     run = simulate(
-        SENTENCES, lexical(), 0.5, 4, 8, range(3, 8), records=[0, 8], initial=start, replacement=True, threads=1
+        lexical(), SENTENCES, 0.5, 4, 8, range(3, 8), records=[0, 8], initial=start, replacement=True, threads=1
     )
     ends = np.concatenate([run[name].values[:, -1].reshape(5, -1) for name in "WA"], axis=1)
     by_hand = np.sqrt(ends.var(axis=0, ddof=1).sum()) / np.linalg.norm(ends.mean(axis=0))

@@ -1,0 +1,127 @@
+"""What commands print: in any terminal or none, plainly, and never at the cost of a result."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+QUIET = "DYNAMICS_QUIET"
+
+
+def say(text: str = "") -> None:
+    """Print a line: what the terminal cannot show is escaped, and a reader who has gone is left alone."""
+    if not os.environ.get(QUIET):
+        _write(sys.stdout, text)
+
+
+def report(message: str, status: int) -> int:
+    """Print an error in one line, and give back the status."""
+    _write(sys.stderr, f"error: {' '.join(message.split())}")
+    return status
+
+
+def warn(message: str) -> None:
+    """Print a warning in one line."""
+    _write(sys.stderr, f"warning: {' '.join(message.split())}")
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # started without one
+        return
+    line = text + "\n"
+    try:
+        stream.write(line)
+        stream.flush()
+    except UnicodeEncodeError:
+        coding = getattr(stream, "encoding", None) or "ascii"
+        with contextlib.suppress(OSError, ValueError):
+            stream.write(line.encode(coding, "backslashreplace").decode(coding))
+            stream.flush()
+    except (OSError, ValueError):
+        # The reader has closed the pipe, the disk behind it is full, or there is no output: results are on disk, and
+        # the interpreter must not complain when it flushes at its end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
+    """A plain table: columns as wide as they need to be, ``left`` or ``right``.
+
+    Examples
+    --------
+    >>> print(table([("word", "left"), ("beta", "right")], [["dog", "0.9"], ["a", "0.25"]]))
+    word  beta
+    dog    0.9
+    a     0.25
+    """
+    cells = [[name for name, _ in head], *([str(cell) for cell in row] for row in rows)]
+    widths = [max(_cells(row[k]) for row in cells) for k in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        parts = [
+            (" " * (widths[k] - _cells(cell)) + cell)
+            if head[k][1] == "right"
+            else cell + " " * (widths[k] - _cells(cell))
+            for k, cell in enumerate(row)
+        ]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join(map(line, cells))
+
+
+def _cells(text: str) -> int:
+    """How many cells of a terminal a text takes: two for wide letters."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+@contextmanager
+def progress(description: str, unit: str = "") -> Iterator[Callable[..., None] | None]:
+    """A progress bar with an estimate of the time left on a terminal; in a pipe, a line now and then.
+
+    It is called with the share that is done; with a ``unit``, also with how many units that is, and shows their rate.
+    """
+    if os.environ.get(QUIET):
+        yield None
+        return
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield _lines(description)
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    rate: list[Any] = [TextColumn("{task.fields[rate]}")] if unit else []
+    began = time.monotonic()
+    with Progress(*Progress.get_default_columns(), *rate, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=1.0, rate="")
+
+        def show(share: float, done: int = 0) -> None:
+            per_second = done / max(time.monotonic() - began, 1e-3)
+            bar.update(task, completed=share, rate=f"{per_second:,.0f} {unit}/s" if done else "")
+
+        yield show
+
+
+EVERY = 30.0
+"""Seconds between two lines of progress in a pipe; a run that takes less has none."""
+
+
+def _lines(description: str) -> Callable[..., None]:
+    began = last = time.monotonic()
+
+    def show(share: float, done: int = 0) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < EVERY or not 0 < share < 1:
+            return
+        last = now
+        left = (now - began) * (1 / share - 1)
+        _write(sys.stderr, f"{description}: {100 * share:.0f} % after {now - began:.0f} s, about {left:.0f} s more")
+
+    return show

@@ -1,0 +1,286 @@
+"""What is solved: a flow with everything that it needs, and how its solution is read."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from derivations.gradient_flow import descent_flow
+from derivations.program import Program, Role, name_of, subscript
+from dynamics.lowering import Bound, Kernel, lower
+from dynamics.problems.keep import Keep
+from dynamics.support.content import ByContent
+from dynamics.support.errors import InputError
+from dynamics.support.memory import require
+
+Vector = NDArray[np.float64]
+Tensors = Mapping[str, NDArray[Any]]
+
+__all__ = ["Problem", "Tolerances", "Variable"]
+
+UNROLLED = 16
+"""Sizes up to this are constants of the compiled code."""
+COPIES = 16
+"""Copies of the state that an integration, its workspace and its results hold at one time."""
+
+
+class Tolerances(NamedTuple):
+    """How a problem is integrated if nobody says how."""
+
+    rtol: float = 1e-6
+    atol: float = 1e-9
+    method: str = "RK45"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Something that a solution keeps at every time.
+
+    Attributes
+    ----------
+    name : str
+    dims : tuple of str
+        Behind time.
+    shape : tuple of int
+    read : callable
+        From the states and what else was computed, by name, to the value.
+    attrs : mapping of str to str
+        ``long_name``, ``units``, ``role``.
+    labels : ndarray of str, optional
+        What the values stand for, if they are numbers of words.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    read: Callable[[Tensors, Tensors], Any]
+    attrs: Mapping[str, str] = field(default_factory=dict)
+    labels: NDArray[Any] | None = None
+
+
+class Problem(ByContent, ABC):
+    """A flow on its data: what :func:`dynamics.solve` solves.
+
+    The four kinds are a closure on counts (:class:`~dynamics.problems.closure.Closure`), an exact model on examples
+    (:class:`~dynamics.problems.exact.Exact`), a reduction (:class:`~dynamics.problems.reduction.Reduction`) and any
+    program with arrays (:class:`~dynamics.problems.arrays.OnArrays`). A subclass says what its program is and what its
+    data are; what it does not say follows from the program.
+    """
+
+    tolerances: Tolerances = Tolerances()
+
+    @property
+    @abstractmethod
+    def program(self) -> Program:
+        """The flow."""
+
+    @property
+    @abstractmethod
+    def arrays(self) -> Mapping[str, Any]:
+        """The data of the program, by name."""
+
+    @property
+    @abstractmethod
+    def sizes(self) -> Mapping[str, int]:
+        """The sizes of the program, by name."""
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """Parameters of the program other than learning rates."""
+        return {}
+
+    @property
+    def labels(self) -> Mapping[str, NDArray[Any]]:
+        """What the entries of a dimension are called; others are numbered."""
+        return {}
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    @property
+    def described(self) -> str:
+        """What messages call it."""
+        return self.name
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """What else decides the solution, for its provenance."""
+        return {}
+
+    @property
+    def rates(self) -> Mapping[str, str]:
+        """What has a learning rate of its own, and the parameter that is it."""
+        return self.program.rates
+
+    @property
+    def parallel(self) -> bool:
+        """Whether it is large enough for loops that run on several threads."""
+        return False
+
+    @property
+    def constants(self) -> Mapping[str, int]:
+        """Sizes that the compiled code may know: short loops over them are unrolled."""
+        used = {str(extent) for extent in self.program.extents.values()}
+        return {name: n for name, n in self.sizes.items() if name in used and n <= UNROLLED}
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """What the dimensions of every state are called."""
+        named = self.program.dimensions
+        return {
+            name_of(state): tuple(named.get(index, index.name) for index in subscript(state))
+            for state in self.program.states
+        }
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every state."""
+        sizes, extents = self.sizes, self.program.extents
+        return {
+            name_of(state): tuple(size_of(extents[index], sizes) for index in subscript(state))
+            for state in self.program.states
+        }
+
+    @property
+    def extents(self) -> dict[str, int]:
+        """How many entries each dimension of the states has."""
+        dims, shapes = self.dims, self.shapes
+        return {dim: n for name in shapes for dim, n in zip(dims[name], shapes[name], strict=True)}
+
+    @property
+    def frequency(self) -> Mapping[str, Vector]:
+        """How frequent the entries of a dimension are, where that is known: what ``top`` goes by."""
+        return {}
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """What is computed at every time that is kept, beside the states."""
+        loss = self.loss
+        return () if loss is None else (loss,)
+
+    @property
+    def loss(self) -> str | None:
+        """The name of the loss: of the modified flow of a model, that of the model."""
+        program = self.program.model or self.program
+        if program.loss is not None:
+            return name_of(program.loss)
+        return next(iter(program.with_role(Role.LOSS)), None)
+
+    def kernel(self, outputs: Sequence[str] | None = None, parallel: bool | None = None) -> Kernel:
+        """The compiled flow, or other tensors; on several threads if it is large, unless told otherwise."""
+        shared = self.parallel if parallel is None else parallel
+        return lower(self.program, outputs, parallel=shared, constants=self.constants)
+
+    def bind(self, rates: Mapping[str, float], lr: float | None = None) -> tuple[Bound, Bound]:
+        """The compiled flow on its data at some learning rates, and the compiled observables on the same."""
+        parameters: dict[str, float] = {**self.sizes, **self.parameters}
+        parameters |= {self.rates[name]: rate for name, rate in rates.items()}
+        parameters |= {"lr": lr} if lr is not None else {}
+        arrays = self.arrays
+        flow = self.kernel().bind(arrays, parameters)
+        return flow, self.kernel(self.observed).bind(arrays, parameters, flow.workspace)
+
+    def modified(self) -> Self:
+        """The problem with the flow that gradient descent follows to second order in its learning rate.
+
+        Raises
+        ------
+        InputError
+            The flow is not that of a loss alone.
+        """
+        model = self.program.model
+        if model is None or model.loss is None:
+            raise InputError(f"{self.name} has a metric of its own, and no modified flow: leave lr out, or simulate")
+        return self.with_program(descent(self.program))
+
+    def with_program(self, program: Program) -> Self:
+        """The problem with another flow of the same states."""
+        raise InputError(f"{self.name} has no modified flow: leave lr out")
+
+    def initial(self, values: Mapping[str, ArrayLike | float] | None = None, seed: int = 0) -> Vector:
+        """The packed state to start from: zero, or given arrays, or normal with a given standard deviation.
+
+        Raises
+        ------
+        InputError
+            An unknown state, an array that is not finite or of another shape, or a seed below 0.
+        """
+        start = start_of(self.described, self.shapes, values, seed)
+        return np.concatenate([start[name].ravel() for name in self.program.state_names])
+
+    def variables(self, keep: Keep) -> tuple[Variable, ...]:
+        """What the solution has, on the entries that are kept."""
+        dims, roles, units = self.dims, self.program.roles, self.program.units
+        found = []
+        for name in self.program.state_names:
+            cells, whole = keep.cells(dims[name]), keep.everything(dims[name])
+            found.append(
+                Variable(
+                    name,
+                    dims[name],
+                    tuple(len(keep.positions[dim]) for dim in dims[name]),
+                    (lambda states, _, name=name: states[name])
+                    if whole
+                    else (lambda states, _, name=name, cells=cells: states[name][cells]),
+                    {
+                        **({"units": units[name]} if name in units else {}),
+                        **({"role": str(roles[name])} if name in roles else {}),
+                    },
+                )
+            )
+        return (*found, *self.scalars())
+
+    def scalars(self) -> tuple[Variable, ...]:
+        """The loss, as a variable."""
+        program, loss = self.program, self.loss
+        if loss is None:
+            return ()
+        note = next((d.note for d in program.definitions if d.name == loss), "") or "loss"
+        attrs = {"long_name": note, **({"units": program.units[loss]} if loss in program.units else {})}
+        return (Variable("loss", (), (), lambda _, seen: seen[loss], attrs),)
+
+    def require_memory(self, times: int, keep: Keep) -> None:
+        """Refuse what memory cannot hold, before anything is allocated."""
+        dims = self.dims
+        states = sum(math.prod(shape) for shape in self.shapes.values())
+        results = times * sum(math.prod(len(keep.positions[dim]) for dim in dims[name]) for name in dims)
+        require(8 * (COPIES * states + results), "the flow", lambda _: "keep fewer times, or fewer words with keep=")
+
+
+@cache
+def descent(program: Program) -> Program:
+    """The modified flow of a model, derived once."""
+    return descent_flow(program)
+
+
+def size_of(extent: Any, sizes: Mapping[str, int]) -> int:
+    """The number that an extent stands for: a size, or a number."""
+    return sizes[str(extent)] if str(extent) in sizes else int(extent)
+
+
+def start_of(
+    owner: str, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, ArrayLike | float] | None, seed: int
+) -> dict[str, Vector]:
+    """States to start from, by name; what is drawn is drawn in the order in which it is given."""
+    if isinstance(seed, bool) or int(seed) != seed or seed < 0:
+        raise InputError(f"seed = {seed} must be a whole number from 0")
+    random = np.random.default_rng(seed)
+    found = {name: np.zeros(shape) for name, shape in shapes.items()}
+    for name, value in (values or {}).items():
+        if name not in shapes:
+            raise InputError(f"initial {name!r}: the states of {owner} are {', '.join(shapes)}")
+        array = np.asarray(value, dtype=float)
+        if array.ndim == 0 and shapes[name]:
+            array = float(array) * random.standard_normal(shapes[name])
+        if array.shape != shapes[name] or not np.isfinite(array).all():
+            raise InputError(f"initial {name} must be finite and of shape {shapes[name]}, not {array.shape}")
+        found[name] = array.astype(float)
+    return found

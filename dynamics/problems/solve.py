@@ -1,0 +1,389 @@
+"""The one way from a problem to its trajectory: bind, integrate, keep, label."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from derivations.gradient_flow import gradient_flow
+from derivations.program import Program, ProgramError
+from dynamics.counts.cooccurrence import CoOccurrence
+from dynamics.integrate.initial_value import Statistics, integrate, times
+from dynamics.lowering import Bound
+from dynamics.problems.arrays import on_arrays, on_examples
+from dynamics.problems.closure import BOTH_STAGES, Closure
+from dynamics.problems.exact import Exact
+from dynamics.problems.keep import Keep, kept
+from dynamics.problems.models import Model
+from dynamics.problems.options import known
+from dynamics.problems.problem import Problem, Variable
+from dynamics.problems.rates import learning_rates
+from dynamics.problems.reading import takes_examples
+from dynamics.problems.stages import Span, end_of_stage_one, schedule, stage_names
+from dynamics.support.errors import InputError
+from dynamics.support.threads import limited
+from dynamics.support.trajectory import provenance
+from dynamics.tasks.examples import Examples
+from dynamics.tasks.samplers import Task
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Vector = NDArray[np.float64]
+Progress = Callable[[float], None]
+
+__all__ = ["as_problem", "solve"]
+
+
+@overload
+def solve(
+    problem: Problem | CoOccurrence,
+    t: ArrayLike,
+    /,
+    *,
+    closure: str | None = None,
+    stages: str | Sequence[str] | None = None,
+    switch: float | None = None,
+    initial: Mapping[str, ArrayLike | float] | None = None,
+    rates: Mapping[str, float] | None = None,
+    seed: int = 0,
+    lr: float | None = None,
+    keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
+    top: int | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    method: str | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> xr.Dataset: ...
+
+
+@overload
+def solve(
+    problem: Model | Program,
+    data: Examples | Task | Mapping[str, ArrayLike] | None = None,
+    t: ArrayLike | None = None,
+    *,
+    values: Mapping[str, float] | None = None,
+    stages: str | Sequence[str] | None = None,
+    switch: float | None = None,
+    initial: Mapping[str, ArrayLike | float] | None = None,
+    rates: Mapping[str, float] | None = None,
+    seed: int = 0,
+    lr: float | None = None,
+    keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
+    top: int | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    method: str | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> xr.Dataset: ...
+
+
+def solve(
+    problem: Problem | CoOccurrence | Model | Program,
+    data: Any = None,
+    t: ArrayLike | None = None,
+    *,
+    values: Mapping[str, float] | None = None,
+    closure: str | None = None,
+    stages: str | Sequence[str] | None = None,
+    switch: float | None = None,
+    initial: Mapping[str, ArrayLike | float] | None = None,
+    rates: Mapping[str, float] | None = None,
+    seed: int = 0,
+    lr: float | None = None,
+    keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
+    top: int | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    method: str | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """The predicted trajectory of a problem.
+
+    From counts, ``solve(counts, t)``, both stages of learning by the joint closure: the words of a sentence are
+    replaced by their distribution R = C/q given the target, and values W and attention logits A flow down
+
+        loss = -sum_o q[o] log softmax_v(sum_i Rt[i,o] W[i,v])[o],   Rt[i,o] = R[i,o] e^A[i,o] / sum_k R[k,o] e^A[k,o].
+
+    From examples, ``solve(model, examples, t)``, the exact gradient flow of a model. Of a program of one's own,
+    ``solve(program, arrays, t)``, its flow, or the gradient flow of its loss. Or of a problem that is at hand, such as
+    a reduction, ``solve(problem, t)``.
+
+    Parameters
+    ----------
+    problem : CoOccurrence, Model, Program or Problem
+        What is solved.
+    data : Examples, Task or mapping of str to array_like, optional
+        What a model or a program learns from. Of a task, a fixed set of 2,000 examples. A program without data needs
+        none.
+    t : array_like, shape (times,)
+        Times tau = learning rate x steps, increasing, from 0 on. The trajectory has exactly these.
+    values : mapping of str to float, optional
+        For a program: its parameters, and the sizes that the data do not decide.
+    closure : str, optional
+        For counts: ``conditional`` (default, both stages), or a closure of stage one, in which attention stays uniform:
+        ``linear``, ``linear-bias``, ``marginal`` (needs the mean length) or ``gram`` (needs the Gram matrix).
+    stages : str or sequence of str, optional
+        ``joint`` (default): everything flows together. ``two-stage``: attention logits are held until ``switch``, then
+        all flow. ``frozen``: likewise, but values are held from then on. Several names give a dimension ``stages``.
+    switch : float, optional
+        The time at which stage one ends, for ``two-stage`` and ``frozen``. Default, for counts: see
+        :func:`dynamics.problems.stages.end_of_stage_one`.
+    initial : mapping, optional
+        States at time 0: arrays (a DataArray is aligned by its labels), or standard deviations of normal ones drawn
+        with ``seed``. Zero if not given.
+    rates : mapping, optional
+        Learning rates of the states relative to tau; 1 if not given.
+    seed : int
+        Of what is drawn.
+    lr : float, optional
+        Follow full-batch gradient descent at this learning rate to second order in it: the flow of the modified loss
+        (:func:`derivations.gradient_flow.descent_flow`). Without it, the gradient flow, its limit at small rates.
+    keep : mapping or sequence of str, optional
+        For a dimension (``input``, ``output``, ...), the positions or labels that the result keeps; or labels of
+        whichever dimensions have them. All take part in the flow. With ``top``, beside those.
+    top : int, optional
+        Keep only the most frequent inputs and outputs, this many of each.
+    rtol, atol, method : optional
+        As for :func:`dynamics.integrate.integrate`; of a problem (:class:`~dynamics.problems.problem.Tolerances`) if
+        not given: 1e-6, 1e-9 and RK45 for most.
+    threads : int, optional
+        Threads of compiled loops and, for states of a million numbers, of BLAS. The result does not depend on it, save
+        for rounding in products of dense matrices of that size.
+    progress : callable, optional
+        Called with the share of the time span that is done.
+    **options
+        ``first_step``, ``max_step``, ``max_steps``, as for :func:`dynamics.integrate.integrate`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Every state over (time, ...) and ``loss`` (time). From counts, also ``beta`` (KTIW, softmax_o W) over (time,
+        input, output); ``translation``, the output with the largest KTIW, over (time, input); ``attention``, the share
+        of the best input word of each output, and ``attended``, that word, over (time, output). Stage-one closures have
+        no A, attention and attended. Of a reduction, its order parameters and observables. ``attrs`` hold every
+        parameter and what the integration took.
+
+    Raises
+    ------
+    InputError
+        Times out of order, unknown names, data that the problem cannot take, or a result that memory cannot hold.
+    IntegrationError
+        The integration failed; the message names the time reached.
+    TypeError
+        An option that does not exist; the message names the nearest one.
+
+    References
+    ----------
+    Snell et al., arXiv 2103.07601; Lu et al., arXiv 2011.10036. The equations: ``dynamics derive``.
+
+    Examples
+    --------
+    >>> from dynamics import CoOccurrence, solve
+    >>> lexicon = CoOccurrence.from_counts([[8, 1], [1, 8]], inputs=["Hund", "Katze"], outputs=["dog", "cat"])
+    >>> found = solve(lexicon, [0, 10, 100])
+    >>> found.beta.sel(input="Hund", output="dog").values.round(3)
+    array([0.5  , 0.896, 0.992])
+    >>> from dynamics.problems.models import keyword
+    >>> from dynamics.tasks.examples import Examples
+    >>> examples = Examples.from_rows([[0, 2], [1, 2]], [0, 1], inputs=3, outputs=2)  # words 0 and 1 decide
+    >>> bool(solve(keyword(), examples, [0, 1000]).s[-1, 0] > 0)  # attention goes to the words that decide
+    True
+    """
+    known(options, solve, integrate, but=("save", "at", "locate", "dense_output", "events"))
+    if t is None:
+        data, t = None, data
+    if t is None:
+        raise InputError("times are missing: solve(problem, t), or solve(model, data, t)")
+    wanted = times(t)
+    chosen = as_problem(problem, data, values=values, closure=closure, seed=seed)
+    if lr is not None:
+        if not (np.isfinite(lr) and lr > 0):
+            raise InputError(f"lr = {lr} is not a positive number; leave it out for the gradient flow")
+        chosen = chosen.modified()
+    names = stage_names(chosen, stages)
+    timed = bool(set(names) & {"two-stage", "frozen"})
+    if switch is not None and stages is None:
+        raise InputError("switch ends stage one, for stages='two-stage' or 'frozen'; name them, or leave it out")
+    speeds = learning_rates(tuple(chosen.rates), rates, chosen.described)
+    keeping = kept(chosen.extents, chosen.labels, chosen.frequency, keep, top)
+    chosen.require_memory(len(wanted) * len(names), keeping)
+    usual = chosen.tolerances
+    control: dict[str, Any] = {
+        "rtol": usual.rtol if rtol is None else rtol,
+        "atol": usual.atol if atol is None else atol,
+        "method": usual.method if method is None else method,
+    }
+    y0 = chosen.initial(initial, seed)
+    flow, observe = chosen.bind(speeds, lr)
+    variables, end = chosen.variables(keeping), float(wanted[-1])
+    with limited(threads, sys.maxsize if chosen.parallel else 0) as used:
+        if timed and switch is None:
+            switch = end_of_stage_one(chosen, flow, y0, end, speeds, **control, **options)
+        parts, total = [], Statistics()
+        for k, name in enumerate(names):
+            record, spans = Record(wanted, variables), schedule(chosen, name, end, switch, speeds)
+            share = None if progress is None else (lambda x, k=k: progress((k + x) / len(names)))
+            total += run(chosen, flow, observe, y0, spans, record, share, **control, **options)
+            parts.append(record)
+    attrs = {
+        "equation": chosen.name,
+        "title": chosen.program.title,
+        "source": chosen.program.source,
+        **chosen.attrs,
+        **control,
+        "threads": used,
+        "seed": seed,
+        **{f"rate_{state}": rate for state, rate in speeds.items()},
+        **({"lr": lr} if lr is not None else {}),
+        **({"switch": switch} if switch is not None else {}),
+        **({"top": top} if top is not None else {}),
+        **({"keep": ", ".join(map(str, keep))} if keep is not None and len(keep) else {}),
+        **({"initial": ", ".join(initial)} if initial else {}),
+        **{key: str(value) for key, value in options.items()},
+        "stages": ", ".join(names),
+        "evaluations": total.evaluations,
+        "steps": total.steps,
+        "seconds": round(total.seconds, 3),
+        **provenance(),
+    }
+    several = None if isinstance(stages, str) or stages is None else names
+    return labelled(chosen, keeping, parts, attrs, several)
+
+
+def as_problem(
+    problem: Any,
+    data: Any = None,
+    *,
+    values: Mapping[str, float] | None = None,
+    closure: str | None = None,
+    seed: int = 0,
+) -> Problem:
+    """The problem that some parts make.
+
+    Raises
+    ------
+    InputError
+        Parts that make none; the message says what is missing.
+    """
+
+    def only(kind: str, **given: Any) -> None:
+        for name, value in given.items():
+            if value is not None:
+                raise InputError(f"{name} is not for {kind}; leave it out")
+
+    if isinstance(problem, Problem):
+        only("a problem, which has all that it needs", data=data, values=values, closure=closure)
+        return problem
+    if isinstance(problem, CoOccurrence):
+        only("counts", data=data, values=values)
+        return Closure(problem, closure or BOTH_STAGES)
+    if isinstance(problem, Model):
+        only("a model", values=values, closure=closure)
+        if data is None:
+            raise InputError(f"{problem.name} learns from examples: solve(model, examples, t)")
+        return Exact(problem, data, seed)
+    if isinstance(problem, Program):
+        only("a program", closure=closure)
+        try:
+            flow = problem if problem.flow else gradient_flow(problem)
+        except ProgramError as error:
+            raise InputError(str(error)) from None
+        if isinstance(data, Examples | Task):
+            return Exact(on_examples(flow, values), data, seed)
+        if data is not None and not isinstance(data, Mapping):
+            raise InputError(f"the data of a program are arrays by name, or examples; not {type(data).__name__}")
+        if data is None and takes_examples(flow):
+            raise InputError(f"{flow.name} learns from examples, or from arrays: solve(program, data, t)")
+        return on_arrays(flow, data, values)
+    if isinstance(problem, Examples | Task):
+        raise InputError("give the model first, then the data: solve(model, examples, t)")
+    raise InputError(f"cannot solve a {type(problem).__name__}; give a CoOccurrence, or a model, examples and times")
+
+
+class Record:
+    """What is kept of one prediction while it runs: an array for each variable, its first axis the times."""
+
+    def __init__(self, wanted: Vector, variables: Sequence[Variable]) -> None:
+        self.wanted, self.variables = wanted, variables
+        self.kept = {
+            v.name: np.empty((wanted.size, *v.shape), np.float64 if v.labels is None else np.int64) for v in variables
+        }
+
+    def save(self, t: float, states: Mapping[str, NDArray[Any]], seen: Mapping[str, NDArray[Any]]) -> None:
+        k = int(np.searchsorted(self.wanted, t))
+        for variable in self.variables:
+            self.kept[variable.name][k] = variable.read(states, seen)
+
+
+def run(
+    problem: Problem,
+    flow: Bound,
+    observe: Bound,
+    y0: Vector,
+    spans: Sequence[Span],
+    record: Record,
+    progress: Progress | None,
+    **options: Any,
+) -> Statistics:
+    """Integrate span by span, keeping what is wanted at the times that are wanted."""
+    out, end = np.empty(observe.output_size), record.wanted[-1]
+
+    def save(t: float, y: Vector) -> None:
+        observe(y, out)
+        record.save(t, flow.states(y), observe.results(out))
+        if progress is not None and end > 0:
+            progress(t / end)
+
+    def locate(y: Vector) -> str:
+        return next((name for name, view in flow.states(y).items() if not np.isfinite(view).all()), "the state")
+
+    start, y, total = 0.0, y0, Statistics()
+    for span in spans:
+        if span.until < start or (span.until == start and span is not spans[-1]):
+            continue
+        moving = flow.with_parameters(**{problem.rates[name]: rate for name, rate in span.rates.items()})
+        reached = integrate(moving, y, (start, span.until), save=save, at=record.wanted, locate=locate, **options)
+        start, y = reached.t, reached.y
+        total += reached.statistics
+    return total
+
+
+def labelled(
+    problem: Problem, keep: Keep, parts: Sequence[Record], attrs: Mapping[str, Any], several: Sequence[str] | None
+) -> xr.Dataset:
+    """Records as one labelled dataset."""
+    import xarray as xr
+
+    coordinates: dict[str, Any] = {
+        "time": ("time", parts[0].wanted, {"long_name": "tau = learning rate x steps", "units": "1"})
+    }
+    for dim, at in keep.positions.items():
+        coordinates[dim] = problem.labels[dim][at] if dim in problem.labels else at
+
+    def of(record: Record) -> xr.Dataset:
+        found = {}
+        for v in record.variables:
+            values = record.kept[v.name] if v.labels is None else v.labels[record.kept[v.name]]
+            found[v.name] = (("time", *v.dims), values, dict(v.attrs))
+        return xr.Dataset(found, coordinates)
+
+    datasets = [of(record) for record in parts]
+    whole = (
+        datasets[0]
+        if several is None
+        else xr.concat(datasets, xr.DataArray(list(several), dims="stages", name="stages"))
+    )
+    whole.attrs = dict(attrs)
+    return whole
