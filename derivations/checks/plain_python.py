@@ -1,4 +1,4 @@
-"""Equations as plain Python: those of a program in nested loops over NumPy arrays, those of a theorem as they stand.
+"""The equations of a program as plain Python: nested loops over NumPy arrays.
 
 Slow on purpose. Nothing is reordered, shared or fused, so that the text can be compared with the equations by eye, and
 the compiled code with its results.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sympy import Expr, Indexed, S, Symbol
-from sympy.printing.numpy import SciPyPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
@@ -27,10 +26,9 @@ from derivations.program.language import (
     name_of,
     subscript,
 )
-from derivations.report.prose import unmarked
-from derivations.report.typeset import Text
+from derivations.program.words import unmarked
 
-__all__ = ["plain_formulas", "plain_python"]
+__all__ = ["Loops", "plain_python", "safe"]
 
 
 def plain_python(program: Program) -> str:
@@ -43,7 +41,7 @@ def plain_python(program: Program) -> str:
 
     Examples
     --------
-    >>> from derivations.closures.cooccurrence import linear
+    >>> from derivations.closures import linear
     >>> space = {}
     >>> exec(plain_python(linear()), space)
     >>> found = space["linear"](W=[[0.0, 0.0]], C=[[0.75, 0.25]], c=[1.0], eta_W=1.0)
@@ -141,7 +139,7 @@ class Loops(PythonCodePrinter):
             axes = self.shape(d.lhs)
             shape = axes[0] if len(axes) == 1 else f"({', '.join(axes)})"
             lines = [f"{safe(d.name)} = np.zeros({shape})", *lines]
-        return [f"# {Text()(d.lhs)}: {unmarked(d.note)}", *lines] if d.note else lines
+        return [f"# {d.lhs}: {unmarked(d.note)}", *lines] if d.note else lines
 
     def sizes(self) -> tuple[list[str], list[str]]:
         """Lines that read sizes off the arrays, and the sizes that no array has."""
@@ -187,60 +185,6 @@ class Loops(PythonCodePrinter):
             f"def {re.sub(r'[^0-9A-Za-z]', '_', program.name)}({', '.join(arguments)}):",
         ]
         return "\n".join([*head, *(f"    {line}".rstrip() for line in body)]) + "\n"
-
-
-class Formulas(SciPyPrinter):
-    """Scalar formulas by NumPy and SciPy; an entry of a tensor is a name."""
-
-    def _print_Symbol(self, expr: Symbol) -> str:
-        return safe(expr.name)
-
-    def _print_Indexed(self, expr: Indexed) -> str:
-        return "_".join([safe(name_of(expr)), *(str(sub) for sub in subscript(expr))])
-
-
-def plain_formulas(name: str, title: str, source: str, results: Mapping[Symbol, Expr]) -> str:
-    """The formulas of a theorem as a Python module with one function: from numbers or arrays to every result by name.
-
-    Examples
-    --------
-    >>> from derivations.theorems.copying_words import mean_attention
-    >>> space = {}
-    >>> exec(plain_formulas("attention", "", "", mean_attention().results), space)
-    >>> float(space["attention"](L=3, alpha=0.5, sigma_P=0.1)["a"].round(4))
-    0.6931
-    """
-    show = Formulas({"fully_qualified_modules": True})
-    given: dict[str, None] = {}
-    done: set[Symbol] = set()
-    lines: list[str] = []
-    for symbol, value in results.items():
-        entries = value.atoms(Indexed)
-        inside = {s for entry in entries for s in entry.free_symbols}
-        needed = sorted({*entries, *(value.free_symbols - inside - done)}, key=str)
-        given |= dict.fromkeys(map(show.doprint, needed))
-        lines.append(f"{safe(symbol.name)} = {show.doprint(value)}")
-        done.add(symbol)
-    returned = ", ".join(f'"{symbol.name}": {safe(symbol.name)}' for symbol in results)
-    head = [
-        f'"""{unmarked(title)}: the formulas of {name!r} as they stand.',
-        "",
-        *([f"{source}.", ""] if source else []),
-        '"""',
-    ]
-    body = [*lines, f"return {{{returned}}}"]
-    modules = [
-        f"import {module}" for module in ("numpy", "scipy.special") if any(f"{module}." in line for line in lines)
-    ]
-    return "\n".join(
-        [
-            *head,
-            *(["", *modules] if modules else []),
-            *("", ""),
-            f"def {re.sub(r'[^0-9A-Za-z]', '_', name)}({', '.join(given)}):",
-            *(f"    {line}" for line in body),
-        ]
-    ) + "\n"  # fmt: skip
 
 
 def safe(name: str) -> str:

@@ -156,7 +156,7 @@ def _from_counts(
     """Closures on the co-occurrence matrix of a text."""
     import numpy as np
 
-    from derivations.closures.cooccurrence import both_stages
+    from derivations.closures import both_stages
     from dynamics.problems import closure as predict
 
     names = [name.strip() for name in settings.stages.split(",") if name.strip()]

@@ -88,8 +88,8 @@ def takes_examples(program: Program) -> bool:
 
     Examples
     --------
-    >>> from derivations.closures.cooccurrence import both_stages
-    >>> from derivations.models.attention import keyword_classifier
+    >>> from derivations.closures import both_stages
+    >>> from derivations.models import keyword_classifier
     >>> takes_examples(keyword_classifier()), takes_examples(both_stages())
     (True, False)
     """

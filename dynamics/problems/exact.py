@@ -96,7 +96,7 @@ def solve_exact(
 
     References
     ----------
-    Snell et al., arXiv 2103.07601; Lu et al., arXiv 2011.10036. The equations: :mod:`derivations.models.attention`.
+    Snell et al., arXiv 2103.07601; Lu et al., arXiv 2011.10036. The equations: :mod:`derivations.models`.
 
     Examples
     --------

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from derivations import reductions
 from derivations.program.language import Program
-from derivations.reductions import positional as reductions
 from dynamics.integrate.initial_value import integrate, times
 from dynamics.lowering import lower
 from dynamics.problems.rates import learning_rates
@@ -96,7 +96,7 @@ def copying(vocab: int, length: int, heads: int = 1, replacement: bool = False) 
 
     References
     ----------
-    The equations: :mod:`derivations.reductions.positional`. Snell et al., arXiv 2103.07601.
+    The equations: :func:`derivations.reductions.copying`. Snell et al., arXiv 2103.07601.
 
     Examples
     --------
