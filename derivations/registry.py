@@ -93,12 +93,17 @@ class Entry:
     def is_family(self) -> bool:
         return "{}" in self.name
 
+    @property
+    def is_of_others(self) -> bool:
+        """Whether it is a family whose members are named after other entries."""
+        return self.name.startswith("{}")
+
     def member(self, argument: Any) -> Entry:
-        """One of a family."""
+        """One of a family; titles speak of other entries by their titles."""
         return replace(
             self,
             name=self.name.format(argument),
-            title=self.title.format(argument),
+            title=self.title.format(REGISTERED[argument].title if self.is_of_others else argument),
             make=lambda **given: self.make(argument, **given),
             listed=(),
             family=self.name,
@@ -291,7 +296,7 @@ def found(name: str) -> Entry | None:
         match = re.fullmatch(re.escape(family.name).replace(r"\{\}", "(.+)"), name)
         if match is None:
             continue
-        if not family.name.startswith("{}"):
+        if not family.is_of_others:
             if match[1].isdecimal():
                 return members(family, int(match[1]))
         elif (other := REGISTERED.get(match[1])) is not None and other.kind == family.kind and not other.is_family:

@@ -7,9 +7,10 @@ from typing import Any
 
 from derivations.checks.check import Check, largest
 from derivations.checks.small_data import as_function, random_values
-from derivations.closures.exactness import OnSentences, SpecialCase
+from derivations.closures.exactness import Exactness, OnSentences, SpecialCase
 from derivations.program.language import Program, accesses, name_of
 from derivations.program.role import Role
+from derivations.registry import program as program_of
 
 __all__ = ["against_softmax", "against_what_it_is_exact_for"]
 
@@ -19,7 +20,7 @@ OUTPUTS = 3
 LABELS = ((0, 0, 1, 2), (1, 2), (0, 2, 2))
 
 
-def against_what_it_is_exact_for(program: Program, exact_for: OnSentences | SpecialCase) -> Check:
+def against_what_it_is_exact_for(program: Program, exact_for: Exactness) -> Check:
     """The drift of a closure against the flow that it declares to have in a case."""
     if isinstance(exact_for, OnSentences):
         return on_sentences(program, exact_for)
@@ -58,7 +59,7 @@ def on_sentences(program: Program, exact_for: OnSentences) -> Check:
 
 def special_case(program: Program, exact_for: SpecialCase) -> Check:
     """A closure against another one, some of whose data are given by what both have."""
-    other, given = exact_for.closure(), exact_for.given()
+    other, given = program_of(exact_for.closure), exact_for.given()
     defined = {definition.name for definition in given}
     read = {access for definition in given for access in accesses(definition.rhs)}
     other = replace(

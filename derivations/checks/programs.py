@@ -5,18 +5,19 @@ from __future__ import annotations
 from derivations.checks.check import Check
 from derivations.checks.closures import against_softmax, against_what_it_is_exact_for
 from derivations.checks.differences import against_differences, is_gradient
+from derivations.closures.exactness import Exactness
 from derivations.program.language import Program
 
 __all__ = ["checked"]
 
 
-def checked(program: Program, exact_for: object = None) -> tuple[Check, ...]:
+def checked(program: Program, exact_for: Exactness | None = None) -> tuple[Check, ...]:
     """Checks of a program by numbers.
 
     Parameters
     ----------
     program : Program
-    exact_for : optional
+    exact_for : OnSentences or SpecialCase, optional
         What a closure is registered to be exact for.
 
     Examples

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from derivations.program.language import Definition, Program
 
-__all__ = ["OnSentences", "SpecialCase"]
+__all__ = ["Exactness", "OnSentences", "SpecialCase"]
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,18 @@ class SpecialCase:
 
     Attributes
     ----------
-    closure : callable
-        Derives the other closure.
+    closure : str
+        The name of the other closure.
     given : callable
         The definitions of those data, from what both closures have.
     words : str
         What it is compared with, in words.
     """
 
-    closure: Callable[[], Program]
+    closure: str
     given: Callable[[], tuple[Definition, ...]]
     words: str
+
+
+Exactness = OnSentences | SpecialCase
+"""What a closure may declare."""

@@ -116,7 +116,7 @@ def average_company() -> tuple[Definition, ...]:
 @closure(
     "marginal",
     "Stage one, marginal closure: the other words of a sentence are average words",
-    exact_for=SpecialCase(lambda: gram(), average_company, "the Gram closure of words in average company"),
+    exact_for=SpecialCase("gram", average_company, "the Gram closure of words in average company"),
 )
 @cache
 def marginal() -> Program:

@@ -138,7 +138,7 @@ class RepeatedWords:
 
     def share_in_words(self, pattern: tuple[int, ...]) -> str:
         """The same as a text, its factors side by side."""
-        factors = sorted(factor(self.share(pattern)).as_powers_dict().items(), key=lambda one: str(one[0]))
+        factors = [one.as_base_exp() for one in factor(self.share(pattern)).as_ordered_factors()]
         above = [f"({base})" if base.is_Add else str(base) for base, power in factors for _ in range(power)]
         below = [str(base) if power == -1 else f"{base}^{-power}" for base, power in factors if power < 0]
         return "/".join([" ".join(above) or "1", *below])

@@ -10,6 +10,7 @@ from derivations.checks import proofs
 from derivations.checks.check import Check, largest
 from derivations.checks.programs import checked
 from derivations.checks.small_data import moving_point, plain_flow, small_sizes
+from derivations.closures.exactness import Exactness
 from derivations.program.language import Program, ProgramError
 from derivations.program.words import unmarked
 from derivations.report.document import Derivation, Section, derivation, proof
@@ -82,7 +83,7 @@ def check(name: str) -> tuple[Check, ...]:
     return checks(_derived(name), _entry(name).exact_for)
 
 
-def checks(found: Program | Theorem, exact_for: object = None) -> tuple[Check, ...]:
+def checks(found: Program | Theorem, exact_for: Exactness | None = None) -> tuple[Check, ...]:
     """The same for a program or a theorem at hand; ``exact_for`` is what a closure is registered to be exact for."""
     if isinstance(found, Program):
         return (*checked(found, exact_for), *((compiled_against_plain(found),) if found.flow else ()))
