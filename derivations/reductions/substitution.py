@@ -20,6 +20,7 @@ from derivations.program.language import (
     name_of,
     subscript,
 )
+from derivations.program.role import Role
 from derivations.reductions.orbits import DistinctWords, L, N, Point, RepeatedWords, V
 
 __all__ = ["State", "Substitution"]
@@ -107,7 +108,8 @@ class Substitution:
     def cases(self) -> Iterator[str]:
         """What attention and the logits become, in words."""
         of_attention, of_logits = (
-            {key[1]: value for key, value in self.values.items() if key[0] == name} for name in ("alpha", "z")
+            {at: value for (name, at), value in self.values.items() if name in self.model.with_role(role)}
+            for role in (Role.WEIGHTS, Role.LOGITS)
         )
         yield from self.orbits.cases(of_attention, of_logits)
 

@@ -16,6 +16,7 @@ from derivations.models import topic_classifier
 from derivations.models.symbols import LU, N, V, d, e, i, l, n
 from derivations.program.glossary import GLOSSARY
 from derivations.program.language import Definition, LogSumExp, Program, SumOver, indices, tensors
+from derivations.program.role import Role
 from derivations.reductions.metric import with_flow
 from derivations.registry import reduction, title
 
@@ -68,7 +69,7 @@ def topic_words(classifier: str = "FC", keys: bool = False) -> Program:
             extents=full.extents,
             data=(*full.data, share[n], times[n, l]),
             states=full.states,
-            definitions=tuple(of_kinds(definition) for definition in full.definitions),
+            definitions=tuple(of_kinds(definition, full) for definition in full.definitions),
             loss=full.loss,
             examples=n,
             assumptions=(*full.assumptions, "sentences with the same topic words are alike: their others are averaged"),
@@ -91,12 +92,12 @@ def topic_words(classifier: str = "FC", keys: bool = False) -> Program:
     return coupled(flow, {"v": (i, d), "key": (i, e)} if keys else {"v": (i, d), "s": (i,)})
 
 
-def of_kinds(definition: Definition) -> Definition:
+def of_kinds(definition: Definition, model: Program) -> Definition:
     """A definition over sentences as one over kinds of sentences: means by shares, words as often as they occur."""
     rhs = definition.rhs.xreplace({1 / N: share[n]})
     if isinstance(rhs, LogSumExp) and rhs.over == (l,):
         rhs = LogSumExp(rhs.body, l, weight=times[n, l])
-    if definition.name == "alpha":
+    if definition.name in model.with_role(Role.WEIGHTS):
         rhs = times[n, l] * rhs
     return Definition(definition.lhs, rhs, definition.note)
 

@@ -524,8 +524,9 @@ def pairs(size: Expr) -> Expr:
 def two_heads() -> tuple[Step, Step]:
     """How head 1 moves at the saddle, by its own states and by those of head 2."""
     program = symmetric("copying-heads-2", DistinctWords(2))
-    head = [[x for x in program.states if x.name.endswith(number)] for number in "12"]
-    saddle = {x: CHANCE if x.name.startswith("a") else 0 for x in program.states}
+    values, logits = program.states[:2], program.states[2:]
+    head = list(zip(values, logits, strict=True))
+    saddle = {**dict.fromkeys(values, S.Zero), **dict.fromkeys(logits, CHANCE)}
     first = Matrix([closed_form(program, program.flow[x.name]) for x in head[0]])
     own, other = (with_rates(first.jacobian(states).subs(saddle)) for states in head)
     concrete = {symbol: value for symbol, value in at(1 / V).items() if symbol in (g, d)}

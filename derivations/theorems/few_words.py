@@ -12,11 +12,13 @@ from itertools import product
 
 from sympy import Expr, IndexedBase, Integer, Matrix, S, Symbol, exp, log
 
-from derivations.program.language import Definition, LogSumExp, Program, Reduction, gathers, scalars
+from derivations.models.symbols import length, x, y
+from derivations.program.language import Definition, LogSumExp, Program, Reduction, gathers, name_of, scalars
 from derivations.reductions import topic_words
 
 __all__ = [
     "ENDS",
+    "behind",
     "beside_the_classifier",
     "column",
     "entry",
@@ -86,9 +88,24 @@ def rated(*states: str) -> dict[Expr, Expr]:
     return {Symbol(f"eta_{state}", real=True): S.One for state in states}
 
 
+TABLES = {str(table.label): table for table in (x, y, length)}
+"""What examples are made of: whole numbers."""
+
+
+def behind(program: Program, *names: str) -> list[Definition]:
+    """The definitions that some tensors are computed from, and their own."""
+    wanted = set(names)
+    found = []
+    for d in reversed(program.definitions):
+        if d.name in wanted:
+            found.append(d)
+            wanted |= {name_of(access) for access in d.reads}
+    return found[::-1]
+
+
 def entry(name: str, *at: int) -> Expr:
     """One entry of a tensor, such as ``v[0, 1]``."""
-    base = IndexedBase(name, integer=True) if name in ("x", "y", "length") else IndexedBase(name, real=True)
+    base = TABLES.get(name) or IndexedBase(name, real=True)
     return base[tuple(map(Integer, at))]
 
 

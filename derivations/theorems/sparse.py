@@ -14,8 +14,9 @@ from sympy import Expr, Integer, Matrix, Rational, S, Symbol, binomial, diff, ex
 
 from derivations.models import keyword_classifier
 from derivations.program.language import scalars
+from derivations.program.role import Role
 from derivations.registry import theorem
-from derivations.theorems.few_words import entry, written_out
+from derivations.theorems.few_words import behind, entry, written_out
 from derivations.theorems.theorem import Step, Theorem
 
 __all__ = ["capacity", "critical_sample_size", "signal", "survival", "threshold"]
@@ -270,8 +271,7 @@ def logits_of_two_bits() -> dict[tuple[int, int], Expr]:
         given |= {entry("x", n, place): Integer(word[place, bit]) for place, bit in enumerate(bits)}
     for at, i in word.items():  # W_i and b are what label 1 has above label 0
         given |= {entry("W", i, 0): S.Zero, entry("W", i, 1): NUMBERS[at] * exp(-entry("s", i)) - b}
-    needed = [d for d in (flow.model or flow).definitions if d.name in ("M", "alpha", "context", "z")]
-    found = written_out(needed, flow.extents, given)
+    found = written_out(behind(flow, *flow.with_role(Role.LOGITS)), flow.extents, given)
     total = {bits: sum((exp(entry("s", word[at])) for at in enumerate(bits)), S.Zero) for bits in inputs}
     return {
         bits: (total[bits] * (found[entry("z", n, 1)] - found[entry("z", n, 0)])).expand().simplify()

@@ -14,7 +14,7 @@ from derivations.models import keyword_classifier
 from derivations.program.language import scalars
 from derivations.reductions.copying import eta_W
 from derivations.registry import theorem
-from derivations.theorems.few_words import entry, matrix, rated, sized, written_out
+from derivations.theorems.few_words import behind, entry, matrix, rated, sized, written_out
 from derivations.theorems.theorem import Step, Theorem
 
 __all__ = ["one_word", "stage_one_early"]
@@ -55,8 +55,7 @@ def early_drift(size: int, outputs: int) -> tuple[Matrix, Matrix, Matrix, Matrix
     flow, D = gram(), matrix("D", size, outputs)
     given = sized(V=size, K=outputs) | rated() | {Symbol("eta_W", real=True): S.One}
     given |= {entry("W", i, o): tau * D[i, o] for i in range(size) for o in range(outputs)}
-    needed = [d for d in flow.definitions if d.name in ("X", "Y", "N", "p", "Wdot")]
-    found = written_out(needed, flow.extents, given)
+    found = written_out(behind(flow, flow.flow["W"]), flow.extents, given)
     drift = Matrix(size, outputs, lambda i, o: found[entry("Wdot", i, o)])
     excess = matrix("C", size, outputs) - Matrix([entry("c", i) for i in range(size)]) * ones(1, outputs) / outputs
     moved = -matrix("G", size, size) * (D * spread(ones(outputs, 1) / outputs)).applyfunc(factor)
@@ -175,8 +174,7 @@ def alone(outputs: int) -> Expr:
     given = sized(V=1, K=outputs) | {Symbol("eta_W", real=True): eta_W, Symbol("L", real=True): S.One}
     given |= {entry("c", 0): c} | {entry("W", 0, o): z * Integer(o == 0) for o in range(outputs)}
     given |= {entry("C", 0, o): c * (purity if o == 0 else (1 - purity) / (outputs - 1)) for o in range(outputs)}
-    needed = [d for d in flow.definitions if d.name in ("X", "Y", "N", "p", "Wdot")]
-    found = written_out(needed, flow.extents, given)
+    found = written_out(behind(flow, flow.flow["W"]), flow.extents, given)
     return found[entry("Wdot", 0, 0)] - found[entry("Wdot", 0, 1)]
 
 
