@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from derivations.checks.check import Check, largest
-from derivations.checks.plain_python import safe
 from derivations.checks.small_data import Values, as_function, moving_point
 from derivations.program.language import Program, name_of
 
@@ -20,7 +19,7 @@ def gradient(program: Program, values: Values) -> Values:
 
     run, loss = as_function(program), name_of(program.loss)
     found: Values = {}
-    for state in map(safe, program.state_names):
+    for state in program.state_names:
         here = np.array(values[state], dtype=float)
         slope = np.zeros_like(here)
         for at in np.ndindex(here.shape):
@@ -40,10 +39,10 @@ def is_gradient(program: Program) -> bool:
 
 def by_slopes(program: Program, values: Values, slopes: Values) -> Values:
     """The flow by given derivatives of the loss: minus the rate times each, or what the metric makes of them."""
-    found = {rate: -values[safe(program.rates[state])] * slopes[safe(state)] for state, rate in program.flow.items()}
+    found = {rate: -values[program.rates[state]] * slopes[state] for state, rate in program.flow.items()}
     if program.metric:
         bars = program.second or program.adjoints
-        given = {bars[state]: slopes[safe(state)] for state in program.state_names if state in bars}
+        given = {bars[state]: slopes[state] for state in program.state_names if state in bars}
         of_metric = Program(
             name=program.name,
             title=program.title,
@@ -54,7 +53,7 @@ def by_slopes(program: Program, values: Values, slopes: Values) -> Values:
             parameters=program.parameters,
             definitions=program.metric,
         )
-        found |= as_function(of_metric)(**values, **{safe(bar): slope for bar, slope in given.items()})
+        found |= as_function(of_metric)(**values, **given)
     return found
 
 

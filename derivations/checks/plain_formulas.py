@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from sympy import Expr, Indexed, Symbol
 from sympy.printing.numpy import SciPyPrinter
 
-from derivations.checks.plain_python import safe
+from derivations.checks.plain_python import function_name, safe
 from derivations.program.language import name_of, subscript
 from derivations.program.words import unmarked
 
@@ -63,7 +62,7 @@ def plain_formulas(name: str, title: str, source: str, results: Mapping[Symbol, 
             *head,
             *(["", *modules] if modules else []),
             *("", ""),
-            f"def {re.sub(r'[^0-9A-Za-z]', '_', name)}({', '.join(given)}):",
+            f"def {function_name(name)}({', '.join(given)}):",
             *(f"    {line}" for line in body),
         ]
     ) + "\n"  # fmt: skip

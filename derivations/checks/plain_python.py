@@ -6,6 +6,7 @@ the compiled code with its results.
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from derivations.program.language import (
 )
 from derivations.program.words import unmarked
 
-__all__ = ["Loops", "plain_python", "safe"]
+__all__ = ["Loops", "function_name", "plain_python", "safe", "start"]
 
 
 def plain_python(program: Program) -> str:
@@ -68,7 +69,7 @@ class Loops(PythonCodePrinter):
         declared = subscript(self.program.declarations[name_of(expr)])
         for k, sub in enumerate(subscript(expr)):
             if self.continues(declared, k):
-                parts[-1] = f"{declared[k].name}_start[{parts[-1]}] + {self._print(sub)}"
+                parts[-1] = f"{start(declared[k])}[{parts[-1]}] + {self._print(sub)}"
             else:
                 parts.append(self._print(sub))
         return f"{safe(name_of(expr))}[{', '.join(parts)}]"
@@ -83,11 +84,11 @@ class Loops(PythonCodePrinter):
         axes: list[str] = []
         for k, index in enumerate(subs):
             if self.continues(subs, k):
-                axes[-1] = f"{index.name}_start[-1]"
+                axes[-1] = f"{start(index)}[-1]"
             elif index in self.ragged:
                 axes.append(f"{self.lengths(index)}.max()")
             else:
-                axes.append(str(self.table[index]))
+                axes.append(self._print(self.table[index]))
         return axes
 
     def space(self, *parts: Expr) -> list[Symbol]:
@@ -149,10 +150,10 @@ class Loops(PythonCodePrinter):
                 f"{safe(name_of(a))}.shape[{axis}]"
                 for a in (*self.program.states, *self.program.data)
                 for axis, extent in enumerate(self.shape(a))
-                if extent == size.name
+                if extent == safe(size.name)
             ]
-            lines += [f"{size} = {axes[0]}"] if axes else []
-            left += [] if axes else [size.name]
+            lines += [f"{safe(size.name)} = {axes[0]}"] if axes else []
+            left += [] if axes else [safe(size.name)]
         return lines, left
 
     def module(self) -> str:
@@ -166,7 +167,7 @@ class Loops(PythonCodePrinter):
             f"{safe(name_of(a))} = np.asarray({safe(name_of(a))}, {'int' if a.is_integer else 'float'})" for a in arrays
         ]
         body += read
-        body += [f"{i.name}_start = np.concatenate([[0], np.cumsum({self.lengths(i)})])" for i in self.ragged]
+        body += [f"{start(i)} = np.concatenate([[0], np.cumsum({self.lengths(i)})])" for i in self.ragged]
         for d in program.definitions:
             body += ["", *self.definition(d)]
         body += ["", "return {"]
@@ -177,16 +178,37 @@ class Loops(PythonCodePrinter):
             *([f"{program.source}.", ""] if program.source else []),
             *(f"{safe(name_of(a))}: shape ({', '.join(self.shape(a))})" for a in arrays),
             *(
-                f"{i.name} is ragged: row {owner} begins at {i.name}_start[{owner}] = sum({self.lengths(i)}[:{owner}])"
+                f"{i.name} is ragged: row {owner} begins at {start(i)}[{owner}] = sum({self.lengths(i)}[:{owner}])"
                 for i, owner in ((i, n.indices[0]) for i, n in self.ragged.items())
             ),
             '"""',
             *("", "import math", "", "import numpy as np", "", ""),
-            f"def {re.sub(r'[^0-9A-Za-z]', '_', program.name)}({', '.join(arguments)}):",
+            f"def {function_name(program.name)}({', '.join(arguments)}):",
         ]
         return "\n".join([*head, *(f"    {line}".rstrip() for line in body)]) + "\n"
 
 
+OWN = {"np", "math", "numpy", "scipy", *dir(builtins)}
+"""Names that the text uses itself; those that it makes up end with an underscore."""
+
+
 def safe(name: str) -> str:
-    """A tensor's name as a Python identifier."""
-    return f"{name}_" if keyword.iskeyword(name) else name
+    """A name as a Python identifier that means nothing else in the text; different names stay different.
+
+    Examples
+    --------
+    >>> safe("W"), safe("lambda"), safe("np"), safe("np_")
+    ('W', 'lambda_', 'np_', 'np__')
+    """
+    return f"{name}_" if keyword.iskeyword(name) or name in OWN or name.endswith("_") else name
+
+
+def function_name(name: str) -> str:
+    """The name of the function of a derivation."""
+    word = re.sub(r"[^0-9A-Za-z]", "_", name)
+    return safe(word if word.isidentifier() or keyword.iskeyword(word) else f"of_{word}")
+
+
+def start(index: Symbol) -> str:
+    """The array that holds where the rows of a ragged index begin."""
+    return f"{index.name}_start_"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
 from sympy import Expr, Indexed
 
-from derivations.checks.plain_python import Loops, plain_python, safe
+from derivations.checks.plain_python import Loops, function_name, plain_python, safe, start
 from derivations.program.language import Program, extent_symbols, name_of, subscript
 
 __all__ = ["Values", "as_function", "moving_point", "plain_flow", "random_values", "small_sizes"]
@@ -24,7 +23,7 @@ def small_sizes(program: Program) -> dict[str, int]:
 
 
 def random_values(program: Program, seed: int = 0) -> Values:
-    """Arguments for the function of :func:`~derivations.checks.plain_python.plain_python`, small and random.
+    """States, data, parameters and sizes that no array has, small and random, by name.
 
     Tables hold what they are used for: an ``x[n, l]`` that is a subscript of W is below the first size of W, and a row
     that walks positions is no longer than there are.
@@ -35,7 +34,7 @@ def random_values(program: Program, seed: int = 0) -> Values:
     declared = program.declarations
     loops = Loops(program)
     sizes = {size: small_sizes(program)[size.name] for size in extent_symbols(program)}
-    values: Values = {safe(size.name): n for size, n in sizes.items()}
+    values: Values = {size.name: n for size, n in sizes.items()}
     below: dict[str, int] = {}  # what the entries of a table are below
     for access in {a for d in program.definitions for a in (d.lhs, *d.reads) if isinstance(a, Indexed)}:
         for sub, own in zip(subscript(access), subscript(declared[name_of(access)]), strict=True):
@@ -49,36 +48,37 @@ def random_values(program: Program, seed: int = 0) -> Values:
     given = (*program.data, *program.states)
     for access in sorted(given, key=lambda a: name_of(a) not in lengths):
         name = name_of(access)
-        scope = {**values, **{f"{i.name}_start": starts(values, e) for i, e in loops.ragged.items()}}
+        scope = {safe(known): value for known, value in values.items()}
+        scope |= {start(i): starts(values, e) for i, e in loops.ragged.items()}
         shape = tuple(int(eval(axis, scope)) for axis in loops.shape(access))
         if access.is_integer:
-            values[safe(name)] = rng.integers(name in lengths, below.get(name, 4), shape)
+            values[name] = rng.integers(name in lengths, below.get(name, 4), shape)
         elif access in program.states:
-            values[safe(name)] = rng.normal(size=shape) if shape else float(rng.uniform(0.5, 1.5))
+            values[name] = rng.normal(size=shape) if shape else float(rng.uniform(0.5, 1.5))
         else:
-            values[safe(name)] = rng.uniform(0.2, 1, shape)
+            values[name] = rng.uniform(0.2, 1, shape)
     free = {s: rng.uniform(0.5, 1.5) for value in program.domain.values() for s in sorted(value.free_symbols, key=str)}
     for p in program.parameters:
         known = program.domain.get(p)
-        values[safe(p.name)] = float(rng.uniform(0.5, 1.5) if known is None else known.subs(free))
+        values[p.name] = float(rng.uniform(0.5, 1.5) if known is None else known.subs(free))
     needed = set(loops.sizes()[1]) | {safe(name_of(a)) for a in (*given, *program.parameters)}
-    return {name: value for name, value in values.items() if name in needed}
+    return {name: value for name, value in values.items() if safe(name) in needed}
 
 
 def starts(values: Values, extent: Expr) -> Any:
     """Where the rows of a ragged axis begin, once their lengths are drawn."""
     import numpy as np
 
-    return np.concatenate([[0], np.cumsum(values.get(safe(name_of(extent)), []))]).astype(int)
+    return np.concatenate([[0], np.cumsum(values.get(name_of(extent), []))]).astype(int)
 
 
 def as_function(program: Program) -> Callable[..., Values]:
     """The equations of a program in plain Python, as a function; it leaves out arguments that it does not need."""
     space: dict[str, Any] = {}
     exec(plain_python(program), space)
-    function = space[re.sub(r"[^0-9A-Za-z]", "_", program.name)]
+    function = space[function_name(program.name)]
     needed = signature(function).parameters
-    return lambda **values: function(**{name: value for name, value in values.items() if name in needed})
+    return lambda **values: function(**{safe(name): value for name, value in values.items() if safe(name) in needed})
 
 
 def plain_flow(program: Program, values: Values) -> Values:

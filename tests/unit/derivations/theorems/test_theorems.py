@@ -31,7 +31,7 @@ from dynamics.problems.closed_forms import (
     log_escape_constant,
     unstable_coordinate,
 )
-from dynamics.problems.closed_forms.copying import on_manifold
+from dynamics.problems.closed_forms import copying as numbers
 from dynamics.problems.models import positional
 from dynamics.tasks.samplers import Copying
 from dynamics.train.simulation import simulate
@@ -259,7 +259,7 @@ def test_odds_are_those_of_the_flow() -> None:
     """The two equations from random starts, all at once by Heun's method."""
     case = (9, 8, 0.6, 0.6)
     n = 10_000
-    flow, _ = on_manifold("numpy")
+    flow, _ = numbers.on_manifold("numpy")
     y = np.array(random_starts(case, n))
     h = 0.02 / growth_rate(9, 8)
     for _ in range(700):
@@ -339,7 +339,7 @@ def test_the_constant_does_not_depend_on_where_the_manifold_is_begun(monkeypatch
         near = log_escape_constant(9, 8, good, 0.4)
         log_escape_constant.cache_clear()
         with monkeypatch.context() as patch:
-            patch.setattr(theorems, "NEAR", 1e-4)
+            patch.setattr(numbers, "NEAR", 1e-4)
             assert log_escape_constant(9, 8, good, 0.4) == pytest.approx(near, abs=1e-4)
         log_escape_constant.cache_clear()
 
