@@ -116,8 +116,10 @@ def made(entry: Entry) -> Any:
     found = entry.make(**entry.given)
     if entry.kind == "theorem":
         return replace(found, name=entry.name, title=entry.title)
-    if found.name != entry.name:
-        raise ProgramError(f"what is registered as {entry.name!r} calls itself {found.name!r}; give both one name")
+    for what in ("name", "title"):
+        declared, own = getattr(entry, what), getattr(found, what)
+        if declared != own:
+            raise ProgramError(f"the {what} of {entry.name} is registered as {declared!r}, its program has {own!r}")
     return found
 
 

@@ -61,8 +61,11 @@ def test_names_are_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_program_calls_itself_what_it_is_registered_as(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "REGISTERED", dict(registry.REGISTERED))
     registry.model("other", "Other")(lambda: registry.program("keyword"))
-    with pytest.raises(ProgramError, match=r"registered as 'other' calls itself 'keyword'"):
+    with pytest.raises(ProgramError, match="the name of other is registered as 'other', its program has 'keyword'"):
         registry.program("other")
+    registry.model("third", "Third")(lambda: registry.program("keyword").extended((), name="third"))
+    with pytest.raises(ProgramError, match="the title of third is registered as 'Third', its program has 'Keyword"):
+        registry.program("third")
 
 
 def test_every_task_and_text_has_one_model() -> None:
