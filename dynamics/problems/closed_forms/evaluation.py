@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import lambdify
 
-from derivations.registry import theorems
+from derivations.registry import entry
 from derivations.theorems.theorem import Theorem
 
 __all__ = ["evaluated", "numeric"]
@@ -41,7 +41,7 @@ def evaluated(theorem: Theorem | str, result: str, **values: ArrayLike) -> NDArr
     >>> evaluated("copying-branch", "lambda", V=40, L=40, eta_W=1, eta_A=[1, 4]).round(6)
     array([0.000625, 0.00125 ])
     """
-    names, function = numeric(theorems()[theorem]() if isinstance(theorem, str) else theorem, result)
+    names, function = numeric(entry(theorem)() if isinstance(theorem, str) else theorem, result)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = function(*(np.asarray(values[name], dtype=float) for name in names))
     return np.asarray(found, dtype=float)
