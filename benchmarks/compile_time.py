@@ -16,7 +16,7 @@ PROGRAMS = {
 import numpy as np
 from benchmarks.dense_closure import counts
 from dynamics import CoOccurrence
-from derivations.closures.cooccurrence import both_stages
+from derivations.closures import both_stages
 from dynamics.lowering import lower
 system = CoOccurrence.from_counts(counts(20))
 data = {"R": system.conditional(), "q": system.q}

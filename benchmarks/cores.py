@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.case import Case, Contender, Row, Setting, race
 from benchmarks.peers import Values
-from derivations.reductions.positional import copying
+from derivations.reductions import copying
 from dynamics.integrate.sweeps import Event, sweep
 
 START = 0.01

@@ -17,7 +17,7 @@ from numba import njit
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.exact_flow import Run, first, gradient, load, packed, sampled, work
 from benchmarks.peers import Values, softmax
-from derivations.closures.cooccurrence import marginal
+from derivations.closures import marginal
 from dynamics import CoOccurrence
 from dynamics.lowering import lower, runtime
 

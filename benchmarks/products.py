@@ -12,7 +12,7 @@ from benchmarks.case import Case, Contender, Row, Setting, race
 from benchmarks.dense_closure import by_hand, counts, least
 from benchmarks.measure import memory, peak_memory, seconds
 from benchmarks.peers import Values
-from derivations.closures.cooccurrence import both_stages
+from derivations.closures import both_stages
 from dynamics import CoOccurrence, solve
 from dynamics.lowering import lower
 from dynamics.support.threads import WORTH_SHARING, limited

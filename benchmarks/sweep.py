@@ -17,7 +17,7 @@ import sympy
 
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.peers import Values, here
-from derivations.reductions.positional import copying
+from derivations.reductions import copying
 from dynamics.integrate.sweeps import sweep
 
 LENGTH, START = 40.0, 0.01

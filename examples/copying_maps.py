@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from derivations.theorems.copying_words import branch_odds
 from dynamics import phase_diagram
 from dynamics.phase.diagram import Descent, Quantity
 from dynamics.plot import phase, save
+from dynamics.problems.closed_forms import branch_odds
 
 GOOD = Quantity("learnt", "alpha", 0.5)
 COLOURS = {4: "#0072B2", 8: "#D55E00"}

@@ -12,8 +12,8 @@ import sys
 
 from scipy.stats import binom
 
-from derivations.theorems.copying_words import attention_logit, branch_odds, unstable_coordinate
 from dynamics import simulate
+from dynamics.problems.closed_forms import attention_logit, branch_odds, unstable_coordinate
 from dynamics.problems.models import positional
 from dynamics.problems.reduction import excess
 from dynamics.tasks.samplers import Copying

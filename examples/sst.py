@@ -16,10 +16,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from derivations.theorems.sen import norm_squared
 from dynamics import solve
 from dynamics.plot import save
 from dynamics.plot.frame import number
+from dynamics.problems.closed_forms import norm_squared
 from dynamics.problems.models import embeddings, topic
 from dynamics.tasks.examples import Examples
 

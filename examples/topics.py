@@ -19,10 +19,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from derivations.theorems.sen import norm_squared
 from dynamics import simulate, solve
 from dynamics.plot import save
 from dynamics.plot.frame import number
+from dynamics.problems.closed_forms import norm_squared
 from dynamics.problems.models import Model, topic
 from dynamics.tasks.examples import Examples
 from dynamics.tasks.samplers import TopicSentences

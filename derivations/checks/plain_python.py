@@ -1,4 +1,4 @@
-"""Equations as plain Python: those of a program in nested loops over NumPy arrays, those of a theorem as they stand.
+"""The equations of a program as plain Python: nested loops over NumPy arrays.
 
 Slow on purpose. Nothing is reordered, shared or fused, so that the text can be compared with the equations by eye, and
 the compiled code with its results.
@@ -6,12 +6,12 @@ the compiled code with its results.
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sympy import Expr, Indexed, S, Symbol
-from sympy.printing.numpy import SciPyPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
@@ -27,10 +27,9 @@ from derivations.program.language import (
     name_of,
     subscript,
 )
-from derivations.report.prose import unmarked
-from derivations.report.typeset import Text
+from derivations.program.words import unmarked
 
-__all__ = ["plain_formulas", "plain_python"]
+__all__ = ["Loops", "function_name", "plain_python", "safe", "start"]
 
 
 def plain_python(program: Program) -> str:
@@ -43,7 +42,7 @@ def plain_python(program: Program) -> str:
 
     Examples
     --------
-    >>> from derivations.closures.cooccurrence import linear
+    >>> from derivations.closures import linear
     >>> space = {}
     >>> exec(plain_python(linear()), space)
     >>> found = space["linear"](W=[[0.0, 0.0]], C=[[0.75, 0.25]], c=[1.0], eta_W=1.0)
@@ -70,7 +69,7 @@ class Loops(PythonCodePrinter):
         declared = subscript(self.program.declarations[name_of(expr)])
         for k, sub in enumerate(subscript(expr)):
             if self.continues(declared, k):
-                parts[-1] = f"{declared[k].name}_start[{parts[-1]}] + {self._print(sub)}"
+                parts[-1] = f"{start(declared[k])}[{parts[-1]}] + {self._print(sub)}"
             else:
                 parts.append(self._print(sub))
         return f"{safe(name_of(expr))}[{', '.join(parts)}]"
@@ -85,11 +84,11 @@ class Loops(PythonCodePrinter):
         axes: list[str] = []
         for k, index in enumerate(subs):
             if self.continues(subs, k):
-                axes[-1] = f"{index.name}_start[-1]"
+                axes[-1] = f"{start(index)}[-1]"
             elif index in self.ragged:
                 axes.append(f"{self.lengths(index)}.max()")
             else:
-                axes.append(str(self.table[index]))
+                axes.append(self._print(self.table[index]))
         return axes
 
     def space(self, *parts: Expr) -> list[Symbol]:
@@ -141,7 +140,7 @@ class Loops(PythonCodePrinter):
             axes = self.shape(d.lhs)
             shape = axes[0] if len(axes) == 1 else f"({', '.join(axes)})"
             lines = [f"{safe(d.name)} = np.zeros({shape})", *lines]
-        return [f"# {Text()(d.lhs)}: {unmarked(d.note)}", *lines] if d.note else lines
+        return [f"# {d.lhs}: {unmarked(d.note)}", *lines] if d.note else lines
 
     def sizes(self) -> tuple[list[str], list[str]]:
         """Lines that read sizes off the arrays, and the sizes that no array has."""
@@ -151,10 +150,10 @@ class Loops(PythonCodePrinter):
                 f"{safe(name_of(a))}.shape[{axis}]"
                 for a in (*self.program.states, *self.program.data)
                 for axis, extent in enumerate(self.shape(a))
-                if extent == size.name
+                if extent == safe(size.name)
             ]
-            lines += [f"{size} = {axes[0]}"] if axes else []
-            left += [] if axes else [size.name]
+            lines += [f"{safe(size.name)} = {axes[0]}"] if axes else []
+            left += [] if axes else [safe(size.name)]
         return lines, left
 
     def module(self) -> str:
@@ -168,7 +167,7 @@ class Loops(PythonCodePrinter):
             f"{safe(name_of(a))} = np.asarray({safe(name_of(a))}, {'int' if a.is_integer else 'float'})" for a in arrays
         ]
         body += read
-        body += [f"{i.name}_start = np.concatenate([[0], np.cumsum({self.lengths(i)})])" for i in self.ragged]
+        body += [f"{start(i)} = np.concatenate([[0], np.cumsum({self.lengths(i)})])" for i in self.ragged]
         for d in program.definitions:
             body += ["", *self.definition(d)]
         body += ["", "return {"]
@@ -179,70 +178,37 @@ class Loops(PythonCodePrinter):
             *([f"{program.source}.", ""] if program.source else []),
             *(f"{safe(name_of(a))}: shape ({', '.join(self.shape(a))})" for a in arrays),
             *(
-                f"{i.name} is ragged: row {owner} begins at {i.name}_start[{owner}] = sum({self.lengths(i)}[:{owner}])"
+                f"{i.name} is ragged: row {owner} begins at {start(i)}[{owner}] = sum({self.lengths(i)}[:{owner}])"
                 for i, owner in ((i, n.indices[0]) for i, n in self.ragged.items())
             ),
             '"""',
             *("", "import math", "", "import numpy as np", "", ""),
-            f"def {re.sub(r'[^0-9A-Za-z]', '_', program.name)}({', '.join(arguments)}):",
+            f"def {function_name(program.name)}({', '.join(arguments)}):",
         ]
         return "\n".join([*head, *(f"    {line}".rstrip() for line in body)]) + "\n"
 
 
-class Formulas(SciPyPrinter):
-    """Scalar formulas by NumPy and SciPy; an entry of a tensor is a name."""
-
-    def _print_Symbol(self, expr: Symbol) -> str:
-        return safe(expr.name)
-
-    def _print_Indexed(self, expr: Indexed) -> str:
-        return "_".join([safe(name_of(expr)), *(str(sub) for sub in subscript(expr))])
-
-
-def plain_formulas(name: str, title: str, source: str, results: Mapping[Symbol, Expr]) -> str:
-    """The formulas of a theorem as a Python module with one function: from numbers or arrays to every result by name.
-
-    Examples
-    --------
-    >>> from derivations.theorems.copying_words import mean_attention
-    >>> space = {}
-    >>> exec(plain_formulas("attention", "", "", mean_attention().results), space)
-    >>> float(space["attention"](L=3, alpha=0.5, sigma_P=0.1)["a"].round(4))
-    0.6931
-    """
-    show = Formulas({"fully_qualified_modules": True})
-    given: dict[str, None] = {}
-    done: set[Symbol] = set()
-    lines: list[str] = []
-    for symbol, value in results.items():
-        entries = value.atoms(Indexed)
-        inside = {s for entry in entries for s in entry.free_symbols}
-        needed = sorted({*entries, *(value.free_symbols - inside - done)}, key=str)
-        given |= dict.fromkeys(map(show.doprint, needed))
-        lines.append(f"{safe(symbol.name)} = {show.doprint(value)}")
-        done.add(symbol)
-    returned = ", ".join(f'"{symbol.name}": {safe(symbol.name)}' for symbol in results)
-    head = [
-        f'"""{unmarked(title)}: the formulas of {name!r} as they stand.',
-        "",
-        *([f"{source}.", ""] if source else []),
-        '"""',
-    ]
-    body = [*lines, f"return {{{returned}}}"]
-    modules = [
-        f"import {module}" for module in ("numpy", "scipy.special") if any(f"{module}." in line for line in lines)
-    ]
-    return "\n".join(
-        [
-            *head,
-            *(["", *modules] if modules else []),
-            *("", ""),
-            f"def {re.sub(r'[^0-9A-Za-z]', '_', name)}({', '.join(given)}):",
-            *(f"    {line}" for line in body),
-        ]
-    ) + "\n"  # fmt: skip
+OWN = {"np", "math", "numpy", "scipy", *dir(builtins)}
+"""Names that the text uses itself; those that it makes up end with an underscore."""
 
 
 def safe(name: str) -> str:
-    """A tensor's name as a Python identifier."""
-    return f"{name}_" if keyword.iskeyword(name) else name
+    """A name as a Python identifier that means nothing else in the text; different names stay different.
+
+    Examples
+    --------
+    >>> safe("W"), safe("lambda"), safe("np"), safe("np_")
+    ('W', 'lambda_', 'np_', 'np__')
+    """
+    return f"{name}_" if keyword.iskeyword(name) or name in OWN or name.endswith("_") else name
+
+
+def function_name(name: str) -> str:
+    """The name of the function of a derivation."""
+    word = re.sub(r"[^0-9A-Za-z]", "_", name)
+    return safe(word if word.isidentifier() or keyword.iskeyword(word) else f"of_{word}")
+
+
+def start(index: Symbol) -> str:
+    """The array that holds where the rows of a ragged index begin."""
+    return f"{index.name}_start_"

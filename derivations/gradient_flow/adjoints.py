@@ -318,7 +318,7 @@ def descent_flow(program: Program) -> Program:
 
     Examples
     --------
-    >>> from derivations.models.attention import keyword_classifier
+    >>> from derivations.models import keyword_classifier
     >>> print(descent_flow(keyword_classifier()).loss)
     loss_modified
     """

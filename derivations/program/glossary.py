@@ -86,7 +86,7 @@ def of_tensor(access: Access, glossary: Mapping[str, str]) -> str:
 
     Examples
     --------
-    >>> from derivations.models.attention import keyword_classifier
+    >>> from derivations.models import keyword_classifier
     >>> of_tensor(keyword_classifier().states[0], GLOSSARY)
     'scores of words'
     """

@@ -227,6 +227,12 @@ class Program:
         Scalars given at run time (learning rates, mean length).
     definitions : tuple of Definition
         In order: each reads only what is declared or defined before it.
+    metric : tuple of Definition
+        For a flow whose states do not move by their own slopes alone: how its rates follow from the adjoints, once
+        more, so that its definitions can be checked against it.
+    domain : mapping of Symbol to Expr
+        What is known of parameters beyond their signs: each in symbols that may be any positive number. ``V: 1 + n``
+        says that V is above 1.
     loss : Symbol, optional
         What a gradient flow descends.
     flow : mapping of str to str
@@ -280,6 +286,8 @@ class Program:
     rates: Mapping[str, str] = field(default_factory=dict)
     adjoints: Mapping[str, str] = field(default_factory=dict)
     second: Mapping[str, str] = field(default_factory=dict)
+    metric: tuple[Definition, ...] = ()
+    domain: Mapping[Symbol, Expr] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).copy().items():

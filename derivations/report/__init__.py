@@ -1,0 +1,1 @@
+"""All typography: derivations as text, Markdown, LaTeX and HTML."""

@@ -11,84 +11,40 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import TYPE_CHECKING
 
 from sympy import Add, Expr, Mul, Symbol
 
-from derivations.checks.numerical import Check
-from derivations.checks.plain_python import plain_formulas, plain_python
+from derivations.checks.check import Check
+from derivations.checks.plain_formulas import plain_formulas
+from derivations.checks.plain_python import plain_python
 from derivations.program.glossary import of_index, of_scalar, of_tensor
 from derivations.program.language import Definition, Program, SumOver, index_symbols, name_of, subscript
-from derivations.reductions.positional import written_out
+from derivations.reductions.unrolling import written_out
+from derivations.report.blocks import Block, Equation, Formula, Page
 from derivations.report.typeset import Iverson
-
-if TYPE_CHECKING:
-    from derivations.theorems.theorem import Step, Theorem
+from derivations.report.writers import article, section_text
+from derivations.theorems.theorem import Step, Theorem
 
 __all__ = ["Derivation", "Equation", "Formula", "Section", "checks_of", "derivation", "proof"]
 
 
 @dataclass(frozen=True)
-class Equation:
-    """One displayed equation.
-
-    Attributes
-    ----------
-    lhs : Expr
-        What it defines, with plain indices; or the left side of a step of a proof.
-    terms : tuple of Expr
-        What adds up to it, each elementwise or one reduction.
-    note : str
-        What it is, in words.
-    is_step : bool
-        Whether it is a step of a proof, where neither side defines the other.
-    of : str
-        What the left side of a step is, in symbols.
-    """
-
-    lhs: Expr
-    terms: tuple[Expr, ...]
-    note: str = ""
-    is_step: bool = False
-    of: str = ""
-
-
-@dataclass(frozen=True)
-class Formula:
-    """A cell of a table: expressions with something between them, and before them."""
-
-    parts: tuple[Expr, ...]
-    between: str = ", "
-    before: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
+class Section(Block):
     """A part of a derivation under a title: a sentence, then a list, a table (with a head) or equations."""
-
-    title: str
-    lead: str = ""
-    equations: tuple[Equation, ...] = ()
-    items: tuple[str, ...] = ()
-    rows: tuple[tuple[Formula | str, ...], ...] = ()
-    links: tuple[str, ...] = ()
-    head: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The section in plain ASCII, without its title."""
-        from derivations.report.writers import section_text
-
         return section_text(self)
 
 
 @dataclass(frozen=True, eq=False)
-class Derivation:
+class Derivation(Page):
     """A program, or a theorem, as a paper would have it.
 
     Attributes
     ----------
     name, title, source : str
-        Its key in the catalogue, one line, and where the equations come from.
+        Its key in the registry, one line, and where the equations come from.
     preface : tuple of Section
         ``Assumptions`` of a program or ``Hypotheses`` of a theorem, ``Notation``, and the ``Reduction`` from another
         program.
@@ -105,28 +61,20 @@ class Derivation:
 
     Examples
     --------
-    >>> from derivations.closures.cooccurrence import marginal
+    >>> from derivations.closures import marginal
     >>> print(derivation(marginal()).section("Flow").text())
       Wdot[i,o] = eta_W (C[i,o] - c[i] p[i,o])  closed drift of stage one
     """
 
-    name: str
-    title: str
-    source: str
     preface: tuple[Section, ...]
     sections: tuple[Section, ...]
-    python_source: str
     appendix: tuple[Section, ...] = ()
+    python_source: str = ""
     failed: tuple[str, ...] = ()
-
-    @property
-    def every(self) -> tuple[Section, ...]:
-        """All sections, in order."""
-        return (*self.preface, *self.sections, *self.appendix)
 
     def section(self, title: str) -> Section:
         """The section of a title."""
-        return next(section for section in self.every if section.title == title)
+        return next(one for one in (*self.preface, *self.sections, *self.appendix) if one.title == title)
 
     def extended(self, *sections: Section) -> Derivation:
         """The derivation with more sections at its end."""
@@ -154,8 +102,6 @@ class Derivation:
 
     def written(self, form: str) -> str:
         """One of the formats of :mod:`derivations.report.writers`."""
-        from derivations.report.writers import article
-
         return article(self, form)
 
     def python(self) -> str:
@@ -173,7 +119,7 @@ def derivation(program: Program) -> Derivation:
 
     Examples
     --------
-    >>> from derivations.closures.cooccurrence import both_stages
+    >>> from derivations.closures import both_stages
     >>> print(derivation(both_stages()).section("Adjoints").text())
       Zbar[o,v]      = q[o] P[o,v] - q[o] [o = v]
       Rtildebar[i,o] = sum_v W[i,v] Zbar[o,v]
@@ -185,8 +131,7 @@ def derivation(program: Program) -> Derivation:
     declared = program.declarations
     shown = program if program.extents else as_reduced(program)
     helpers = set(declared) - set((program.model or program).declarations) if shown is not program else set()
-    adjoint = {name for name in declared if flow and name.endswith("bar") and name.removesuffix("bar") in declared}
-    second = {name for name in declared if flow and name.endswith("hat") and name.removesuffix("hat") in declared}
+    adjoint, second = (set(carried.values()) & set(declared) for carried in (program.adjoints, program.second))
     helpers -= flow | adjoint | second
     model, modified = set(declared) - flow - adjoint - second - helpers, after(program, adjoint) if second else set()
     kinds = (
@@ -210,7 +155,7 @@ def derivation(program: Program) -> Derivation:
         program.source,
         tuple(section for section in preface if section.items or section.rows),
         tuple(section for section in sections if section.equations),
-        plain_python(program),
+        python_source=plain_python(program),
     )
 
 
@@ -228,7 +173,7 @@ def proof(theorem: Theorem) -> Derivation:
 
     Examples
     --------
-    >>> from derivations.theorems.copying_words import linearisation
+    >>> from derivations.theorems.copying import linearisation
     >>> print(proof(linearisation()).section("Hypotheses").text())
       - the symmetric reduction of copying
       - u is small
@@ -253,7 +198,7 @@ def proof(theorem: Theorem) -> Derivation:
         theorem.source,
         tuple(section for section in preface if section.items or section.rows),
         tuple(section for section in sections if section.title != "Result" or section.equations),
-        plain_formulas(theorem.name, theorem.title, theorem.source, theorem.results),
+        python_source=plain_formulas(theorem.name, theorem.title, theorem.source, theorem.results),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from derivations.report.typeset import GREEK, joined, tex_name
 
-__all__ = ["Prose", "markdown_escaped", "tex_escaped", "unmarked"]
+__all__ = ["Prose", "markdown_escaped", "tex_escaped"]
 
 FUNCTIONS = ("log", "exp", "cosh", "sinh", "max", "min", "lim")
 TOKEN = re.compile(
@@ -172,11 +172,6 @@ class Prose:
         """Whether a text begins with a word, and not with a symbol, which keeps its case."""
         (kind, part), *after = self.tokens(text)
         return kind in ("word", "link") and part[0].islower() and not (after and after[0][1][0] in "(/_")
-
-
-def unmarked(text: str) -> str:
-    """Words without the marks of what is mathematics in them, for plain text."""
-    return text.replace("`", "")
 
 
 def balanced(run: Sequence[tuple[str, str]]) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from sympy import Function, Integer, Matrix, diff, log
 
 from derivations.program.language import scalars
-from derivations.theorems.theorem import Step, Theorem, stated
+from derivations.registry import theorem
+from derivations.theorems.theorem import Step, Theorem
 
-__all__ = ["DESCENT", "modified_loss"]
+__all__ = ["modified_loss"]
 
 BARRETT = "Barrett, Dherin, Implicit Gradient Regularization, arXiv 2009.11162"
 
@@ -19,7 +18,7 @@ loss_modified, of_point, rate, lr_unstable = scalars("loss_modified loss rate lr
 g_x, g_y, h_xx, h_xy, h_yy = scalars("g_x g_y h_xx h_xy h_yy")
 
 
-@stated("descent", "Gradient descent follows the flow of a modified loss")
+@theorem("descent", "Gradient descent follows the flow of a modified loss", about=("{}-descent",))
 def modified_loss() -> Theorem:
     """Of any loss of two numbers with rates of their own; more numbers only make the vectors longer."""
     loss = Function("loss")(x, y)
@@ -101,7 +100,3 @@ def modified_loss() -> Theorem:
             "k": "curvature",
         },
     )
-
-
-DESCENT: Mapping[str, Callable[[], Theorem]] = {"descent": modified_loss}
-"""Theorems of gradient descent, by name."""

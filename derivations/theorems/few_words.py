@@ -1,7 +1,8 @@
 """The flow on a few words, written out entry by entry: what theorems on single words are derived from.
 
 A program holds for any number of words and sentences. Here its definitions are written out for a few numbered ones:
-the topic classifier's (:mod:`derivations.reductions.topic`) with its own loss, or with any, and those of other programs.
+the topic classifier's (:func:`derivations.reductions.topic_words`) with its own loss, or with any, and those of other
+programs.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ from itertools import product
 
 from sympy import Expr, IndexedBase, Integer, Matrix, S, Symbol, exp, log
 
-from derivations.program.language import Definition, LogSumExp, Program, Reduction, gathers, scalars
-from derivations.reductions import topic
+from derivations.models.symbols import length, x, y
+from derivations.program.language import Definition, LogSumExp, Program, Reduction, gathers, name_of, scalars
+from derivations.reductions import topic_words
 
 __all__ = [
     "ENDS",
+    "behind",
     "beside_the_classifier",
     "column",
     "entry",
     "matrix",
     "of_any_loss",
     "of_linear",
+    "rated",
     "sentences",
+    "sized",
     "vector",
     "written_out",
 ]
@@ -73,9 +78,34 @@ def written_out(
     return found
 
 
+def sized(**sizes: int) -> dict[Expr, Expr]:
+    """Values of size symbols."""
+    return {Symbol(name, integer=True, positive=True): Integer(size) for name, size in sizes.items()}
+
+
+def rated(*states: str) -> dict[Expr, Expr]:
+    """Learning rates of 1."""
+    return {Symbol(f"eta_{state}", real=True): S.One for state in states}
+
+
+TABLES = {str(table.label): table for table in (x, y, length)}
+"""What examples are made of: whole numbers."""
+
+
+def behind(program: Program, *names: str) -> list[Definition]:
+    """The definitions that some tensors are computed from, and their own."""
+    wanted = set(names)
+    found = []
+    for d in reversed(program.definitions):
+        if d.name in wanted:
+            found.append(d)
+            wanted |= {name_of(access) for access in d.reads}
+    return found[::-1]
+
+
 def entry(name: str, *at: int) -> Expr:
     """One entry of a tensor, such as ``v[0, 1]``."""
-    base = IndexedBase(name, integer=True) if name in ("x", "y", "length") else IndexedBase(name, real=True)
+    base = TABLES.get(name) or IndexedBase(name, real=True)
     return base[tuple(map(Integer, at))]
 
 
@@ -121,14 +151,14 @@ def of_any_loss(
     values: Mapping[Expr, Expr], kinds: int = 1, given: str = "rbar", flow: Program | None = None
 ) -> dict[Expr, Expr]:
     """The flow of words where ``G[n]`` is minus the gradient of a loss by the contexts of kind n, or by its logits."""
-    flow = flow or topic.topic_words("FC")
+    flow = flow or topic_words("FC")
     pulled = {entry(given, n, d): -entry("G", n, d) for n in range(kinds) for d in range(2)}
     return written_out(beside_the_classifier(flow, given), flow.extents, {**values, **pulled})
 
 
 def of_linear(values: Mapping[Expr, Expr], shares: Iterable[Expr], flow: Program | None = None) -> dict[Expr, Expr]:
     """The flow of words with classifier FC."""
-    flow = flow or topic.topic_words("FC")
+    flow = flow or topic_words("FC")
     given = {entry("share", n): share for n, share in enumerate(shares)}
     return written_out(flow.definitions, flow.extents, {**values, **given})
 

@@ -12,12 +12,14 @@ from itertools import product
 
 from sympy import Expr, Integer, Matrix, Rational, S, Symbol, binomial, diff, exp, limit, log, oo, prod, sqrt
 
-from derivations.models import attention as models
+from derivations.models import keyword_classifier
 from derivations.program.language import scalars
-from derivations.theorems.copying_words import Step, Theorem, stated
-from derivations.theorems.few_words import entry, written_out
+from derivations.program.role import Role
+from derivations.registry import theorem
+from derivations.theorems.few_words import behind, entry, written_out
+from derivations.theorems.theorem import Step, Theorem
 
-__all__ = ["SPARSE", "capacity", "critical_sample_size", "signal", "survival", "threshold"]
+__all__ = ["capacity", "critical_sample_size", "signal", "survival", "threshold"]
 
 EDELMAN = "Edelman, Goel, Kakade, Zhang, Inductive Biases and Variable Creation in Self-Attention, arXiv 2110.10090"
 
@@ -75,7 +77,7 @@ MEANINGS = {
 }
 
 
-@stated("sparse-signal", "The signal of a word about a sparse Boolean function")
+@theorem("sparse-signal", "The signal of a word about a sparse Boolean function", about=("keyword-bias",))
 def signal() -> Theorem:
     """Of the words of the support, and the variance that those of other positions have."""
     of_and, of_majority = p**s * (1 - p), binomial(s - 1, (s - 1) / 2) / 2 ** (s + 1)
@@ -141,7 +143,7 @@ def uncontradicted(samples: int) -> Expr:
     return found
 
 
-@stated("sparse-survival", "Wrong bits that `m` samples do not contradict")
+@theorem("sparse-survival", "Wrong bits that `m` samples do not contradict", about=("keyword-bias",))
 def survival() -> Theorem:
     """The log law of AND by counting what contradicts a wrong bit."""
     left_over, level = 2 ** (-(1 - p) * m), log(T) / log(2) / (1 - p)
@@ -186,7 +188,7 @@ TILT = (2 * mu * (1 - 2 * v) + sqrt(4 * mu**2 * (1 - 4 * v) + v**2)) / (v * (1 -
 """The z at which the tilted null signal has the mean mu."""
 
 
-@stated("sparse-critical", "The critical sample size")
+@theorem("sparse-critical", "The critical sample size", about=("keyword-bias",))
 def critical_sample_size() -> Theorem:
     """When the largest of T null signals falls behind that of the support."""
     by_label = prod(1 - p + p * exp(half * t) for half in (FAIR, -FAIR))
@@ -256,7 +258,7 @@ NUMBERS = {at: Symbol("g_{}{}".format(*at), real=True) for at in product((0, 1),
 
 def logits_of_two_bits() -> dict[tuple[int, int], Expr]:
     """The logits of model 1a for inputs of two bits, times the sum of e^s, in the numbers of :data:`NUMBERS`."""
-    flow = models.keyword_classifier(bias=True)
+    flow = keyword_classifier(bias=True)
     inputs = list(product((0, 1), (0, 1)))
     word = {(place, bit): 2 * place + bit for place, bit in product((0, 1), (0, 1))}
     given = {
@@ -269,8 +271,7 @@ def logits_of_two_bits() -> dict[tuple[int, int], Expr]:
         given |= {entry("x", n, place): Integer(word[place, bit]) for place, bit in enumerate(bits)}
     for at, i in word.items():  # W_i and b are what label 1 has above label 0
         given |= {entry("W", i, 0): S.Zero, entry("W", i, 1): NUMBERS[at] * exp(-entry("s", i)) - b}
-    needed = [d for d in (flow.model or flow).definitions if d.name in ("M", "alpha", "context", "z")]
-    found = written_out(needed, flow.extents, given)
+    found = written_out(behind(flow, *flow.with_role(Role.LOGITS)), flow.extents, given)
     total = {bits: sum((exp(entry("s", word[at])) for at in enumerate(bits)), S.Zero) for bits in inputs}
     return {
         bits: (total[bits] * (found[entry("z", n, 1)] - found[entry("z", n, 0)])).expand().simplify()
@@ -278,7 +279,11 @@ def logits_of_two_bits() -> dict[tuple[int, int], Expr]:
     }
 
 
-@stated("sparse-threshold", "The keyword classifier is a linear threshold function of the bits")
+@theorem(
+    "sparse-threshold",
+    "The keyword classifier is a linear threshold function of the bits",
+    about=("keyword-bias",),
+)
 def threshold() -> Theorem:
     """What the keyword classifier can hold."""
     F = logits_of_two_bits()
@@ -314,7 +319,7 @@ def threshold() -> Theorem:
     )
 
 
-@stated("sparse-capacity", "The capacity of an attention head grows with `log(T)`")
+@theorem("sparse-capacity", "The capacity of an attention head grows with `log(T)`", about=("keyword-bias",))
 def capacity() -> Theorem:
     """The paper's bound, from that of linear functions: how values and scores share the resolution."""
     alpha = Matrix(scalars("alpha_1 alpha_2", positive=True))
@@ -397,13 +402,3 @@ def capacity() -> Theorem:
         ),
         source=EDELMAN,
     )
-
-
-SPARSE: Mapping[str, Callable[[], Theorem]] = {
-    "sparse-signal": signal,
-    "sparse-survival": survival,
-    "sparse-critical": critical_sample_size,
-    "sparse-threshold": threshold,
-    "sparse-capacity": capacity,
-}
-"""Theorems of sparse Boolean functions, by name."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import cache
 
 from sympy import Expr, Integer, S, Symbol, diff, log, simplify
 
-from derivations.models import attention as models
+from derivations.models import topic_classifier
 from derivations.program.language import scalars
+from derivations.registry import theorem
 from derivations.theorems.few_words import entry, written_out
-from derivations.theorems.theorem import Step, Theorem, stated
+from derivations.theorems.theorem import Step, Theorem
 
-__all__ = ["PLATEAU", "plateau"]
+__all__ = ["plateau"]
 
 EDELMAN = "Edelman, Goel, Kakade, Zhang, Inductive Biases and Variable Creation in Self-Attention, arXiv 2110.10090"
 
@@ -29,7 +29,7 @@ def flow_at_the_saddle() -> dict[str, Expr]:
 
     Sentences hold the words 0 and 1, or 1 twice, with the labels 0 and 1.
     """
-    flow = models.topic_classifier("TL")
+    flow = topic_classifier("TL")
     sizes = {"N": 2, "V": 2, "K": 2, "D": 1, "J": 1}
     given: dict[Expr, Expr] = {
         Symbol(name, integer=True, positive=True): Integer(value) for name, value in sizes.items()
@@ -56,7 +56,7 @@ def order(name: str, power: int) -> Expr:
     return simplify(diff(flow_at_the_saddle()[name], size, power).subs(size, 0) / (1 if power < 2 else 2))
 
 
-@stated("sparse-plateau", "The plateau of a function without signal")
+@theorem("sparse-plateau", "The plateau of a function without signal", about=("topic-TL",))
 def plateau() -> Theorem:
     """How long it lasts."""
     grown = G_1 - G_2
@@ -117,7 +117,3 @@ def plateau() -> Theorem:
         ),
         source=EDELMAN,
     )
-
-
-PLATEAU: Mapping[str, Callable[[], Theorem]] = {"sparse-plateau": plateau}
-"""Theorems of the plateau, by name."""

@@ -77,9 +77,10 @@ def compare(
         from dynamics.comparison.compare import compare
         from dynamics.support import trajectory
 
+        loaded = trajectory.load(prediction), trajectory.load(run_file)
         if given(system) or given(training) or theory is not None or stages is not None:
             raise InputError("--prediction and --run are compared as they are: leave out what else is to be done")
-        compared = compare(trajectory.load(prediction), trajectory.load(run_file), band=band)
+        compared = compare(*loaded, band=band)
         saved = {"comparison": compared}
     else:
         chosen = system.chosen()
@@ -190,7 +191,7 @@ def _study(chosen: Chosen, training: TrainingOptions, study: str, output: Path, 
     """Vary the learning rate, or lr/batch; print and draw the slopes."""
     from dynamics.comparison import convergence
     from dynamics.problems.exact import Exact
-    from dynamics.train.simulation import EVALUATION
+    from dynamics.train.simulate import EVALUATION
 
     if study not in STUDIES:
         raise InputError(f"unknown study {study!r}; use lr or batch")

@@ -40,13 +40,13 @@ MaxVocab = Annotated[
 MinCount = Annotated[int, typer.Option(help="Keep words that occur at least this often.", rich_help_panel=INPUT)]
 MaxPairs = Annotated[int | None, typer.Option(help="Read this many sentence pairs at most.", rich_help_panel=INPUT)]
 
-TASKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "copying": ("positional", {"vocab": 12, "length": 8, "replacement": False}),
-    "lexicon": ("lexical", {"vocab": 12, "length": 8}),
-    "topics": ("topic-FC", {"topics": 4, "words_per_topic": 2, "others": 200, "others_per_sentence": 10}),
-    "boolean": ("keyword-bias", {"function": "and", "length": 8, "support": 3, "noise": 0.0}),
+TASKS: Mapping[str, Mapping[str, Any]] = {
+    "copying": {"vocab": 12, "length": 8, "replacement": False},
+    "lexicon": {"vocab": 12, "length": 8},
+    "topics": {"topics": 4, "words_per_topic": 2, "others": 200, "others_per_sentence": 10},
+    "boolean": {"function": "and", "length": 8, "support": 3, "noise": 0.0},
 }
-"""By name, the model that a task is for, and its options with their defaults."""
+"""By name, the options of a task with their defaults."""
 TEXT = ("tokenizer", "lower", "max_vocab", "min_count", "max_pairs")
 SIZES = {"heads": "head", "dimension": "dimension", "hidden": "hidden"}
 """Options that are sizes of a model, and what results call the dimension."""
@@ -142,7 +142,7 @@ class SystemOptions:
     model: Annotated[
         str | None,
         typer.Option(
-            help="One that learns from examples: dynamics derive lists them. [default: what fits the data]",
+            help="One that learns from examples; dynamics derive lists them. [default: what fits the data]",
             rich_help_panel=MODEL,
         ),
     ] = None
@@ -210,6 +210,7 @@ class SystemOptions:
         InputError
             Options that do not go together, or that do nothing.
         """
+        from derivations.registry import default_model
         from dynamics.problems.exact import Exact
 
         self.check()
@@ -226,7 +227,7 @@ class SystemOptions:
         if own is not None:
             model, usual = own, {}
         else:
-            model = named_model(self.model or fits, data.outputs, self._sizes(), self.seed)
+            model = named_model(self.model or default_model(fits), data.outputs, self._sizes(), self.seed)
             usual = model.usual
         right = range(data.outputs) if self.task in ("copying", "lexicon", None) and self._is_task else None
         return Chosen(
@@ -270,24 +271,22 @@ class SystemOptions:
 
     def _data(self) -> tuple[Task | Examples, str]:
         """Where examples come from, and the model that fits them."""
-        from dynamics import tasks
         from dynamics.support.files import did_you_mean
         from dynamics.tasks import samplers
         from dynamics.tasks.examples import Examples
 
-        del tasks
         always = {"program", "values", "model", *SIZES, "init", "rate", "seed"}
         if self.source is not None and self.target is not None:
             refuse_idle(self, {*always, "source", "target", *TEXT}, "two texts")
-            return Examples.from_parallel_text(self.source, self.target, **self.text), "lexical"
+            return Examples.from_parallel_text(self.source, self.target, **self.text), "parallel text"
         if self.labelled is not None:
             refuse_idle(self, {*always, "labelled", "padding", *TEXT}, "labelled text")
             found = Examples.from_labelled_text(self.labelled, **self.text)
-            return (found.padded() if self.padding == "word" else found), "keyword-bias"
+            return (found.padded() if self.padding == "word" else found), "labelled text"
         name = self.task or "copying"
         if name not in TASKS:
             raise InputError(f"unknown task {name!r}{did_you_mean(name, TASKS)}; use one of {', '.join(TASKS)}")
-        fits, usual = TASKS[name]
+        usual = TASKS[name]
         refuse_idle(self, {*always, "task", "examples", *usual}, f"the task {name}")
         values = {key: default if getattr(self, key) is None else getattr(self, key) for key, default in usual.items()}
         kinds: dict[str, Any] = {
@@ -296,10 +295,10 @@ class SystemOptions:
         }  # fmt: skip
         task = kinds[name](*values.values())
         if self.examples is None:
-            return task, fits
+            return task, name
         if self.examples < 1:
             raise InputError(f"--examples {self.examples} must be 1 or more")
-        return task.examples(self.examples, self.seed), fits
+        return task.examples(self.examples, self.seed), name
 
 
 def named_model(name: str, outputs: int, sizes: Mapping[str, int], seed: int) -> Model:
@@ -324,7 +323,7 @@ def named_model(name: str, outputs: int, sizes: Mapping[str, int], seed: int) ->
         raise InputError(f"--heads {heads} must be 1 or more")
     wanted = f"{name}-heads" if heads > 1 and f"{name}-heads" in registry.names() else name
     if name not in registry.names() or reading(registry.program(wanted)) is None:
-        known = [one for one in registry.parts()["Exact models"] if not one.endswith(registry.MODIFIED)]
+        known = [one.name for one in registry.entries("model") if not one.family]
         raise InputError(f"unknown model {name!r}{did_you_mean(name, known)}; use one of {', '.join(known)}")
     program = registry.program(wanted)
     read = reading(program)
@@ -337,7 +336,8 @@ def named_model(name: str, outputs: int, sizes: Mapping[str, int], seed: int) ->
         value = sizes.get(option)
         if size is None:
             if value is not None and not (option == "heads" and value == 1):
-                raise InputError(f"{name} has no {option}; leave --{option} out")
+                told = "has one head" if option == "heads" else f"has no {option}"
+                raise InputError(f"{name} {told}; leave --{option} out")
             continue
         found[size] = USUAL.get(option, 1) if value is None else value
         if found[size] < 1:

@@ -53,7 +53,7 @@ def lower(
 
     Examples
     --------
-    >>> from derivations.closures.cooccurrence import both_stages
+    >>> from derivations.closures import both_stages
     >>> print("\\n".join(lower(both_stages()).source.splitlines()[-4:]))
         np.dot(Wdot, Z_, Wbar_)
         for i in range(V):

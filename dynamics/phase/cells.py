@@ -299,7 +299,7 @@ class CopyingSystem:
     Either the order parameters start at ``u0`` and ``a0``, or W and P start as independent normal numbers of standard
     deviation ``sigma`` (or ``sigma_W`` and ``sigma_P``). Of a random W what matters is u, which is normal; of a random
     P it is the a that gives its mean attention to the right position, which is normal to second order
-    (:func:`derivations.theorems.copying_words.mean_attention`). Of several heads, the best counts.
+    (:func:`derivations.theorems.copying.mean_attention`). Of several heads, the best counts.
     """
 
     @property
@@ -323,7 +323,7 @@ class CopyingSystem:
         return ""
 
     def observables(self, simulated: bool) -> Sequence[str]:
-        from derivations.reductions.positional import copying
+        from derivations.reductions import copying
 
         return ("p_t", "alpha", "u", "a", "loss") if simulated else observables_of(copying())
 
@@ -369,8 +369,9 @@ class CopyingSystem:
 
     def starts(self, cells: Cells, heads: int, draws: int, seed: int) -> tuple[Vector, Vector]:
         """u and a of each head at time 0, shape (cells, draws, heads)."""
-        from derivations.reductions.positional import L, V, squared_length
-        from derivations.theorems.copying_words import evaluated
+        from derivations.reductions import squared_length
+        from derivations.reductions.orbits import L, V
+        from dynamics.problems.closed_forms import evaluated
 
         each = {name: values[:, None, None] for name, values in cells.items()}
         if "u0" in each:
@@ -387,7 +388,7 @@ class CopyingSystem:
     def theory(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
     ) -> Vector:
-        from derivations.reductions.positional import copying, copying_heads
+        from derivations.reductions import copying, copying_heads
 
         found = np.full(cells["V"].size, np.nan)
         for H in np.unique(cells["H"]).astype(int):
@@ -408,7 +409,7 @@ class CopyingSystem:
     def theorem(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
     ) -> Vector | None:
-        from derivations.theorems.copying_words import branch_odds, evaluated, unstable_coordinate
+        from dynamics.problems.closed_forms import branch_odds, evaluated, unstable_coordinate
 
         odds = quantity.kind == "learnt" and quantity.observable == "alpha" and "sigma_W" in cells
         law = quantity.kind != "value" and quantity.observable == "p_t"
@@ -588,7 +589,7 @@ def escape_times(c: Vector, sizes: Cells, p: float, t_end: float, threads: int |
     """The escape law in many cells at once: NEVER if it is after t_end.
 
     Near the saddle c grows at its rate, so one solution from very near, on either side, gives the times from all others
-    on this side. (:func:`derivations.theorems.copying_words.escape_time` takes a quadrature for each.)
+    on this side. (:func:`dynamics.problems.closed_forms.escape_time` takes a quadrature for each.)
 
     Parameters
     ----------
@@ -599,9 +600,9 @@ def escape_times(c: Vector, sizes: Cells, p: float, t_end: float, threads: int |
     p : float
         Of p_t, which escapes.
     """
-    from derivations.reductions.positional import copying
-    from derivations.theorems.copying_words import evaluated, growth_rate, unstable_coordinate
+    from derivations.reductions import copying
     from dynamics.integrate.sweeps import Event, sweep
+    from dynamics.problems.closed_forms import evaluated, growth_rate, unstable_coordinate
 
     times = np.full(c.shape, NEVER)
     for side in (1, -1):

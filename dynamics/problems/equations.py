@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from derivations import registry as catalogue
-from derivations.checks.numerical import Check, checked, largest, moving_point, plain_flow, small_sizes
+from derivations.checks import proofs
+from derivations.checks.check import Check, largest
+from derivations.checks.programs import checked
+from derivations.checks.small_data import moving_point, plain_flow, small_sizes
+from derivations.closures.exactness import Exactness
 from derivations.program.language import Program, ProgramError
+from derivations.program.words import unmarked
 from derivations.report.document import Derivation, Section, derivation, proof
-from derivations.report.prose import unmarked
 from derivations.report.writers import book
 from derivations.theorems.theorem import Theorem
 from dynamics.support.errors import InputError
@@ -49,11 +53,12 @@ def derive(name: str, check: bool = False) -> Derivation:
       Wdot[i,v] = -eta_W Wbar[i,v]  gradient flow of W
       Adot[i,o] = -eta_A Abar[i,o]  gradient flow of A
     """
+    entry = _entry(name)
     found = _derived(name)
     written = derivation(found) if isinstance(found, Program) else proof(found)
     related = _related(name, found)
     written = written.extended(Section("See also", links=related)) if related else written
-    return written.checked(checks(found)) if check else written
+    return written.checked(checks(found, entry.exact_for)) if check else written
 
 
 def check(name: str) -> tuple[Check, ...]:
@@ -76,14 +81,14 @@ def check(name: str) -> tuple[Check, ...]:
     >>> [found.passed for found in check("linear")]
     [True, True, True, True]
     """
-    return checks(_derived(name))
+    return checks(_derived(name), _entry(name).exact_for)
 
 
-def checks(found: Program | Theorem) -> tuple[Check, ...]:
-    """The same for a program or a theorem that is at hand."""
+def checks(found: Program | Theorem, exact_for: Exactness | None = None) -> tuple[Check, ...]:
+    """The same for a program or a theorem at hand; ``exact_for`` is what a closure is registered to be exact for."""
     if isinstance(found, Program):
-        return (*checked(found), *((compiled_against_plain(found),) if found.flow else ()))
-    return tuple(step.check() for step in found.steps)
+        return (*checked(found, exact_for), *((compiled_against_plain(found),) if found.flow else ()))
+    return proofs.checked(found)
 
 
 def compiled_against_plain(program: Program) -> Check:
@@ -156,17 +161,11 @@ def _derived(name: str) -> Program | Theorem:
         raise InputError(str(error)) from None
 
 
-OF: Mapping[str, tuple[str, ...]] = {
-    "descent": ("keyword-descent",),
-    "copying": ("copying", "positional"),
-    "sen": ("topic-words-FC", "topic-FC"),
-    "topic": ("topic-words-FC", "topic-FC"),
-    "sparse-plateau": ("topic-TL",),
-    "sparse": ("keyword-bias",),
-    "stage-one": ("linear", "linear-bias", "gram", "keyword"),
-    "two-stages": ("joint",),
-}
-"""First words of the name of a theorem -> the programs that it is about."""
+def _entry(name: str) -> catalogue.Entry:
+    try:
+        return catalogue.entry(name)
+    except ProgramError as error:
+        raise InputError(str(error)) from None
 
 
 def _related(name: str, found: Program | Theorem) -> tuple[str, ...]:
@@ -174,27 +173,19 @@ def _related(name: str, found: Program | Theorem) -> tuple[str, ...]:
     if isinstance(found, Program):
         words = re.findall(r"[A-Za-z]+(?:-[A-Za-z0-9]+)*", " ".join(found.reduction))
         named = [word for word in dict.fromkeys(words) if word in catalogue.names() and word != name]
-        return (*named, *(other for other in catalogue.theorems() if name in _programs(other)))
+        return tuple(dict.fromkeys((*named, *catalogue.theorems_about(name))))
     words = re.findall(r"[a-z]+(?:-[A-Za-z0-9]+)+", " ".join((found.statement, found.limits, *found.hypotheses)))
     named = [word for word in dict.fromkeys(words) if word in catalogue.theorems() and word != name]
-    return (*_programs(name), *named)
-
-
-def _programs(theorem: str) -> tuple[str, ...]:
-    return next((programs for first, programs in OF.items() if f"{theorem}-".startswith(f"{first}-")), ())
+    return (*catalogue.programs_of(name), *named)
 
 
 def listing() -> str:
     """Every derivation with its title, one a line, by parts."""
-    known = catalogue.theorems()
-    titles = {
-        part: {name: unmarked((known[name] if name in known else _derived(name)).title) for name in names}
-        for part, names in catalogue.parts().items()
-    }
-    width = max(len(name) for part in titles.values() for name in part)
+    names = catalogue.parts()
+    width = max(len(name) for part in names.values() for name in part)
     return "\n".join(
-        "\n".join([part, *(f"  {name:{width}}  {title}" for name, title in own.items())])
-        for part, own in titles.items()
+        "\n".join([part, *(f"  {name:{width}}  {unmarked(catalogue.title(name))}" for name in own)])
+        for part, own in names.items()
     )
 
 

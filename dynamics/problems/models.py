@@ -1,4 +1,4 @@
-"""Exact models with their sizes: what a program of :mod:`derivations.models.attention` needs to meet examples."""
+"""Exact models with their sizes: what a program of :mod:`derivations.models` needs to meet examples."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import Indexed, Integer, Symbol
 
-from derivations.models import attention as models
+from derivations import models
 from derivations.program import Program, extent_symbols, name_of, subscript
-from derivations.reductions.topic import in_span
+from derivations.reductions import in_span
 from dynamics.lowering import Kernel, lower
 from dynamics.problems.problem import UNROLLED, size_of, start_of
 from dynamics.problems.reading import Reading, looked_up, reading
@@ -221,8 +221,8 @@ def topic(
 
     References
     ----------
-    Lu et al., arXiv 2011.10036. The equations: :func:`derivations.models.attention.topic_classifier`, and for ``span``
-    :func:`derivations.reductions.topic.in_span`.
+    Lu et al., arXiv 2011.10036. The equations: :func:`derivations.models.topic_classifier`, and for ``span``
+    :func:`derivations.reductions.in_span`.
 
     Examples
     --------
@@ -273,7 +273,7 @@ def embeddings(readout: ArrayLike, logits: ArrayLike, first: ArrayLike) -> NDArr
     -------
     ndarray, shape (..., V, D)
         v_0 + (W - v_0 U) U^+, with the pseudoinverse of U. Their norms are those of theorem sen
-        (:mod:`derivations.theorems.sen`).
+        (:mod:`derivations.theorems.score_and_norm`).
 
     Raises
     ------

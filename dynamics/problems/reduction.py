@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from derivations import reductions
 from derivations.program.language import Program
-from derivations.reductions import positional as reductions
 from dynamics.problems.keep import Keep
 from dynamics.problems.problem import Problem, Tolerances, Variable
 from dynamics.support.errors import InputError
@@ -162,7 +162,7 @@ def copying(vocab: int, length: int, heads: int = 1, replacement: bool = False) 
 
     References
     ----------
-    The equations: :mod:`derivations.reductions.positional`. Snell et al., arXiv 2103.07601.
+    The equations: :func:`derivations.reductions.copying`. Snell et al., arXiv 2103.07601.
 
     Examples
     --------

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from derivations.models.attention import CLASSIFIERS, topic_classifier
-from derivations.reductions import topic
+from derivations import reductions
+from derivations.models import CLASSIFIERS, topic_classifier
 from dynamics.problems.models import Model
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
@@ -54,7 +54,7 @@ def topic_words(
 
     References
     ----------
-    Lu et al., arXiv 2011.10036. The equations: :mod:`derivations.reductions.topic`.
+    Lu et al., arXiv 2011.10036. The equations: :func:`derivations.reductions.topic_words`.
 
     Examples
     --------
@@ -70,8 +70,8 @@ def topic_words(
     >>> bool((found.s[-1, :2] > 1).all())
     True
     """
-    reductions = {topic_classifier(name, keys).name: (name, keys) for name in CLASSIFIERS for keys in (False, True)}
-    if model.name not in reductions:
+    variants = {topic_classifier(name, keys).name: (name, keys) for name in CLASSIFIERS for keys in (False, True)}
+    if model.name not in variants:
         raise InputError(f"topic words are followed in a model of topic(...), with embeddings, not in {model.name}")
     if others not in OTHERS:
         raise InputError(f"others = {others!r}{did_you_mean(str(others), OTHERS)}; use {' or '.join(OTHERS)}")
@@ -92,7 +92,7 @@ def topic_words(
         np.concatenate(x), np.array(length), kinds.y, np.ones(len(kinds.y), dtype=np.int64), W, examples.outputs
     )
     fixed = {**model.fixed, "share": kinds.share, "times": np.concatenate(times), "coupling": coupling}
-    return replace(model, program=topic.topic_words(*reductions[model.name]), fixed=fixed), reduced
+    return replace(model, program=reductions.topic_words(*variants[model.name]), fixed=fixed), reduced
 
 
 def project(examples: Examples, words: Sequence[int], states: ArrayLike) -> Vector:

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.theorems.sparse import capacity
-from derivations.theorems.theorem import evaluated
 from dynamics.integrate.initial_value import Integration, integrate, times
 from dynamics.lowering import Bound
+from dynamics.problems.closed_forms import evaluated
 from dynamics.problems.models import keyword
 from dynamics.problems.sparse import require_threshold
 from dynamics.support.errors import InputError

@@ -20,7 +20,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.runtime import _nrt_python, rtsys
 
 from derivations import registry as catalogue
-from derivations.reductions.positional import copying
+from derivations.reductions import copying
 from dynamics import solve
 from dynamics.integrate.sweeps import sweep
 from dynamics.lowering import Bound, lower
@@ -174,7 +174,7 @@ from dynamics.lowering import compile
 from dynamics.problems.models import lexical
 from dynamics.integrate.sweeps import sweep
 from dynamics.tasks.samplers import ToyLexicon
-from derivations.reductions.positional import copying
+from derivations.reductions import copying
 large = ToyLexicon(vocab=80, length=4)
 solve(large.population(), [1.0])                            # compiled Runge-Kutta steps
 solve(lexical(), large.examples(3), [1.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from derivations.gradient_flow.adjoints import descent_flow
-from derivations.models.attention import keyword_classifier, lexical_attention, topic_classifier
+from derivations.models import keyword_classifier, lexical_attention, topic_classifier
 from derivations.program.language import Program
 from dynamics.integrate.initial_value import integrate
 from dynamics.lowering import lower

@@ -178,7 +178,8 @@ def test_catalogue_keys_are_the_programs_names(name: str) -> None:
 
 
 def test_names_derive_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "PROGRAMS", {"unused": lambda: pytest.fail("derived")})
+    unused = catalogue.Entry("model", "unused", "", lambda: pytest.fail("derived"))
+    monkeypatch.setattr(catalogue, "REGISTERED", {"unused": unused})
     assert catalogue.names() == ("unused",)
 
 

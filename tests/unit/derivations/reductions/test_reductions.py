@@ -12,26 +12,19 @@ from hypothesis import strategies as st
 from mpmath import mpf, workdps
 from sympy import exp, lambdify, simplify
 
-from derivations.program.language import Program, ProgramError, accesses
-from derivations.reductions import positional as reductions
-from derivations.reductions.positional import (
-    DistinctWords,
-    RepeatedWords,
-    closed_form,
-    copying,
-    copying_heads,
-    copying_repeats,
-    squared_length,
-    symmetric,
-)
+from derivations.program.language import Program, ProgramError, accesses, scalars
+from derivations.reductions import copying, copying_heads, copying_repeats, squared_length
+from derivations.reductions.copying import symmetric
+from derivations.reductions.orbits import DistinctWords, RepeatedWords
+from derivations.reductions.unrolling import closed_form
 from derivations.report.document import derivation
 from dynamics.integrate.initial_value import integrate
 from dynamics.lowering import lower
 from dynamics.problems.models import positional
 from dynamics.tasks.examples import Examples
 
-V, L, eta_W, eta_A = reductions.scalars("V L eta_W eta_A", positive=True)
-u, a = reductions.scalars("u a")
+V, L, eta_W, eta_A = scalars("V L eta_W eta_A", positive=True)
+u, a = scalars("u a")
 
 
 def evaluated(
@@ -48,7 +41,7 @@ def evaluated(
 
 def test_the_reduction_is_the_one_of_the_theory() -> None:
     """By hand: attention and predictions of each class, and the drift of u and a."""
-    program = symmetric("copying", "", DistinctWords())
+    program = symmetric("copying", DistinctWords())
     alpha = exp(a) / (exp(a) + L - 1)
     eps = (1 - alpha) / (L - 1)
     D = exp(alpha * u) + (L - 1) * exp(eps * u) + (V - L)
@@ -180,7 +173,7 @@ def test_equal_heads_move_as_one_at_its_rates_over_their_number() -> None:
 
 
 def high_precision(name: str) -> Callable[..., mpf]:
-    expression = closed_form(symmetric("copying", "", DistinctWords()), name)
+    expression = closed_form(symmetric("copying", DistinctWords()), name)
     return lambdify((u, a, V, L, eta_W, eta_A), expression, "mpmath")
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from derivations import reductions
 from derivations import registry as catalogue
 from derivations.gradient_flow.adjoints import descent_flow
-from derivations.models.attention import CLASSIFIERS, topic_classifier
+from derivations.models import CLASSIFIERS, topic_classifier
 from derivations.program.language import ProgramError
-from derivations.reductions import topic
 from dynamics.lowering import lower
 
 V, D, K, J, E = 5, 3, 3, 4, 2
@@ -64,7 +64,7 @@ def loss(values: dict, classifier: str, keys: bool) -> float:
 @pytest.mark.parametrize(("classifier", "keys"), [("FC", False), ("TC", False), ("TL", False), ("TL", True)])
 def test_words_move_by_the_gradient_times_their_coupling(classifier: str, keys: bool) -> None:
     """By central differences of the loss, then through the coupling; classifier and query by the gradient alone."""
-    program, values = topic.topic_words(classifier, keys), case(3)
+    program, values = reductions.topic_words(classifier, keys), case(3)
     rates = {name: 0.5 + 0.3 * k for k, name in enumerate(program.state_names)}
     found = velocity(program, values, rates)
     for name in program.state_names:
@@ -85,7 +85,7 @@ def test_words_move_by_the_gradient_times_their_coupling(classifier: str, keys: 
 def test_sentences_alike_with_identity_for_coupling_are_the_full_model(classifier: str) -> None:
     """Each word as often as it stands, each kind with the share 1/N, each word for itself: nothing is reduced."""
     values = case(4) | {"share": np.full(4, 0.25), "times": np.ones(sum(map(len, X))), "coupling": np.eye(V)}
-    full, reduced = topic_classifier(classifier), topic.topic_words(classifier)
+    full, reduced = topic_classifier(classifier), reductions.topic_words(classifier)
     rates = dict.fromkeys(full.state_names, 0.7)
     found, expected = velocity(reduced, values, rates), velocity(full, values, rates)
     for name in expected:
@@ -109,7 +109,7 @@ def test_logits_move_as_the_embeddings_make_them(columns: int) -> None:
 
     v, s, U = values["v"], values["s"], values["U"]
     full = flow(topic_classifier("FC"), [v, s], {"eta_v": 0.6, "eta_s": 1.4})
-    logits = flow(topic.in_span(), [s, v @ U], {"eta_W": 0.6, "eta_s": 1.4})
+    logits = flow(reductions.in_span(), [s, v @ U], {"eta_W": 0.6, "eta_s": 1.4})
     np.testing.assert_allclose(logits["s"], full["s"], atol=1e-14)
     np.testing.assert_allclose(logits["W"], full["v"] @ U, atol=1e-13)
     # What the embeddings do is in the span of U's columns.
@@ -120,13 +120,15 @@ def test_logits_move_as_the_embeddings_make_them(columns: int) -> None:
 def test_names_states_and_what_is_neglected() -> None:
     for name in ("topic-FC-span", "topic-words-FC", "topic-words-TC", "topic-words-TL"):
         assert catalogue.program(name).name == name
-    assert topic.topic_words("TL", keys=True).name == "topic-words-TL-keys"
-    assert topic.topic_words("TC", keys=True).state_names == ("v", "key", "query", "U")
-    assert "averaged" in topic.topic_words("FC").assumptions[-1]
-    assert topic.topic_words("FC") is topic.topic_words("FC")
+    assert reductions.topic_words("TL", keys=True).name == "topic-words-TL-keys"
+    assert reductions.topic_words("TC", keys=True).state_names == ("v", "key", "query", "U")
+    assert "averaged" in reductions.topic_words("FC").assumptions[-1]
+    assert reductions.topic_words("FC") is reductions.topic_words("FC")
 
 
-@pytest.mark.parametrize("program", [topic.topic_words("FC"), topic.in_span()], ids=lambda program: program.name)
+@pytest.mark.parametrize(
+    "program", [reductions.topic_words("FC"), reductions.in_span()], ids=lambda program: program.name
+)
 def test_a_flow_with_a_metric_is_not_taken_for_that_of_a_loss(program) -> None:
     """The modified flow of descent would be that of the loss without its metric: it is refused."""
     assert program.model is None

@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from inspect import signature
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -23,29 +24,24 @@ from sympy import (
     Float,
     Indexed,
     Integer,
-    LambertW,
     Max,
     Piecewise,
-    Rational,
     Symbol,
-    besselj,
     exp,
     log,
     sqrt,
     tanh,
 )
 
-import derivations as package
 from derivations import registry as catalogue
-from derivations.checks.numerical import at_random_points, checked
 from derivations.checks.plain_python import plain_python, safe
+from derivations.checks.programs import checked
 from derivations.gradient_flow.adjoints import descent_flow
 from derivations.program.language import (
     Definition,
     LogSumExp,
     MaxOver,
     Program,
-    Reduction,
     SumOver,
     accesses,
     indices,
@@ -54,16 +50,14 @@ from derivations.program.language import (
     subscript,
     tensors,
 )
-from derivations.report.document import Derivation, Section, derivation, proof
-from derivations.report.mathml import UnknownCommand, equation, mathml
+from derivations.report.document import Derivation, Section, derivation
 from derivations.report.prose import Prose, markdown_escaped, tex_escaped
 from derivations.report.typeset import Iverson, Latex, Text, broken, tex_name, width
 from derivations.report.writers import FORMATS, book
-from derivations.theorems.theorem import Named, Step
 from dynamics.problems import models as model
 from dynamics.problems import reduction as reduced
 from dynamics.problems.closure import CLOSURES
-from dynamics.problems.equations import check, checks, derive, document, source
+from dynamics.problems.equations import derive, document, source
 from dynamics.support.errors import InputError
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
@@ -553,38 +547,63 @@ def test_every_symbol_has_a_meaning(name: str) -> None:
 # -- nothing is missing -----------------------------------------------------------------------------------------------
 
 
+def rooms() -> Iterator[ModuleType]:
+    """Every module of the rooms that derive."""
+    for room in catalogue.ROOMS:
+        package = import_module(f"derivations.{room}")
+        for info in pkgutil.iter_modules(package.__path__):
+            yield import_module(f"{package.__name__}.{info.name}")
+
+
 def test_every_program_and_theorem_of_the_package_is_listed() -> None:
     """Functions that say that they return a program or a theorem, and need no arguments."""
-    for info in pkgutil.iter_modules(package.__path__):
-        module = import_module(f"derivations.{info.name}")
+    for module in rooms():
         for value in vars(module).values():
-            if isinstance(value, Named):
+            if isinstance(value, catalogue.Entry):
                 assert catalogue.theorems()[value.name] is value
         for name in getattr(module, "__all__", ()):
             value = getattr(module, name)
-            if not callable(value) or isinstance(value, type) or value.__module__ != module.__name__:
+            if not callable(value) or isinstance(value, type | catalogue.Entry) or value.__module__ != module.__name__:
                 continue
             own = signature(value)
             if any(p.default is p.empty for p in own.parameters.values()):
                 continue
             if own.return_annotation == "Program":
-                assert value().name in catalogue.names(), f"{info.name}.{name}"
-            assert own.return_annotation != "Theorem", f"{info.name}.{name} has no name: decorate it by stated()"
+                assert value().name in catalogue.names(), f"{module.__name__}.{name}"
+            assert own.return_annotation != "Theorem", f"{module.__name__}.{name} has no name: decorate it by theorem()"
     assert all(name == theorem.name for name, theorem in catalogue.theorems().items())
     assert len({theorem.title for theorem in catalogue.theorems().values()}) == len(catalogue.theorems())
 
 
 def test_titles_are_known_before_anything_is_derived() -> None:
-    script = (
-        "from dynamics.problems.equations import listing; listing(); from derivations.theorems.theorem import derived; "
-    )
+    script = "from dynamics.problems.equations import listing; listing(); from derivations.registry import made; "
     found = subprocess.run(
-        [sys.executable, "-c", script + "print(derived.cache_info().currsize)"],
+        [sys.executable, "-c", script + "print(made.cache_info().currsize)"],
         capture_output=True,
         text=True,
         check=True,
     )
     assert found.stdout == "0\n"
+
+
+def test_the_reading_order_names_modules_that_register() -> None:
+    """Those that it does not name come last: a file that is added needs no line here."""
+    registering = {one.make.__module__ for one in catalogue.REGISTERED.values()}
+    for room in catalogue.ROOMS:
+        package = import_module(f"derivations.{room}")
+        assert {f"{package.__name__}.{name}" for name in package.READING_ORDER} <= registering
+
+
+def test_entries_are_what_they_say() -> None:
+    for one in catalogue.entries():
+        assert one().name == one.name
+        assert one().title == one.title
+    listed = set(catalogue.names())
+    families = {one.family for one in catalogue.entries()}
+    for one in catalogue.entries("theorem"):
+        assert one.about
+        assert set(one.about) <= listed | families
+        assert all(one.name in catalogue.theorems_about(name) for name in catalogue.programs_of(one.name))
 
 
 def test_what_solve_runs_can_be_derived() -> None:
@@ -600,119 +619,6 @@ def test_what_solve_runs_can_be_derived() -> None:
         assert derive(descent_flow(one.program).name).section("Second sweep").equations
     assert all(c in catalogue.names() for c in CLOSURES if c != "conditional")
     assert all(one.passed for one in checked(catalogue.program("copying-heads-5")))
-
-
-# -- checks that can fail ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", catalogue.names())
-def test_every_program_passes_its_checks(name: str) -> None:
-    found = check(name)
-    assert len(found) >= 2
-    assert all(one.passed for one in found), found
-
-
-def corrupted(program: Program, k: int, change: Callable[[Expr], Expr]) -> Program:
-    """A program with one right-hand side changed, the model that it was derived from left as it is."""
-    definitions = list(program.definitions)
-    d = definitions[k]
-    rhs = (
-        type(d.rhs)(change(d.body), *d.rhs.over, weight=d.rhs.weight) if isinstance(d.rhs, Reduction) else change(d.rhs)
-    )
-    definitions[k] = replace(d, rhs=rhs)
-    return replace(program, definitions=tuple(definitions))
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "joint",
-        "linear",
-        "linear-bias",
-        "marginal",
-        "gram",
-        "keyword-bias",
-        "positional",
-        "topic-words-FC",
-        "topic-FC-span",
-    ],
-)
-@pytest.mark.parametrize("change", [lambda e: -e, lambda e: Rational(101, 100) * e], ids=["sign", "one per cent"])
-def test_a_corrupted_definition_fails_the_check(name: str, change: Callable[[Expr], Expr]) -> None:
-    program = catalogue.program(name)
-    for k, d in enumerate(program.definitions):
-        if d.rhs == 0 or d.name in UNSEEN or (name in CLOSED and d.name == "loss"):
-            continue
-        wrong = corrupted(program, k, change)
-        with np.errstate(all="ignore"):
-            assert not all(one.passed for one in checked(wrong)), d
-
-
-CLOSED = ("marginal", "gram")
-"""Their drift is not the gradient of the loss that is shown beside it."""
-UNSEEN = ("loss_0", "count")
-"""A constant that the loss begins with, and one by which all losses and gradients are divided."""
-
-
-def test_a_corrupted_step_fails_the_check_and_is_shown() -> None:
-    theorem = catalogue.derived("copying-branch")
-    step = theorem.steps[2]
-    wrong = replace(theorem, steps=(*theorem.steps[:2], replace(step, right=2 * step.right), *theorem.steps[3:]))
-    found = checks(wrong)
-    assert [one.passed for one in found] == [True, True, False, True, True]
-    shown = proof(wrong).checked(found)
-    assert "1 of 5 FAIL" in shown.text()
-    assert 'class="fails"' in shown.html()
-
-
-def test_identities_that_sympy_does_not_see_are_checked_at_points() -> None:
-    x = Symbol("x", positive=True)
-    step = Step("", besselj(2, x), 2 * besselj(1, x) / x - besselj(0, x) + Rational(1, 10**11))
-    assert not step.holds()
-    right = Step("", LambertW(x * exp(x) + 0), x)
-    assert right.holds()
-    assert at_random_points(x, x + Rational(1, 10**13)) == pytest.approx(1e-13, rel=1)
-    assert at_random_points(log(-x), log(-x)) == np.inf  # no real value anywhere
-
-
-def test_the_compiled_code_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dynamics.problems import equations
-
-    right = equations.plain_flow
-    monkeypatch.setattr(equations, "plain_flow", lambda *args: {k: v * (1 + 1e-9) for k, v in right(*args).items()})
-    assert not check("linear")[-1].passed
-
-
-# -- MathML -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("tex", "expected"),
-    [
-        (r"x^{2}_{i}", "<msubsup><mi>x</mi><mi>i</mi><mn>2</mn></msubsup>"),
-        (r"\frac{1}{V}", "<mfrac><mn>1</mn><mi>V</mi></mfrac>"),
-        (r"\sum_{o,v} a", "<munder><mo>∑</mo><mrow><mi>o</mi><mo>,</mo><mi>v</mi></mrow></munder><mi>a</mi>"),
-        (
-            r"\text{12 operations} < \eta_{W}",
-            "<mtext>12 operations</mtext><mo>&lt;</mo><msub><mi>η</mi><mi>W</mi></msub>",
-        ),
-        (r"\Bigl(a\Bigr)", "<mrow><mo>(</mo><mi>a</mi><mo>)</mo></mrow>"),
-        (r"\sqrt{x}", "<msqrt><mi>x</mi></msqrt>"),
-    ],
-)
-def test_mathml(tex: str, expected: str) -> None:
-    assert mathml(tex) == f"<math>{expected}</math>"
-
-
-@pytest.mark.parametrize("tex", [r"\substack{a}", r"\frac{1}", r"{a", r"a}", r"\begin{matrix}a\end{matrix}"])
-def test_unknown_latex_is_refused(tex: str) -> None:
-    with pytest.raises(UnknownCommand):
-        mathml(tex)
-
-
-def test_broken_lines_are_rows() -> None:
-    rows = ET.fromstring(equation("a", ["b + (c", "+ d)"])).findall("./mtable/mtr")
-    assert len(rows) == 2
 
 
 # -- the document -----------------------------------------------------------------------------------------------------

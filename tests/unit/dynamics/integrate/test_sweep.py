@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from sympy import Heaviside, Max, Min, Piecewise, Rational, exp, lambdify, log, sqrt, tanh
 
-from derivations.models.attention import positional_attention
+from derivations.models import positional_attention
 from derivations.program.language import Definition, Program, scalars
-from derivations.reductions.positional import copying
+from derivations.reductions import copying
 from dynamics.integrate.sweeps import Event, Status, share, sweep
 from dynamics.lowering.lanes import LANES, kernel
 from dynamics.lowering.lanes import log as lane_log

@@ -175,7 +175,7 @@ def test_a_directory_that_cannot_be_written_gives_way_to_a_temporary_one(tmp_pat
 
 
 def test_a_kernel_is_compiled_when_it_is_first_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    from derivations.closures.cooccurrence import linear
+    from derivations.closures import linear
     from dynamics.lowering import lower
 
     def forbidden(source: str) -> None:

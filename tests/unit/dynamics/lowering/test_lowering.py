@@ -267,9 +267,7 @@ def test_source_does_not_depend_on_the_seed_of_hashes() -> None:
     import subprocess
     import sys
 
-    script = (
-        "from derivations.closures.cooccurrence import both_stages_sparse as p; from dynamics.lowering import lower; "
-    )
+    script = "from derivations.closures import both_stages_sparse as p; from dynamics.lowering import lower; "
     script += "print(lower(p(), parallel=True).source)"
     found = {
         subprocess.run(

@@ -10,10 +10,11 @@ from scipy.integrate import solve_ivp
 from sympy import lambdify
 
 from derivations.program.language import Definition, Program, scalars
-from derivations.reductions.positional import closed_form, copying, copying_heads
-from derivations.theorems.copying_words import branch_odds, escape_time
+from derivations.reductions import copying, copying_heads
+from derivations.reductions.unrolling import closed_form
 from dynamics import simulate
 from dynamics.phase.cells import CopyingSystem, Descent, Quantity, Scalars, first, normal, system_of, trained
+from dynamics.problems.closed_forms import branch_odds, escape_time
 from dynamics.problems.models import positional
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.tasks.samplers import Copying

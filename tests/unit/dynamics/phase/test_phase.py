@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from derivations.theorems.copying_words import branch_odds
 from dynamics.phase import diagram as phase
 from dynamics.phase.cells import CopyingSystem, Descent, Quantity
 from dynamics.phase.diagram import phase_diagram
+from dynamics.problems.closed_forms import branch_odds
 from dynamics.support import blocks
 from dynamics.support.errors import InputError
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from derivations.checks.numerical import Check
+from derivations.checks.check import Check
 from derivations.program.language import name_of
 from dynamics import simulate, solve
 from dynamics.cli import run

@@ -9,9 +9,8 @@ import pytest
 import xarray as xr
 from oracles.reference_data import REFERENCE, recorded_runs
 
-from derivations.theorems.sen import norm_squared
-from derivations.theorems.topic_word import embeddings_fixed_time, keys_fixed_loss, time_to_score
 from dynamics import InputError, simulate, solve
+from dynamics.problems.closed_forms import embeddings_fixed_time, keys_fixed_loss, norm_squared, time_to_score
 from dynamics.problems.models import Model, embeddings, keyword, topic
 from dynamics.problems.topics import project, topic_words
 from dynamics.tasks.examples import Examples

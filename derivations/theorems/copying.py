@@ -1,8 +1,7 @@
 """What follows from the two equations of copying: where they start, which way they go, how long it takes, how often.
 
-Each theorem is derived by sympy from the symmetric reduction (:mod:`derivations.reductions.positional`), step by step, and says
-where it stops being exact. The functions at the end evaluate them on numbers or arrays; they are made from the same
-expressions.
+Each theorem is derived by sympy from the symmetric reduction (:func:`derivations.reductions.copying`), step by step,
+and says where it stops being exact. They are evaluated on numbers in :mod:`dynamics.problems.closed_forms`.
 
 Training starts at a saddle, or close to one: with u = 0 nothing is known and attention does not move, and where
 attention to the right position is 1/V, chance, nothing is learnt either. What starts on one side of its stable manifold
@@ -12,11 +11,7 @@ learns to attend to the right position (the good branch); what starts on the oth
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from functools import cache
 
 from sympy import (
     Expr,
@@ -30,7 +25,6 @@ from sympy import (
     expand,
     eye,
     factor,
-    lambdify,
     log,
     simplify,
     sinh,
@@ -41,26 +35,13 @@ from sympy import (
 )
 
 from derivations.program.language import scalars
-from derivations.reductions.positional import DistinctWords, L, V, closed_form, eta_A, eta_W, squared_length, symmetric
-from derivations.theorems.theorem import Step, Theorem, stated
-from derivations.theorems.theorem import evaluated as theorem_evaluated
+from derivations.reductions.copying import eta_A, eta_W, squared_length, symmetric
+from derivations.reductions.orbits import SIZES, DistinctWords, L, V
+from derivations.reductions.unrolling import closed_form
+from derivations.registry import theorem
+from derivations.theorems.theorem import Step, Theorem
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
-__all__ = [
-    "THEOREMS",
-    "Step",
-    "Theorem",
-    "attention_logit",
-    "branch_odds",
-    "early_time",
-    "escape_time",
-    "growth_rate",
-    "log_escape_constant",
-    "unstable_coordinate",
-]
+__all__ = ["border", "branch", "drift", "early_solution", "escape", "linearisation", "mean_attention", "odds"]
 
 u, a, u0, a0, b = scalars("u a u_0 a_0 b")
 f_uu, f_ua, f_aa, h_uu, h_ua, q_uu, q_ua, q_aa = scalars("f_uu f_ua f_aa h_uu h_ua q_uu q_ua q_aa")
@@ -76,7 +57,7 @@ alpha, tau, k_W, k_A, g, d, signal, sigma_W, sigma_P, H = scalars(
 @cache
 def drift() -> Matrix:
     """The flow of (u, a)."""
-    program = symmetric("copying", "", DistinctWords())
+    program = symmetric("copying", DistinctWords())
     return Matrix([closed_form(program, name) for name in program.flow.values()])
 
 
@@ -117,7 +98,7 @@ def with_rates(value: Expr) -> Expr:
     )
 
 
-@stated("copying-linear", "Copying near u = 0")
+@theorem("copying-linear", "Copying near u = 0", about=("copying", "positional"))
 def linearisation() -> Theorem:
     """The flow near u = 0."""
     at_rest = drift().subs(u, 0)
@@ -126,6 +107,7 @@ def linearisation() -> Theorem:
     damping = (alpha**2 + (1 - alpha) ** 2 / (L - 1) - 1 / V) / V
     direction = JACOBIAN * GROWING - RATE * GROWING
     return Theorem(
+        domain=SIZES,
         hypotheses=("the symmetric reduction of copying", "u is small"),
         statement=(
             "Where `u = 0` and attention to the right position is alpha, a rests, whatever it is, and u moves at the "
@@ -192,7 +174,7 @@ def linearisation() -> Theorem:
     )
 
 
-@stated("copying-early", "Copying at early times")
+@theorem("copying-early", "Copying at early times", about=("copying", "positional"))
 def early_solution() -> Theorem:
     """The linear flow, solved."""
     half = k_W * d / 2
@@ -205,6 +187,7 @@ def early_solution() -> Theorem:
     drive = Matrix([k_W * signal, 0])
     permutations = {d: 0, signal: 0}
     return Theorem(
+        domain=SIZES,
         hypotheses=("the linear flow at the origin (copying-linear): `u = 0`, `alpha = 1/L`",),
         statement=(
             "From `u_0` and `a_0`, the linear flow `du/dtau = k_W (signal + g a - d u)`, `da/dtau = k_A g u` is "
@@ -240,7 +223,7 @@ def early_solution() -> Theorem:
     )
 
 
-@stated("copying-branch", "Two branches of copying")
+@theorem("copying-branch", "Two branches of copying", about=("copying", "positional"))
 def branch() -> Theorem:
     """Which way it goes."""
     weights = Matrix([[RATE / (k_W * g), 1]])
@@ -248,6 +231,7 @@ def branch() -> Theorem:
     excess = Symbol("excess", positive=True)
     near = {V: L + excess}
     return Theorem(
+        domain=SIZES,
         hypotheses=("the symmetric reduction of copying", "u is small, and a is close to `log((L - 1)/(V - 1))`"),
         statement=(
             "The saddle of copying-linear is at `u = 0`, `a = log((L - 1)/(V - 1))`; g and d are its coupling and its "
@@ -288,7 +272,7 @@ def branch() -> Theorem:
     )
 
 
-@stated("copying-border", "The border between the branches of copying")
+@theorem("copying-border", "The border between the branches of copying", about=("copying", "positional"))
 def border() -> Theorem:
     """The unstable coordinate to second order, and the border between the branches."""
     weight = rate / (k_W * g)
@@ -314,6 +298,7 @@ def border() -> Theorem:
     }
     permutations = {f_uu: 0, f_ua: 0, h_uu: 0, h_ua: f_aa, rate: LAMBDA}
     return Theorem(
+        domain=SIZES,
         hypotheses=(
             "the symmetric reduction of copying",
             "u is small, and a is close to `log((L - 1)/(V - 1))`, to second order",
@@ -376,7 +361,7 @@ def border() -> Theorem:
     )
 
 
-@stated("copying-attention", "Copying from rows of attention that differ")
+@theorem("copying-attention", "Copying from rows of attention that differ", about=("copying", "positional"))
 def mean_attention() -> Theorem:
     """What stands for a when the rows of P differ."""
     eps = (1 - alpha) / (L - 1)
@@ -388,12 +373,13 @@ def mean_attention() -> Theorem:
     row = symbols("P_1:4", real=True)
     shares = [exp(x) / sum(map(exp, row)) for x in row]
     answer = log(sum(exp(u * share) for share in shares) + V - 3) - u * shares[0]
-    attention = closed_form(symmetric("copying", "", DistinctWords()), "alpha")
+    attention = closed_form(symmetric("copying", DistinctWords()), "alpha")
     by_hand = Matrix(
         [shares[0].diff(row[0]), sum(shares[0].diff(x) ** 2 for x in row), sum(shares[0].diff(x, 2) for x in row)]
     )
     here = {row[0]: LOGIT.subs(L, 3), row[1]: 0, row[2]: 0}
     return Theorem(
+        domain=SIZES,
         hypotheses=("`W = u delta` with u small", "any P"),
         statement=(
             "What drives u is alpha, the attention to the right position in the mean over all target positions, less "
@@ -456,7 +442,11 @@ def mean_attention() -> Theorem:
     )
 
 
-@stated("copying-odds", "Odds of the good branch")
+@theorem(
+    "copying-odds",
+    "Odds of the good branch",
+    about=("copying", "copying-heads-{}", "positional", "positional-heads"),
+)
 def odds() -> Theorem:
     """How often, when the first weights are random."""
     known = border().results
@@ -465,6 +455,7 @@ def odds() -> Theorem:
     given = s_u - (w * s_u) ** 2 / variance + (w * s_u / variance * rest) ** 2
     total = s_a + w**2 * s_u
     return Theorem(
+        domain=SIZES,
         hypotheses=(
             "W and P are independent and normal, with deviations `sigma_W` and `sigma_P`",
             "both deviations are small, to second order",
@@ -532,9 +523,10 @@ def pairs(size: Expr) -> Expr:
 
 def two_heads() -> tuple[Step, Step]:
     """How head 1 moves at the saddle, by its own states and by those of head 2."""
-    program = symmetric("", "", DistinctWords(2))
-    head = [[x for x in program.states if x.name.endswith(number)] for number in "12"]
-    saddle = {x: CHANCE if x.name.startswith("a") else 0 for x in program.states}
+    program = symmetric("copying-heads-2", DistinctWords(2))
+    values, logits = program.states[:2], program.states[2:]
+    head = list(zip(values, logits, strict=True))
+    saddle = {**dict.fromkeys(values, S.Zero), **dict.fromkeys(logits, CHANCE)}
     first = Matrix([closed_form(program, program.flow[x.name]) for x in head[0]])
     own, other = (with_rates(first.jacobian(states).subs(saddle)) for states in head)
     concrete = {symbol: value for symbol, value in at(1 / V).items() if symbol in (g, d)}
@@ -556,13 +548,14 @@ def two_heads() -> tuple[Step, Step]:
     )
 
 
-@stated("copying-escape", "Escape time of copying")
+@theorem("copying-escape", "Escape time of copying", about=("copying", "positional"))
 def escape() -> Theorem:
     """How long it takes."""
     weights, growing = Matrix([[rate / (k_W * g), 1]]), Matrix([rate / (k_A * g), 1])
     own = 1 + rate**2 / (k_W * k_A * g**2)
-    p_t = closed_form(symmetric("copying", "", DistinctWords()), "p_t")
+    p_t = closed_form(symmetric("copying", DistinctWords()), "p_t")
     return Theorem(
+        domain=SIZES,
         hypotheses=border().hypotheses,
         statement=(
             "From a start with the unstable coordinate c (copying-border), the prediction `p_t` of the target reaches "
@@ -601,229 +594,3 @@ def escape() -> Theorem:
             "in the input, and values above it are never reached"
         ),
     )
-
-
-THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
-    {
-        "copying-linear": linearisation,
-        "copying-early": early_solution,
-        "copying-branch": branch,
-        "copying-border": border,
-        "copying-attention": mean_attention,
-        "copying-odds": odds,
-        "copying-escape": escape,
-    }
-)
-"""Name -> the function that derives the theorem."""
-
-
-# -- on numbers -------------------------------------------------------------------------------------------------------
-
-
-def evaluated(theorem: str, result: str, **values: ArrayLike) -> NDArray[np.float64]:
-    """A result of a theorem at values of the symbols that it depends on."""
-    return theorem_evaluated(THEOREMS[theorem](), result, **values)
-
-
-def growth_rate(V: ArrayLike, L: ArrayLike, eta_W: ArrayLike = 1.0, eta_A: ArrayLike = 1.0) -> NDArray[np.float64]:
-    """The rate at which the unstable coordinate grows, per unit of tau.
-
-    Parameters
-    ----------
-    V, L : array_like
-        Words and positions, 1 < L <= V; all arguments are broadcast.
-    eta_W, eta_A : array_like
-        Learning rates of W and P relative to tau.
-
-    Examples
-    --------
-    >>> float(growth_rate(40, 40).round(6))
-    0.000625
-    """
-    return evaluated("copying-branch", "lambda", V=V, L=L, eta_W=eta_W, eta_A=eta_A)
-
-
-def attention_logit(P: ArrayLike) -> NDArray[np.float64]:
-    """The a that gives the mean attention of P to the right position; what matters of a P that is not symmetric.
-
-    Parameters
-    ----------
-    P : array_like, shape (..., L, L)
-        Logits of attention, from target positions to input positions.
-
-    Returns
-    -------
-    ndarray, shape (...)
-
-    Examples
-    --------
-    >>> float(attention_logit([[1.5, 0, 0], [0, 1.5, 0], [0, 0, 1.5]]).round(12))
-    1.5
-    """
-    import numpy as np
-    from scipy.special import softmax
-
-    share = np.trace(softmax(np.asarray(P, dtype=float), axis=-1), axis1=-2, axis2=-1) / np.shape(P)[-1]
-    return evaluated("copying-attention", "a", alpha=share, L=np.shape(P)[-1])
-
-
-def unstable_coordinate(
-    u: ArrayLike, a: ArrayLike, V: ArrayLike, L: ArrayLike, eta_W: ArrayLike = 1.0, eta_A: ArrayLike = 1.0
-) -> NDArray[np.float64]:
-    """What decides between the branches, to second order: positive for the good one, negative for the mirror branch.
-
-    Parameters
-    ----------
-    u, a : array_like
-        Mean diagonal less mean off-diagonal of W, and of P (or, for any P, :func:`attention_logit`); small; all
-        arguments are broadcast.
-    V, L, eta_W, eta_A : array_like
-        As for :func:`growth_rate`.
-
-    Examples
-    --------
-    >>> float(unstable_coordinate(0.01, -0.02, 8, 8).round(4)), float(unstable_coordinate(0.01, -0.02, 9, 8).round(4))
-    (-0.01, 0.1216)
-    """
-    return evaluated("copying-border", "c", u=u, a=a, V=V, L=L, eta_W=eta_W, eta_A=eta_A)
-
-
-def early_time(
-    tau: ArrayLike,
-    u0: ArrayLike,
-    a0: ArrayLike,
-    V: ArrayLike,
-    L: ArrayLike,
-    eta_W: ArrayLike = 1.0,
-    eta_A: ArrayLike = 1.0,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """u and a at early times tau, from u0 and a0; all arguments are broadcast.
-
-    Examples
-    --------
-    >>> u, a = early_time([0, 100], 0.01, -0.01, 9, 8)
-    >>> u.round(4), a.round(4)
-    (array([0.01  , 0.2435]), array([-0.01  ,  0.1595]))
-    """
-    values = {"tau": tau, "u_0": u0, "a_0": a0, "V": V, "L": L, "eta_W": eta_W, "eta_A": eta_A}
-    return evaluated("copying-early", "u", **values), evaluated("copying-early", "a", **values)
-
-
-def branch_odds(
-    V: ArrayLike,
-    L: ArrayLike,
-    sigma_W: ArrayLike,
-    sigma_P: ArrayLike,
-    eta_W: ArrayLike = 1.0,
-    eta_A: ArrayLike = 1.0,
-    H: ArrayLike = 1,
-) -> NDArray[np.float64]:
-    """The probability that one head at least takes the good branch, to second order; all arguments are broadcast.
-
-    Parameters
-    ----------
-    V, L, eta_W, eta_A : array_like
-        As for :func:`growth_rate`.
-    sigma_W, sigma_P : array_like
-        Standard deviations of the normal weights that training starts from.
-    H : array_like
-        Heads.
-
-    Returns
-    -------
-    ndarray
-        NaN where nothing is random and V = L: nothing decides then.
-
-    Examples
-    --------
-    >>> branch_odds([8, 9], 8, 0.3, 0.3).round(3), branch_odds(8, 8, 0.3, 0.3, H=[1, 2, 4]).round(3).tolist()
-    (array([0.486, 0.787]), [0.486, 0.736, 0.93])
-    """
-    return evaluated("copying-odds", "p_H", V=V, L=L, sigma_W=sigma_W, sigma_P=sigma_P, eta_W=eta_W, eta_A=eta_A, H=H)
-
-
-@lru_cache(maxsize=100_000)
-def log_escape_constant(
-    V: float, L: float, good: bool = True, p: float = 0.5, eta_W: float = 1.0, eta_A: float = 1.0
-) -> float:
-    """The kappa of the escape-time law for p_t = p: infinite where the branch does not reach it.
-
-    The flow is integrated from very close to the saddle, on its unstable manifold, to p_t = p. On the mirror branch
-    u < 0, so that the target is not above a word that is not in the input, and p_t is at most 1/(1 + V - L).
-
-    Raises
-    ------
-    ValueError
-        p is not above chance, 1/V, or not below 1.
-
-    Examples
-    --------
-    >>> round(log_escape_constant(40, 40), 4), log_escape_constant(42, 40, good=False)
-    (0.4651, inf)
-    """
-    from scipy.integrate import solve_ivp
-
-    if not 1 / V < p < 1:
-        raise ValueError(f"p = {p} must be between chance, 1/V = {1 / V:.4g}, and 1")
-    if not good and p >= 1 / (1 + V - L):
-        return math.inf
-    sizes = {"V": V, "L": L, "eta_W": eta_W, "eta_A": eta_A}
-    rate, direction, unit, rest = (
-        float(evaluated(theorem, result, **sizes))
-        for theorem, result in (
-            ("copying-escape", "lambda"),
-            ("copying-escape", "r"),
-            ("copying-escape", "unit"),
-            ("copying-linear", "rest"),
-        )
-    )
-    flow, prediction = on_manifold()
-    at = (V, L, eta_W, eta_A)
-
-    def reached(t: float, y: NDArray[np.float64]) -> float:
-        return prediction(*y, *at) - p
-
-    reached.terminal = True  # type: ignore[attr-defined]
-    start = NEAR if good else -NEAR
-    found = solve_ivp(
-        lambda t, y: flow(*y, *at), (0, FAR / rate), [start * direction, rest + start],
-        method="LSODA", rtol=1e-10, atol=1e-16, events=reached,
-    )  # fmt: skip
-    return math.log(NEAR * unit) + rate * float(found.t_events[0][0]) if found.t_events[0].size else math.inf
-
-
-NEAR = 1e-6
-"""The distance from the saddle where its unstable manifold is begun; the error of kappa is of its order."""
-FAR = 1e6
-"""How long the slow end of a branch is followed, in units of the growth time."""
-
-
-@cache
-def on_manifold(module: str = "math") -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The flow of (u, a) and p_t on numbers."""
-    symbols = (u, a, V, L, eta_W, eta_A)
-    p_t = closed_form(symmetric("copying", "", DistinctWords()), "p_t")
-    return lambdify(symbols, list(drift()), module, cse=True), lambdify(symbols, p_t, module, cse=True)
-
-
-def escape_time(
-    u0: ArrayLike,
-    a0: ArrayLike,
-    V: ArrayLike,
-    L: ArrayLike,
-    eta_W: ArrayLike = 1.0,
-    eta_A: ArrayLike = 1.0,
-    p: ArrayLike = 0.5,
-) -> NDArray[np.float64]:
-    """The time tau to p_t = p from small u0 and a0; infinite where it is never reached. All arguments are broadcast.
-
-    Examples
-    --------
-    >>> escape_time([0.01, -0.01], [0.01, -0.01], 8, 8).round()
-    array([ 307., 1310.])
-    """
-    import numpy as np
-
-    c = unstable_coordinate(u0, a0, V, L, eta_W, eta_A)
-    kappa = np.vectorize(log_escape_constant, otypes=[float])(V, L, c > 0, p, eta_W, eta_A)
-    return evaluated("copying-escape", "tau", c=c, kappa=kappa, V=V, L=L, eta_W=eta_W, eta_A=eta_A)

@@ -1,116 +1,65 @@
-"""Closures: flows that need the co-occurrence matrix instead of the data.
-
-Both stages (joint): words of a sentence are replaced by their conditional distribution given the target. Stage one
-(linear, marginal, Gram): attention is uniform, and the average over sentences is closed in different ways.
-"""
+"""Stage one (linear, marginal, Gram): attention is uniform, and the average over sentences is closed in three ways."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 from sympy import Expr, Integer, Symbol, exp, log
 
-from derivations.gradient_flow.adjoints import gradient_flow
-from derivations.models.attention import kept
+from derivations.closures.exactness import OnSentences, SpecialCase
+from derivations.closures.symbols import (
+    DIMENSIONS,
+    S0,
+    C,
+    D,
+    G,
+    K,
+    L,
+    N,
+    V,
+    W,
+    Wdot,
+    X,
+    Y,
+    c,
+    eta_W,
+    gain,
+    i,
+    j,
+    ktiw,
+    loss,
+    o,
+    p,
+    q,
+)
+from derivations.gradient_flow import gradient_flow
+from derivations.models import keyword_classifier
+from derivations.models.symbols import SNELL, kept
 from derivations.program.glossary import GLOSSARY
-from derivations.program.language import Definition, LogSumExp, Program, SumOver, indices, scalars, tensors
+from derivations.program.language import Definition, LogSumExp, Program, SumOver
 from derivations.program.role import Role
+from derivations.registry import closure, title
 
-__all__ = ["both_stages", "both_stages_sparse", "gram", "linear", "linear_bias", "marginal"]
-
-SNELL = "Snell, Zhong, Klein, Steinhardt, Approximating How Single Head Attention Learns, arXiv 2103.07601"
-V, K = (Symbol(size, integer=True, positive=True) for size in "VK")
-i, o, v, e, j = indices("i o v e j")
-C, c, G, R, q, W, A = tensors("C c G R q W A")
-Rtilde, Z, P, p, beta, Wdot = tensors("Rtilde Z P p beta Wdot")
-M, N, X, Y, D, Omega = tensors("M N X Y D Omega")
-DIMENSIONS = {i: "input", o: "output", v: "output"}
-word, count = tensors("word count", integer=True)
-loss, L, eta_W, S0, gain = scalars("loss L eta_W loss_0 gain")
+__all__ = ["gram", "linear", "linear_bias", "marginal"]
 
 
-def ktiw(index: Symbol, output: Symbol) -> tuple[Definition, Definition]:
-    """KTIW, the knowledge to translate individual words: beta[i, o] = softmax_o W[i, o]."""
-    return (
-        Definition(Omega[index], LogSumExp(W[index, output], output), "normalisation of KTIW"),
-        Definition(beta[index, output], exp(W[index, output] - Omega[index]), "KTIW: the output given word i alone"),
-    )
-
-
-def conditional(at: tuple[Symbol, Symbol], member: Symbol, input_word: Expr, **layout: object) -> Program:
-    """The loss of section 'both stages' once, for either storage of R and A.
-
-    ``at`` are the subscripts of R and A, ``member`` the one that runs over the words given the target,
-    ``input_word`` the word that it stands for.
-    """
-    definitions = (
-        Definition(M[o], LogSumExp(A[at], member, weight=R[at]), "normalisation of attention given target o"),
-        Definition(Rtilde[at], R[at] * exp(A[at] - M[o]), "attention-reweighted words given target o"),
-        Definition(Z[o, v], SumOver(Rtilde[at] * W[input_word, v], member), "logits given target o"),
-        Definition(N[o], LogSumExp(Z[o, v], v), "normalisation of the prediction"),
-        Definition(P[o, v], exp(Z[o, v] - N[o]), "predicted distribution given target o"),
-        Definition(loss, SumOver(q[o] * (N[o] - Z[o, o]), o), "mean cross-entropy"),
-        *ktiw(i, v),
-    )
-    return Program(
-        title="Both stages from the co-occurrence matrix"
-        + ("" if member == input_word else ", on the pairs that occur"),
-        source=f"{SNELL}; closure by the words' conditional distribution given the target",
-        states=(W[i, v], A[at]),
-        definitions=definitions,
-        loss=loss,
-        assumptions=(
-            "the words of a sentence are replaced by their distribution R[i,o] = C[i,o]/q[o] given the target o",
-            "attention to a word depends on the word and on the target (lexical attention)",
-        ),
-        reduction=(
-            "in the model lexical an example enters through sums over its words, `sum_l f(x[n,l])`, and a softmax over "
-            "them",
-            "given the target o, each sum over the L words of an example becomes L times its mean, "
-            "`sum_i R[i,o] f(i)`; L drops out of the softmax",
-            "examples with the same target are now alike: the mean over examples is a sum over targets, with the "
-            "weights `q[o]`, and `z[n,t,o]` becomes `Z[o,v]`",
-        ),
-        meanings=GLOSSARY,
-        roles={"W": Role.VALUES, "A": Role.ATTENTION, "Rtilde": Role.WEIGHTS, "beta": Role.KTIW, "Z": Role.LOGITS},
-        dimensions=DIMENSIONS,
-        units={"W": "logits", "A": "logits", "beta": "1", "loss": "nats"},
-        conserved=(
-            kept(W[i, v], v, "sum of the values of a word"),
-            kept(A[at], member, "sum of the attention logits of a target"),
-        ),
-        **layout,  # type: ignore[arg-type]
-    )
-
-
-@cache
-def both_stages() -> Program:
-    """Gradient flow of W and A from R = C/q and q; dense storage."""
-    return gradient_flow(conditional((i, o), i, i, name="joint", extents={i: V, o: K, v: K}, data=(R[i, o], q[o])))
-
-
-@cache
-def both_stages_sparse() -> Program:
-    """The same flow with R and A on the non-zero counts only: entry e of column o is input word ``word[o, e]``."""
-    return gradient_flow(
-        conditional(
-            (o, e),
-            e,
-            word[o, e],
-            name="joint-sparse",
-            extents={i: V, o: K, e: count[o], v: K},
-            data=(count[o], word[o, e], R[o, e], q[o]),
-        )
-    )
-
-
+@closure(
+    "linear",
+    "Stage one, linear closure: every prediction stays at 1/K",
+    exact_for=OnSentences(keyword_classifier, at_zero=True),
+)
 @cache
 def linear() -> Program:
     """Stage one at early times, without bias: gradient flow of the loss expanded to first order at W = 0."""
     return linearised("linear", "1/K", Integer(1) / K, log(K), ())
 
 
+@closure(
+    "linear-bias",
+    "Stage one, linear closure: every prediction stays at q",
+    exact_for=OnSentences(partial(keyword_classifier, bias=True), at_zero=True),
+)
 @cache
 def linear_bias() -> Program:
     """Stage one at early times, with the output bias at its optimum log q."""
@@ -126,7 +75,7 @@ def linearised(name: str, answer: str, p0: Expr, entropy: Expr | None, data: tup
     )
     program = Program(
         name=name,
-        title=f"Stage one, linear closure: every prediction stays at {answer}",
+        title=title(name),
         source=f"{SNELL}, stage one",
         extents={i: V, o: K},
         data=(C[i, o], c[i], *data),
@@ -156,27 +105,44 @@ def linearised(name: str, answer: str, p0: Expr, entropy: Expr | None, data: tup
     return gradient_flow(program)
 
 
+def average_company() -> tuple[Definition, ...]:
+    """G where every sentence has L words, of which one is word i and the others are drawn from all words."""
+    return (
+        Definition(G[i, j], (1 - 1 / L) * c[i] * c[j], "Gram matrix of words in average company"),
+        Definition(G[i, i], c[i] / L, accumulate=True),
+    )
+
+
+@closure(
+    "marginal",
+    "Stage one, marginal closure: the other words of a sentence are average words",
+    exact_for=SpecialCase("gram", average_company, "the Gram closure of words in average company"),
+)
 @cache
 def marginal() -> Program:
     """Stage one when the other words of a sentence are replaced by their mean; needs the mean length L."""
     return closed(
         "marginal",
-        "Stage one, marginal closure: the other words of a sentence are average words",
         (
             Definition(Y[o], SumOver(c[i] * W[i, o], i), "logits of the average word"),
             Definition(X[i, o], W[i, o] / L + (1 - 1 / L) * Y[o], "logits of a sentence that holds word i"),
         ),
         "the mean logits: one word in L is word i, the others are drawn from all words, with `c`",
         parameters=(L,),
+        domain={L: 1 + Symbol("others", positive=True)},
     )
 
 
+@closure(
+    "gram",
+    "Stage one, Gram closure: the other words of a sentence are those that usually accompany word i",
+    exact_for=OnSentences(keyword_classifier),
+)
 @cache
 def gram() -> Program:
     """Stage one when the other words of a sentence are their mean given word i; G = E[B B^T], B bags of words."""
     return closed(
         "gram",
-        "Stage one, Gram closure: the other words of a sentence are those that usually accompany word i",
         (
             Definition(Y[i, o], SumOver(G[i, j] * W[j, o], j), "logits of the words beside word i, times c[i]"),
             Definition(X[i, o], Y[i, o] / c[i], "logits of a sentence that holds word i"),
@@ -189,17 +155,17 @@ def gram() -> Program:
 
 def closed(
     name: str,
-    title: str,
     context: tuple[Definition, ...],
     reduction: str,
     data: tuple[Expr, ...] = (),
     extents: Mapping[Symbol, Expr] | None = None,
     parameters: tuple[Symbol, ...] = (),
+    domain: Mapping[Symbol, Expr] | None = None,
 ) -> Program:
     """A stage-one closure: dW = eta_W (C - c p), p[i, o] the softmax of the logits X[i, o] that the context defines."""
     return Program(
         name=name,
-        title=title,
+        title=title(name),
         source=f"{SNELL}, stage one",
         extents={i: V, o: K, **(extents or {})},
         data=(C[i, o], c[i], *data),
@@ -213,6 +179,7 @@ def closed(
             *ktiw(i, o),
         ),
         parameters=(*parameters, eta_W),
+        domain=domain or {},
         flow={"W": "Wdot"},
         rates={"W": "eta_W"},
         roles={"W": Role.VALUES, "beta": Role.KTIW, "X": Role.LOGITS, "loss": Role.LOSS},

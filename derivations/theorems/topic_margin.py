@@ -1,26 +1,21 @@
 """One topic word with a fixed linear classifier: how its margin, its score and its loss move in time.
 
-Each theorem is derived by sympy from the flow of the topic classifier (:mod:`derivations.reductions.topic`), written out on the
-few words and sentences that it is about (:mod:`derivations.theorems.few_words`). The functions at the end evaluate the formulas
-on numbers or arrays.
+Each theorem is derived by sympy from the flow of the topic classifier (:func:`derivations.reductions.topic_words`),
+written out on the few words and sentences that it is about (:mod:`derivations.theorems.few_words`). They are evaluated
+on numbers in :mod:`dynamics.problems.closed_forms`.
 
-The words and ``m`` are those of :mod:`derivations.theorems.sen`. ``w`` is the margin that the word's embedding has by itself,
-``v . (u_y - mean of the other columns of U)``; in its sentence the margin is ``alpha w``.
+The words and ``m`` are those of :mod:`derivations.theorems.score_and_norm`. ``w`` is the margin that the word's
+embedding has by itself, ``v . (u_y - mean of the other columns of U)``; in its sentence the margin is ``alpha w``.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING
-
 from sympy import Ei, Matrix, Rational, S, Symbol, cos, exp, eye, limit, log, ones, oo, sin, solve, sqrt, symbols
 
-from derivations.models.attention import LU
+from derivations.models.symbols import LU
 from derivations.program.language import scalars
-from derivations.reductions import topic
-from derivations.theorems import theorem
+from derivations.reductions import in_span
+from derivations.registry import theorem
 from derivations.theorems.few_words import (
     column,
     entry,
@@ -32,14 +27,10 @@ from derivations.theorems.few_words import (
     sentences,
     vector,
 )
-from derivations.theorems.sen import MEANINGS, OF_OTHERS, OTHERS, alpha, m, norm_squared
-from derivations.theorems.theorem import Step, Theorem, stated
+from derivations.theorems.score_and_norm import MEANINGS, OF_OTHERS, OTHERS, alpha, m
+from derivations.theorems.theorem import Step, Theorem
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
-__all__ = ["THEOREMS", "embeddings_fixed_time", "keys_fixed_loss", "score_of_margin", "time_to_score"]
+__all__ = ["convergence", "embeddings_fixed", "keys_fixed", "one_margin", "span"]
 
 w, w_0, z, x_0, score, margin, loss = scalars("w w_0 z x_0 score margin loss")
 rate_w, rate_s, rest, late, floor, A, excess = scalars("rate_w rate_s rest late floor A excess")
@@ -58,7 +49,11 @@ PER_TIME = f * eta_v * delta**2
 """How fast a margin moves where all attention is on the word and its prediction is wrong."""
 
 
-@stated("topic-span", "A fixed linear classifier: embeddings move in the span of its columns")
+@theorem(
+    "topic-span",
+    "A fixed linear classifier: embeddings move in the span of its columns",
+    about=("topic-FC-span", "topic-FC"),
+)
 def span() -> Theorem:
     """Where embeddings go with a fixed linear classifier."""
     U, size = matrix("U", 3, 2), {"V": 2, "D": 3, "K": 2}
@@ -67,7 +62,7 @@ def span() -> Theorem:
     vdot = column(found, "vdot", 0, size=3)
     logits = {entry("W", i, c): vector("v", i, size=3).dot(U[:, c]) for i in range(2) for c in range(2)}
     rates = {Symbol("eta_W", real=True): eta_v}
-    spanned = of_any_loss(given | rates, given="zbar", flow=topic.in_span())
+    spanned = of_any_loss(given | rates, given="zbar", flow=in_span())
     Wdot, sdot = column(spanned, "Wdot", 0), spanned[entry("sdot", 0)]
     cross_entropy = of_linear(given, [S.One])
     moved = Matrix(symbols("a_1:3", real=True))
@@ -151,7 +146,11 @@ def span() -> Theorem:
     )
 
 
-@stated("topic-margin", "A topic word with a fixed linear classifier: one number")
+@theorem(
+    "topic-margin",
+    "A topic word with a fixed linear classifier: one number",
+    about=("topic-words-FC", "topic-FC"),
+)
 def one_margin() -> Theorem:
     """A topic word in one number."""
     share, own = y / (1 + y), entry("s", 0)
@@ -250,7 +249,11 @@ def one_margin() -> Theorem:
     )
 
 
-@stated("topic-convergence", "A topic word with a fixed linear classifier: the end of training")
+@theorem(
+    "topic-convergence",
+    "A topic word with a fixed linear classifier: the end of training",
+    about=("topic-words-FC", "topic-FC"),
+)
 def convergence() -> Theorem:
     """Loss and attention at late times."""
     of_margin = one_margin().results
@@ -360,7 +363,11 @@ def convergence() -> Theorem:
     )
 
 
-@stated("topic-keys-fixed", "A topic word with a fixed linear classifier: scores fixed")
+@theorem(
+    "topic-keys-fixed",
+    "A topic word with a fixed linear classifier: scores fixed",
+    about=("topic-words-FC", "topic-FC"),
+)
 def keys_fixed() -> Theorem:
     """No attention is learnt."""
     rates = one_margin().results
@@ -408,7 +415,11 @@ def keys_fixed() -> Theorem:
     )
 
 
-@stated("topic-embeddings-fixed", "A topic word with a fixed linear classifier: embeddings fixed")
+@theorem(
+    "topic-embeddings-fixed",
+    "A topic word with a fixed linear classifier: embeddings fixed",
+    about=("topic-words-FC", "topic-FC"),
+)
 def embeddings_fixed() -> Theorem:
     """Attention alone."""
     over = 1 - alpha
@@ -459,212 +470,3 @@ def embeddings_fixed() -> Theorem:
         limits=OF_OTHERS,
         meanings={**MEANINGS, "w": "margin of the fixed embedding: `v . (u_y - u_mean)`"},
     )
-
-
-THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
-    {
-        "topic-span": span,
-        "topic-margin": one_margin,
-        "topic-convergence": convergence,
-        "topic-keys-fixed": keys_fixed,
-        "topic-embeddings-fixed": embeddings_fixed,
-    }
-)
-"""Name -> the function that derives the theorem."""
-
-
-# -- on numbers -------------------------------------------------------------------------------------------------------
-
-
-def evaluated(name: str, result: str, **values: ArrayLike) -> NDArray[np.float64]:
-    """A result of a theorem, by its name, at values of the symbols that it depends on."""
-    return theorem.evaluated(THEOREMS[name](), result, **values)
-
-
-def score_of_margin(
-    margin: ArrayLike,
-    m: ArrayLike,
-    delta: ArrayLike,
-    start: ArrayLike = 0.0,
-    first: ArrayLike = 0.0,
-    eta_s: ArrayLike = 1.0,
-    eta_v: ArrayLike = 1.0,
-) -> NDArray[np.float64]:
-    """The score of a topic word from the margin w of its embedding: theorem topic-margin. All arguments are broadcast.
-
-    Parameters
-    ----------
-    margin : array_like
-        ``v . (u_y - mean of the other columns of U)``.
-    m : array_like
-        Number of other words in a sentence.
-    delta : array_like
-        The length of that difference of columns.
-    start, first : array_like
-        Score and margin at time 0.
-    eta_s, eta_v : array_like
-        Learning rates of scores and embeddings.
-
-    Examples
-    --------
-    >>> float(score_of_margin(norm_squared(1.5, m=20) ** 0.5, m=20, delta=1.0).round(12))
-    1.5
-    """
-    import numpy as np
-    from scipy.special import wrightomega
-
-    y_0 = np.exp(start) / np.asarray(m)
-    z = evaluated("topic-margin", "z", y_0=y_0, w=margin, w_0=first, delta=delta, eta_s=eta_s, eta_v=eta_v)
-    return np.log(m) + z - wrightomega(z)
-
-
-def time_to_score(
-    score: ArrayLike,
-    m: ArrayLike,
-    delta: ArrayLike,
-    share: ArrayLike = 1.0,
-    classes: ArrayLike = 2,
-    purity: ArrayLike = 1.0,
-    start: ArrayLike = 0.0,
-    first: ArrayLike = 0.0,
-    eta_s: ArrayLike = 1.0,
-    eta_v: ArrayLike = 1.0,
-) -> NDArray[np.float64]:
-    """The time tau until a topic word has a score, by quadrature: theorem topic-margin. All arguments are broadcast.
-
-    Parameters
-    ----------
-    score, m, delta, start, first, eta_s, eta_v : array_like
-        As for :func:`score_of_margin`. A word that starts with a negative margin loses score first; what is found is
-        the time when it rises through the score.
-    share : array_like
-        Share of the training sentences that hold the word.
-    classes : array_like
-        Two; or more, if U is symmetric in those that are not the word's.
-    purity : array_like
-        Share of the word's sentences that have its label; the others have the other labels equally.
-
-    Returns
-    -------
-    ndarray
-        Infinite where the score is never reached.
-
-    Raises
-    ------
-    ValueError
-        A purity that is not above chance, 1/classes, or above 1.
-
-    Examples
-    --------
-    >>> time_to_score([0.5, 1, 2, 3], m=20, delta=1.4, purity=[1, 1, 1, 0.7]).round(1)
-    array([27.2, 34.6, 41.7,  inf])
-    """
-    import numpy as np
-
-    return np.vectorize(_time_to_score, otypes=[float])(
-        score, m, delta, share, classes, purity, start, first, eta_s, eta_v
-    )  # fmt: skip
-
-
-def _time_to_score(
-    score: float, m: float, delta: float, share: float, classes: float, purity: float,
-    start: float, first: float, eta_s: float, eta_v: float,
-) -> float:  # fmt: skip
-    from scipy.integrate import quad
-
-    if not 1 / classes < purity <= 1:
-        raise ValueError(f"purity = {purity} must be above chance, 1/{classes:g}, and not above 1")
-    squared = float(norm_squared(score, m, start, (first / delta) ** 2, 1.0, eta_s, eta_v)) * delta**2
-    names, rate = theorem.numeric(one_margin(), "rate_w")
-    fixed = {"delta": delta, "f": share, "K": classes, "purity": purity, "eta_v": eta_v}
-
-    def velocity(margin: float) -> float:
-        y = math.exp(float(score_of_margin(margin, m, delta, start, first, eta_s, eta_v))) / m
-        values = {**fixed, "w": margin, "y": y}
-        return float(rate(*(values[name] for name in names)))
-
-    reached = math.sqrt(squared) if squared >= 0 else -math.inf
-    if reached < first or velocity(reached) <= 0:
-        return math.inf
-    return float(quad(lambda margin: 1 / velocity(margin), first, reached, epsabs=0, epsrel=1e-10, limit=500)[0])
-
-
-def keys_fixed_loss(
-    tau: ArrayLike,
-    m: ArrayLike,
-    delta: ArrayLike,
-    share: ArrayLike = 1.0,
-    classes: ArrayLike = 2,
-    start: ArrayLike = 0.0,
-    first: ArrayLike = 0.0,
-    eta_v: ArrayLike = 1.0,
-) -> NDArray[np.float64]:
-    """The loss on a topic word's sentences where scores do not move: theorem topic-keys-fixed.
-
-    Parameters
-    ----------
-    tau : array_like
-        Time; all arguments are broadcast.
-    m, delta, share, classes, start, first, eta_v : array_like
-        As for :func:`time_to_score`.
-
-    Examples
-    --------
-    >>> keys_fixed_loss([0, 100, 10000], m=4, delta=1.0).round(3)
-    array([0.693, 0.24 , 0.003])
-    """
-    import numpy as np
-    from scipy.special import wrightomega
-
-    alpha = np.exp(start) / (np.exp(start) + np.asarray(m))
-    z = evaluated(
-        "topic-keys-fixed",
-        "z",
-        tau=tau,
-        alpha=alpha,
-        x_0=alpha * np.asarray(first),
-        K=classes,
-        f=share,
-        delta=delta,
-        eta_v=eta_v,
-    )
-    return np.log1p(1 / wrightomega(z))
-
-
-def embeddings_fixed_time(
-    score: ArrayLike,
-    m: ArrayLike,
-    margin: ArrayLike,
-    share: ArrayLike = 1.0,
-    classes: ArrayLike = 2,
-    start: ArrayLike = 0.0,
-    eta_s: ArrayLike = 1.0,
-) -> NDArray[np.float64]:
-    """The time tau until a topic word has a score where embeddings do not move: theorem topic-embeddings-fixed.
-
-    Parameters
-    ----------
-    score, m, share, classes, start, eta_s : array_like
-        As for :func:`time_to_score`; all arguments are broadcast.
-    margin : array_like
-        w of the fixed embedding, not 0.
-
-    Returns
-    -------
-    ndarray
-        Infinite for scores on the side that the word moves away from.
-
-    Examples
-    --------
-    >>> embeddings_fixed_time([1, -1, 3], m=4, margin=[2, 2, -2]).round(3)
-    array([6.923,   inf,   inf])
-    """
-    import numpy as np
-
-    margin = np.asarray(margin, dtype=float)
-    now, then = (
-        evaluated("topic-embeddings-fixed", "clock", alpha=np.exp(x) / (np.exp(x) + np.asarray(m)), w=margin, K=classes)
-        for x in (start, score)
-    )
-    found = (then - now) / (np.asarray(share, dtype=float) * np.asarray(eta_s, dtype=float) * margin)
-    return np.where(found >= 0, found, np.inf)

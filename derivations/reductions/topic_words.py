@@ -7,25 +7,43 @@ in it. How such a mean moves when its members move is a metric over words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
 from functools import cache
 
-from sympy import Expr, Symbol
+from sympy import Symbol
 
-from derivations.gradient_flow.adjoints import gradient_flow
-from derivations.models import attention as models
-from derivations.models.attention import D, K, N, U, V, d, i, k, l, n
+from derivations.gradient_flow import gradient_flow
+from derivations.models import topic_classifier
+from derivations.models.symbols import LU, N, V, d, e, i, l, n
 from derivations.program.glossary import GLOSSARY
 from derivations.program.language import Definition, LogSumExp, Program, SumOver, indices, tensors
 from derivations.program.role import Role
+from derivations.reductions.metric import with_flow
+from derivations.registry import reduction, title
 
-__all__ = ["in_span", "topic_words"]
+__all__ = ["topic_words"]
 
-share, times, coupling, metric = tensors("share times coupling metric")
-w, p = indices("w p")
+share, times, coupling = tensors("share times coupling")
+(w,) = indices("w")
 
 
+@reduction("topic-words-FC", "Topic words alone, classifier FC", given={"classifier": "FC"})
+@reduction("topic-words-TC", "Topic words alone, classifier TC", given={"classifier": "TC"})
+@reduction("topic-words-TL", "Topic words alone, classifier TL", given={"classifier": "TL"})
+@reduction(
+    "topic-words-FC-keys",
+    "Topic words alone, classifier FC, keys and query trained",
+    given={"classifier": "FC", "keys": True},
+)
+@reduction(
+    "topic-words-TC-keys",
+    "Topic words alone, classifier TC, keys and query trained",
+    given={"classifier": "TC", "keys": True},
+)
+@reduction(
+    "topic-words-TL-keys",
+    "Topic words alone, classifier TL, keys and query trained",
+    given={"classifier": "TL", "keys": True},
+)
 @cache
 def topic_words(classifier: str = "FC", keys: bool = False) -> Program:
     """The topic classifier on kinds of sentences, whose words move by what they do together.
@@ -40,17 +58,18 @@ def topic_words(classifier: str = "FC", keys: bool = False) -> Program:
     >>> topic_words().state_names
     ('v', 's')
     """
-    full = models.topic_classifier(classifier, keys).model
+    name = f"topic-words-{classifier}-keys" if keys else f"topic-words-{classifier}"
+    full = topic_classifier(classifier, keys).model
     assert full is not None
     flow = gradient_flow(
         Program(
-            name=full.name.replace("topic", "topic-words"),
-            title=full.title.replace("Topic classifier", "Topic words alone, classifier"),
-            source=models.LU,
+            name=name,
+            title=title(name),
+            source=LU,
             extents=full.extents,
             data=(*full.data, share[n], times[n, l]),
             states=full.states,
-            definitions=tuple(of_kinds(definition) for definition in full.definitions),
+            definitions=tuple(of_kinds(definition, full) for definition in full.definitions),
             loss=full.loss,
             examples=n,
             assumptions=(*full.assumptions, "sentences with the same topic words are alike: their others are averaged"),
@@ -70,15 +89,15 @@ def topic_words(classifier: str = "FC", keys: bool = False) -> Program:
             initial=full.initial,
         )
     )
-    return coupled(flow, {"v": (i, d), "key": (i, models.e)} if keys else {"v": (i, d), "s": (i,)})
+    return coupled(flow, {"v": (i, d), "key": (i, e)} if keys else {"v": (i, d), "s": (i,)})
 
 
-def of_kinds(definition: Definition) -> Definition:
+def of_kinds(definition: Definition, model: Program) -> Definition:
     """A definition over sentences as one over kinds of sentences: means by shares, words as often as they occur."""
     rhs = definition.rhs.xreplace({1 / N: share[n]})
     if isinstance(rhs, LogSumExp) and rhs.over == (l,):
         rhs = LogSumExp(rhs.body, l, weight=times[n, l])
-    if definition.name == "alpha":
+    if definition.name in model.with_role(Role.WEIGHTS):
         rhs = times[n, l] * rhs
     return Definition(definition.lhs, rhs, definition.note)
 
@@ -92,58 +111,3 @@ def coupled(flow: Program, of_words: dict[str, tuple[Symbol, ...]]) -> Program:
         body = -eta * coupling[i, w] * slope[(w, *rest)]
         changed[flow.flow[state]] = Definition(rate[(i, *rest)], SumOver(body, w), f"coupled flow of {state}")
     return with_flow(flow, changed.values(), {w: V}, (coupling[i, w],))
-
-
-@cache
-def in_span() -> Program:
-    """The topic classifier FC in its logits: model 1a with a metric.
-
-    With a fixed linear classifier U, embeddings move in the span of its columns. What they do to the loss goes through
-    the K numbers W = v U of each word, whose flow is that of model 1a times the metric U^T U; ``eta_W`` is the rate of
-    the embeddings. So the state has K + 1 numbers a word, whatever the dimension of the embeddings.
-
-    Examples
-    --------
-    >>> in_span().state_names
-    ('s', 'W')
-    """
-    flow = models.keyword_classifier()
-    (slope,), (rate,) = tensors("Wbar"), tensors(flow.flow["W"])
-    eta = Symbol("eta_W", real=True)
-    moved = Definition(rate[i, k], SumOver(-eta * metric[k, p] * slope[i, p], p), "gradient flow of W = v U")
-    of_logits = Definition(metric[k, p], SumOver(U[d, k] * U[d, p], d), "metric of the logits")
-    return replace(
-        with_flow(flow, [moved], {d: D, p: K}, (U[d, k],), before=(of_logits,)),
-        name="topic-FC-span",
-        title="Topic classifier FC in the span of its classifier",
-        source=models.LU,
-        assumptions=("one query for all sentences, fixed: the rate of the scores is ||query||^2",),
-        reduction=(
-            "from topic-FC: the loss depends on the embeddings v through the logits of words, `W = v U`",
-            "`vbar = Wbar U^T`, so that W moves by `-eta Wbar U^T U`: the gradient flow of keyword with the metric "
-            "`U^T U` (theorem topic-span); `eta_W` is the rate of the embeddings",
-        ),
-        meanings=GLOSSARY,
-        roles={**flow.roles, "U": Role.READOUT},
-        initial={"W": models.TINY},
-        conserved=flow.conserved[:1],  # the metric moves the sum of the values of a word
-    )
-
-
-def with_flow(
-    flow: Program,
-    changed: Iterable[Definition],
-    extents: dict[Symbol, Expr],
-    data: tuple[Expr, ...],
-    before: tuple[Definition, ...] = (),
-) -> Program:
-    """A flow with some of its last definitions changed, and what they need: no longer the gradient flow of a model."""
-    new = {definition.name: definition for definition in changed}
-    definitions = tuple(new.get(one.name, one) for one in flow.definitions)
-    return replace(
-        flow,
-        extents={**flow.extents, **extents},
-        data=(*flow.data, *data),
-        definitions=(*before, *definitions),
-        model=None,
-    )

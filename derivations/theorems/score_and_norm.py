@@ -1,8 +1,8 @@
 """Score and embedding norm of a topic word: what the topic classifier obeys, with any classifier and any loss.
 
-Each theorem is derived by sympy from the flow of the topic classifier (:mod:`derivations.reductions.topic`), written out on the
-few words and sentences that it is about (:mod:`derivations.theorems.few_words`). The function at the end evaluates the formula
-on numbers or arrays.
+Each theorem is derived by sympy from the flow of the topic classifier (:func:`derivations.reductions.topic_words`),
+written out on the few words and sentences that it is about (:mod:`derivations.theorems.few_words`), and evaluated on
+numbers in :mod:`dynamics.problems.closed_forms`.
 
 A topic word stands k times in a sentence, among others that rest; ``m`` is the sum of ``exp(score)`` over those others,
 their number if their scores are 0.
@@ -10,22 +10,18 @@ their number if their scores are 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from sympy import Function, Matrix, S, Subs, Symbol, exp, log, solve, symbols
 
-from derivations.models.attention import LU
+from derivations.models.symbols import LU
 from derivations.program.language import scalars
+from derivations.registry import theorem
 from derivations.theorems.few_words import column, entry, eta_s, eta_v, of_any_loss, sentences, vector
-from derivations.theorems.theorem import Step, Theorem, evaluated, stated
+from derivations.theorems.theorem import Step, Theorem
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
-__all__ = ["THEOREMS", "norm_squared"]
+__all__ = ["company", "identity"]
 
 s, s_0, radius_2, norm_2 = scalars("s s_0 radius_2 norm_2")
 m, k, alpha = scalars("m k alpha", positive=True)
@@ -51,7 +47,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
 """What symbols of several theorems of topic words stand for."""
 
 
-@stated("sen", "Score and embedding norm")
+@theorem("sen", "Score and embedding norm", about=("topic-words-FC", "topic-FC"))
 def identity() -> Theorem:
     """Score and embedding norm."""
     m_1, m_2 = symbols("m_1 m_2", positive=True)
@@ -130,7 +126,11 @@ def identity() -> Theorem:
     )
 
 
-@stated("sen-company", "Score and embedding norm: sentences that differ, and topic words together")
+@theorem(
+    "sen-company",
+    "Score and embedding norm: sentences that differ, and topic words together",
+    about=("topic-words-FC", "topic-FC"),
+)
 def company() -> Theorem:
     """Sentences of several lengths, and several topic words in one."""
     m_1, m_2 = ms = symbols("m_1 m_2", positive=True)
@@ -231,43 +231,4 @@ def company() -> Theorem:
     )
 
 
-THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
-    {
-        "sen": identity,
-        "sen-company": company,
-    }
-)
-"""Name -> the function that derives the theorem."""
-
-
 # -- on numbers -------------------------------------------------------------------------------------------------------
-
-
-def norm_squared(
-    score: ArrayLike,
-    m: ArrayLike,
-    start: ArrayLike = 0.0,
-    first: ArrayLike = 0.0,
-    times: ArrayLike = 1.0,
-    eta_s: ArrayLike = 1.0,
-    eta_v: ArrayLike = 1.0,
-) -> NDArray[np.float64]:
-    """The squared norm of a topic word's embedding from its score: theorem sen. All arguments are broadcast.
-
-    Parameters
-    ----------
-    score, m : array_like
-        The score now, and the number of other words in a sentence (the sum of exp(score) over them).
-    start, first : array_like
-        Score and squared norm at time 0.
-    times : array_like
-        How often the word stands in a sentence.
-    eta_s, eta_v : array_like
-        Learning rates of scores and embeddings; that of scores is ||query||^2 times that of keys.
-
-    Examples
-    --------
-    >>> norm_squared([0, 1, 2], m=20).round(3)
-    array([0.   , 2.172, 4.639])
-    """
-    return evaluated(identity(), "norm_2", s=score, m=m, s_0=start, radius_2=first, k=times, eta_s=eta_s, eta_v=eta_v)

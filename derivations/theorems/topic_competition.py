@@ -1,20 +1,18 @@
 """Topic words together: two that compete in one sentence, and several that share one trained query.
 
-Each theorem is derived by sympy from the flow of the topic classifier (:mod:`derivations.reductions.topic`), written out on the
-few words and sentences that it is about (:mod:`derivations.theorems.few_words`). The words and ``m`` are those of
-:mod:`derivations.theorems.sen`, the margins those of :mod:`derivations.theorems.topic_word`.
+Each theorem is derived by sympy from the flow of the topic classifier (:func:`derivations.reductions.topic_words`),
+written out on the few words and sentences that it is about (:mod:`derivations.theorems.few_words`). The words and ``m``
+are those of :mod:`derivations.theorems.score_and_norm`, the margins those of :mod:`derivations.theorems.topic_margin`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-
 from sympy import Expr, Matrix, S, Symbol, asinh, exp, solve, sqrt, symbols
 
-from derivations.models import attention as models
-from derivations.models.attention import LU
+from derivations.models import topic_classifier
+from derivations.models.symbols import LU
 from derivations.program.language import scalars
+from derivations.registry import theorem
 from derivations.theorems.few_words import (
     column,
     entry,
@@ -29,19 +27,23 @@ from derivations.theorems.few_words import (
     vector,
     written_out,
 )
-from derivations.theorems.sen import MEANINGS, m, s
-from derivations.theorems.theorem import Step, Theorem, stated
-from derivations.theorems.topic_word import delta, tau
+from derivations.theorems.score_and_norm import MEANINGS, m, s
+from derivations.theorems.theorem import Step, Theorem
+from derivations.theorems.topic_margin import delta, tau
 
-__all__ = ["THEOREMS"]
+__all__ = ["competition", "trained_query"]
 
 kappa, q_0, T = scalars("kappa q_0 T", positive=True)
 
 
-@stated("topic-query", "Keys and query trained: what is conserved, and how the identity breaks")
+@theorem(
+    "topic-query",
+    "Keys and query trained: what is conserved, and how the identity breaks",
+    about=("topic-words-FC-keys", "topic-FC-keys"),
+)
 def trained_query() -> Theorem:
     """What is conserved, and what becomes of the identity."""
-    keyed = models.topic_classifier("FC", keys=True)
+    keyed = topic_classifier("FC", keys=True)
     pulled = {entry("abar", i): -entry("G", i) for i in range(3)}
     given = sentences([{0: 1, 1: 1, 2: 1}], {0, 1, 2}, V=3, D=2, E=2)
     names = ("keybar", "querybar", "keydot", "querydot")
@@ -175,7 +177,7 @@ def trained_query() -> Theorem:
     )
 
 
-@stated("topic-competition", "Two topic words in one sentence")
+@theorem("topic-competition", "Two topic words in one sentence", about=("topic-words-FC", "topic-FC"))
 def competition() -> Theorem:
     """Two words of unequal purity in one sentence."""
     f_a, f_b, f_ab = symbols("f_a f_b f_ab", positive=True)
@@ -272,12 +274,3 @@ def competition() -> Theorem:
 
 
 WHICH = {"a": "`a` alone", "b": "`b` alone", "ab": "both words"}
-
-
-THEOREMS: Mapping[str, Callable[[], Theorem]] = MappingProxyType(
-    {
-        "topic-competition": competition,
-        "topic-query": trained_query,
-    }
-)
-"""Name -> the function that derives the theorem."""

@@ -12,28 +12,38 @@ from hypothesis import strategies as st
 from scipy.integrate import cumulative_simpson, quad, solve_ivp
 from scipy.special import expi, softmax, wrightomega
 
-from derivations.models.attention import CLASSIFIERS
-from derivations.reductions import topic
-from derivations.report.prose import unmarked
-from derivations.theorems import sen, theorem, topic_word, topics_together
+from derivations import reductions, registry
+from derivations.checks.proofs import check, holds
+from derivations.models import CLASSIFIERS
+from derivations.program.words import unmarked
+from derivations.report.document import proof
+from derivations.theorems import score_and_norm as sen
+from derivations.theorems import topic_competition, topic_margin
 from derivations.theorems.few_words import beside_the_classifier
-from derivations.theorems.sen import norm_squared
 from derivations.theorems.theorem import Step
-from derivations.theorems.topic_word import embeddings_fixed_time, keys_fixed_loss, score_of_margin, time_to_score
 from dynamics import solve
+from dynamics.problems import closed_forms
+from dynamics.problems.closed_forms import (
+    embeddings_fixed_time,
+    keys_fixed_loss,
+    norm_squared,
+    score_of_margin,
+    time_to_score,
+)
 from dynamics.problems.models import Model
 from dynamics.problems.models import topic as topic_model
 from dynamics.problems.topics import topic_words
 from dynamics.tasks.examples import Examples
 
-THEOREMS = {**sen.THEOREMS, **topic_word.THEOREMS, **topics_together.THEOREMS}
+MODULES = {module.__name__ for module in (sen, topic_margin, topic_competition)}
+THEOREMS = {name: one for name, one in registry.theorems().items() if one.make.__module__ in MODULES}
 PRECISE = {"rtol": 1e-11, "atol": 1e-13, "method": "DOP853"}
 TRAINED = {"FC": {}, "TC": {"U": 0.7}, "TL": {"F": 0.7, "f": 0.3, "G": 0.7, "g": 0.1}}
 
 
 def evaluated(name: str, result: str, **values) -> np.ndarray:
     """A result of any of these theorems, by its name."""
-    return theorem.evaluated(THEOREMS[name](), result, **values)
+    return closed_forms.evaluated(THEOREMS[name](), result, **values)
 
 
 def readout(seed: int, dimension: int = 3, classes: int = 2) -> np.ndarray:
@@ -86,13 +96,13 @@ def test_every_step_holds(name: str) -> None:
     assert theorem.name == name
     assert theorem.steps
     for step in theorem.steps:
-        assert step.holds(), step.note
+        assert check(step, theorem.domain).passed, step.note
 
 
 @pytest.mark.parametrize("name", THEOREMS)
 def test_text_has_every_part(name: str) -> None:
     theorem = THEOREMS[name]()
-    text = theorem.text()
+    text = proof(theorem).text()
     assert text.isascii()
     for part in (theorem.title, theorem.statement, theorem.limits, *theorem.hypotheses):
         assert unmarked(part) in text
@@ -104,15 +114,15 @@ def test_text_has_every_part(name: str) -> None:
 def test_wrong_steps_do_not_hold() -> None:
     separated = next(step for step in sen.identity().steps if step.note.startswith("separated"))
     for wrong in (separated.right - 1, 1 / separated.right, 2 - separated.right, separated.right.subs(sen.k, 1)):
-        assert not Step("", separated.left, wrong).holds()
-    margin = topic_word.one_margin().steps[0]
-    assert not Step("", margin.left, margin.right.subs(topic_word.purity, 1)).holds()
+        assert not holds(Step("", separated.left, wrong))
+    margin = topic_margin.one_margin().steps[0]
+    assert not holds(Step("", margin.left, margin.right.subs(topic_margin.purity, 1)))
 
 
 @pytest.mark.parametrize("keys", [False, True])
 def test_no_classifier_changes_how_words_follow_the_pull_on_their_context(keys: bool) -> None:
     """What theorem sen is derived from is the same in FC, TC and TL."""
-    flows = [beside_the_classifier(topic.topic_words(name, keys), "rbar") for name in CLASSIFIERS]
+    flows = [beside_the_classifier(reductions.topic_words(name, keys), "rbar") for name in CLASSIFIERS]
     assert flows[0] == flows[1] == flows[2]
     assert {"vdot", "alpha", "r", "vbar"} <= {d.name for d in flows[0]}
 
@@ -160,7 +170,7 @@ def test_sentences_of_two_lengths_lie_between_their_identities() -> None:
     U = readout(2)
     examples = Examples.from_rows([[0, 1], [0, 1]], [0, 0], inputs=2, outputs=2)  # two kinds: the word, and others
     counts = {"share": np.array([0.5, 0.5]), "times": np.array([1.0, 4, 1, 16]), "coupling": np.diag([1.0, 0])}
-    model = Model(topic.topic_words("FC"), {"D": 3}, {"U": U, **counts})
+    model = Model(reductions.topic_words("FC"), {"D": 3}, {"U": U, **counts})
     found = solve(model, examples, np.linspace(0, 300, 301), initial={"v": np.eye(2, 3) * 1e-9}, **PRECISE)
     s, norm = found.s.values[1:, 0], (found.v.values[1:, 0] ** 2).sum(-1)
     short, long = norm_squared(s, 4), norm_squared(s, 16)
@@ -498,7 +508,7 @@ def competing(shares: list[float], purities: list[float], t, m: int = 20) -> tup
                 share.append(part * right)
                 times += [1.0] * len(own) + [m]
     model = Model(
-        topic.topic_words("FC"), {"D": 3},
+        reductions.topic_words("FC"), {"D": 3},
         {"U": U, "share": np.array(share), "times": np.array(times), "coupling": np.diag([1.0, 1, 0])},
     )  # fmt: skip
     examples = Examples.from_rows(x, y, inputs=3, outputs=2)

@@ -1,0 +1,99 @@
+"""Small random data of a program, and its equations on them in plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+from sympy import Expr, Indexed
+
+from derivations.checks.plain_python import Loops, function_name, plain_python, safe, start
+from derivations.program.language import Program, extent_symbols, name_of, subscript
+
+__all__ = ["Values", "as_function", "moving_point", "plain_flow", "random_values", "small_sizes"]
+
+Values = dict[str, Any]
+"""Sizes, arrays and numbers by name."""
+
+
+def small_sizes(program: Program) -> dict[str, int]:
+    """A size for every size symbol."""
+    return {size.name: 3 + k % 2 for k, size in enumerate(extent_symbols(program))}
+
+
+def random_values(program: Program, seed: int = 0) -> Values:
+    """States, data, parameters and sizes that no array has, small and random, by name.
+
+    Tables hold what they are used for: an ``x[n, l]`` that is a subscript of W is below the first size of W, and a row
+    that walks positions is no longer than there are.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    declared = program.declarations
+    loops = Loops(program)
+    sizes = {size: small_sizes(program)[size.name] for size in extent_symbols(program)}
+    values: Values = {size.name: n for size, n in sizes.items()}
+    below: dict[str, int] = {}  # what the entries of a table are below
+    for access in {a for d in program.definitions for a in (d.lhs, *d.reads) if isinstance(a, Indexed)}:
+        for sub, own in zip(subscript(access), subscript(declared[name_of(access)]), strict=True):
+            size = sizes.get(program.extents[own])
+            if isinstance(sub, Indexed) and size:
+                below[name_of(sub)] = min(size, below.get(name_of(sub), size))
+            length = program.extents.get(sub)
+            if isinstance(length, Indexed) and size:
+                below[name_of(length)] = min(size + 1, below.get(name_of(length), size + 1))
+    lengths = {name_of(extent) for extent in program.extents.values() if isinstance(extent, Indexed)}
+    given = (*program.data, *program.states)
+    for access in sorted(given, key=lambda a: name_of(a) not in lengths):
+        name = name_of(access)
+        scope = {safe(known): value for known, value in values.items()}
+        scope |= {start(i): starts(values, e) for i, e in loops.ragged.items()}
+        shape = tuple(int(eval(axis, scope)) for axis in loops.shape(access))
+        if access.is_integer:
+            values[name] = rng.integers(name in lengths, below.get(name, 4), shape)
+        elif access in program.states:
+            values[name] = rng.normal(size=shape) if shape else float(rng.uniform(0.5, 1.5))
+        else:
+            values[name] = rng.uniform(0.2, 1, shape)
+    free = {s: rng.uniform(0.5, 1.5) for value in program.domain.values() for s in sorted(value.free_symbols, key=str)}
+    for p in program.parameters:
+        known = program.domain.get(p)
+        values[p.name] = float(rng.uniform(0.5, 1.5) if known is None else known.subs(free))
+    needed = set(loops.sizes()[1]) | {safe(name_of(a)) for a in (*given, *program.parameters)}
+    return {name: value for name, value in values.items() if safe(name) in needed}
+
+
+def starts(values: Values, extent: Expr) -> Any:
+    """Where the rows of a ragged axis begin, once their lengths are drawn."""
+    import numpy as np
+
+    return np.concatenate([[0], np.cumsum(values.get(name_of(extent), []))]).astype(int)
+
+
+def as_function(program: Program) -> Callable[..., Values]:
+    """The equations of a program in plain Python, as a function; it leaves out arguments that it does not need."""
+    space: dict[str, Any] = {}
+    exec(plain_python(program), space)
+    function = space[function_name(program.name)]
+    needed = signature(function).parameters
+    return lambda **values: function(**{safe(name): value for name, value in values.items() if safe(name) in needed})
+
+
+def plain_flow(program: Program, values: Values) -> Values:
+    """All that a program defines, by its equations in plain Python."""
+    return as_function(program)(**values)
+
+
+def moving_point(program: Program) -> Values:
+    """Random values at which every state moves, if some are found: a sentence of one word has no slope in its score."""
+    import numpy as np
+
+    run, values = as_function(program), random_values(program)
+    for seed in range(1, 20):
+        flow = run(**values)
+        if min(float(np.max(np.abs(flow[rate]), initial=0)) for rate in program.flow.values()) > 1e-3:
+            break
+        values = random_values(program, seed)
+    return values

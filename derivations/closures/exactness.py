@@ -1,0 +1,49 @@
+"""What a closure is exact for: declared where it is registered, and checked by :mod:`derivations.checks.closures`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from derivations.program.language import Definition, Program
+
+__all__ = ["Exactness", "OnSentences", "SpecialCase"]
+
+
+@dataclass(frozen=True)
+class OnSentences:
+    """The flow of a model with uniform attention, on sentences that share no word.
+
+    Attributes
+    ----------
+    model : callable
+        Derives the model; a bias that it has stands at its optimum at W = 0.
+    at_zero : bool
+        Exact at W = 0 only, on any sentences.
+    """
+
+    model: Callable[[], Program]
+    at_zero: bool = False
+
+
+@dataclass(frozen=True)
+class SpecialCase:
+    """Another closure where some of its data are known.
+
+    Attributes
+    ----------
+    closure : str
+        The name of the other closure.
+    given : callable
+        The definitions of those data, from what both closures have.
+    words : str
+        What it is compared with, in words.
+    """
+
+    closure: str
+    given: Callable[[], tuple[Definition, ...]]
+    words: str
+
+
+Exactness = OnSentences | SpecialCase
+"""What a closure may declare."""
