@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from derivations.program.language import Program
 from dynamics.lowering.contractions import contract
@@ -18,8 +18,7 @@ from dynamics.lowering.statements import statements_of
 from dynamics.lowering.storage import allocate
 from dynamics.lowering.unroll import short_sizes, unroll
 from dynamics.support.errors import InputError
-
-Vector = NDArray[np.float64]
+from dynamics.support.typing import Vector
 
 
 @cache
