@@ -6,7 +6,7 @@ the compiled code with its results.
 
 from __future__ import annotations
 
-import keyword
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +15,7 @@ from sympy.printing.numpy import SciPyPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
+from derivations.program.identifiers import PYTHON, spelled
 from derivations.program.language import (
     Definition,
     LogSumExp,
@@ -70,7 +71,7 @@ class Loops(PythonCodePrinter):
         declared = subscript(self.program.declarations[name_of(expr)])
         for k, sub in enumerate(subscript(expr)):
             if self.continues(declared, k):
-                parts[-1] = f"{declared[k].name}_start[{parts[-1]}] + {self._print(sub)}"
+                parts[-1] = f"{self.start(declared[k])}[{parts[-1]}] + {self._print(sub)}"
             else:
                 parts.append(self._print(sub))
         return f"{safe(name_of(expr))}[{', '.join(parts)}]"
@@ -85,17 +86,21 @@ class Loops(PythonCodePrinter):
         axes: list[str] = []
         for k, index in enumerate(subs):
             if self.continues(subs, k):
-                axes[-1] = f"{index.name}_start[-1]"
+                axes[-1] = f"{self.start(index)}[-1]"
             elif index in self.ragged:
                 axes.append(f"{self.lengths(index)}.max()")
             else:
-                axes.append(str(self.table[index]))
+                axes.append(self._print(self.table[index]))
         return axes
 
     def space(self, *parts: Expr) -> list[Symbol]:
         """The indices of some expressions, in the program's order, but a ragged one after its owner."""
         found = sorted(set().union(*(index_symbols(p, self.table) for p in parts)), key=list(self.table).index)
         return sorted(found, key=lambda index: index in self.ragged)
+
+    def start(self, index: Symbol) -> str:
+        """The array that says where the rows of a ragged index begin."""
+        return f"{safe(index.name)}_start"
 
     def lengths(self, index: Symbol) -> str:
         """The array of the row lengths of a ragged index."""
@@ -141,7 +146,7 @@ class Loops(PythonCodePrinter):
             axes = self.shape(d.lhs)
             shape = axes[0] if len(axes) == 1 else f"({', '.join(axes)})"
             lines = [f"{safe(d.name)} = np.zeros({shape})", *lines]
-        return [f"# {Text()(d.lhs)}: {unmarked(d.note)}", *lines] if d.note else lines
+        return [f"# {said(Text()(d.lhs))}: {said(unmarked(d.note))}", *lines] if d.note else lines
 
     def sizes(self) -> tuple[list[str], list[str]]:
         """Lines that read sizes off the arrays, and the sizes that no array has."""
@@ -151,10 +156,10 @@ class Loops(PythonCodePrinter):
                 f"{safe(name_of(a))}.shape[{axis}]"
                 for a in (*self.program.states, *self.program.data)
                 for axis, extent in enumerate(self.shape(a))
-                if extent == size.name
+                if extent == safe(size.name)
             ]
-            lines += [f"{size} = {axes[0]}"] if axes else []
-            left += [] if axes else [size.name]
+            lines += [f"{safe(size.name)} = {axes[0]}"] if axes else []
+            left += [] if axes else [safe(size.name)]
         return lines, left
 
     def module(self) -> str:
@@ -168,19 +173,20 @@ class Loops(PythonCodePrinter):
             f"{safe(name_of(a))} = np.asarray({safe(name_of(a))}, {'int' if a.is_integer else 'float'})" for a in arrays
         ]
         body += read
-        body += [f"{i.name}_start = np.concatenate([[0], np.cumsum({self.lengths(i)})])" for i in self.ragged]
+        body += [f"{self.start(i)} = np.concatenate([[0], np.cumsum({self.lengths(i)})])" for i in self.ragged]
         for d in program.definitions:
             body += ["", *self.definition(d)]
         body += ["", "return {"]
-        body += [f'    "{name}": {safe(name)},' for name in dict.fromkeys(d.name for d in program.definitions)] + ["}"]
+        names = dict.fromkeys(d.name for d in program.definitions)
+        body += [*(f"    {json.dumps(name, ensure_ascii=False)}: {safe(name)}," for name in names), "}"]
         head = [
-            f'"""{program.title}: the equations of {program.name!r} as they stand.',
+            f'"""{said(program.title)}: the equations of {said(repr(program.name))} as they stand.',
             "",
-            *([f"{program.source}.", ""] if program.source else []),
+            *([f"{said(program.source)}.", ""] if program.source else []),
             *(f"{safe(name_of(a))}: shape ({', '.join(self.shape(a))})" for a in arrays),
             *(
-                f"{i.name} is ragged: row {owner} begins at {i.name}_start[{owner}] = sum({self.lengths(i)}[:{owner}])"
-                for i, owner in ((i, n.indices[0]) for i, n in self.ragged.items())
+                f"{safe(i.name)} is ragged: row {owner} begins at {self.start(i)}[{owner}] = sum({self.lengths(i)}[:{owner}])"
+                for i, owner in ((i, safe(n.indices[0].name)) for i, n in self.ragged.items())
             ),
             '"""',
             *("", "import math", "", "import numpy as np", "", ""),
@@ -197,6 +203,11 @@ class Formulas(SciPyPrinter):
 
     def _print_Indexed(self, expr: Indexed) -> str:
         return "_".join([safe(name_of(expr)), *(str(sub) for sub in subscript(expr))])
+
+
+def said(text: str) -> str:
+    """Words of a program within a comment or a docstring: on one line, with nothing that would end it."""
+    return " ".join(text.split()).replace("\\", "/").replace('"', "'")
 
 
 def plain_formulas(name: str, title: str, source: str, results: Mapping[Symbol, Expr]) -> str:
@@ -244,5 +255,19 @@ def plain_formulas(name: str, title: str, source: str, results: Mapping[Symbol, 
 
 
 def safe(name: str) -> str:
-    """A tensor's name as a Python identifier."""
-    return f"{name}_" if keyword.iskeyword(name) else name
+    """A tensor's name as a Python identifier, which is none of the names that the text uses for itself.
+
+    Examples
+    --------
+    >>> safe("W"), safe("lambda"), safe("lambda_"), safe("range"), safe("total_"), safe("l_start")
+    ('W', 'lambda_', 'lambda__', 'range_', 'total__', 'l_start_')
+    """
+    word = spelled(name)
+    stem = word.rstrip("_")
+    own = stem in PYTHON or stem in MODULES or stem.endswith("_start") or (stem in LOCAL and stem != word)
+    return f"{word}_" if own else word
+
+
+MODULES = ("np", "math", "numpy", "scipy")
+LOCAL = ("largest", "total")
+"""What the text calls numbers of its own, with an underscore."""
