@@ -6,8 +6,7 @@ the compiled code with its results.
 
 from __future__ import annotations
 
-import builtins
-import keyword
+import json
 import re
 from collections.abc import Sequence
 
@@ -15,6 +14,7 @@ from sympy import Expr, Indexed, S, Symbol
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
+from derivations.program.identifiers import PYTHON, spelled
 from derivations.program.language import (
     Definition,
     LogSumExp,
@@ -140,7 +140,7 @@ class Loops(PythonCodePrinter):
             axes = self.shape(d.lhs)
             shape = axes[0] if len(axes) == 1 else f"({', '.join(axes)})"
             lines = [f"{safe(d.name)} = np.zeros({shape})", *lines]
-        return [f"# {d.lhs}: {unmarked(d.note)}", *lines] if d.note else lines
+        return [f"# {said(str(d.lhs))}: {said(unmarked(d.note))}", *lines] if d.note else lines
 
     def sizes(self) -> tuple[list[str], list[str]]:
         """Lines that read sizes off the arrays, and the sizes that no array has."""
@@ -171,15 +171,17 @@ class Loops(PythonCodePrinter):
         for d in program.definitions:
             body += ["", *self.definition(d)]
         body += ["", "return {"]
-        body += [f'    "{name}": {safe(name)},' for name in dict.fromkeys(d.name for d in program.definitions)] + ["}"]
+        names = dict.fromkeys(d.name for d in program.definitions)
+        body += [*(f"    {json.dumps(name, ensure_ascii=False)}: {safe(name)}," for name in names), "}"]
         head = [
-            f'"""{program.title}: the equations of {program.name!r} as they stand.',
+            f'"""{said(program.title)}: the equations of {said(repr(program.name))} as they stand.',
             "",
-            *([f"{program.source}.", ""] if program.source else []),
+            *([f"{said(program.source)}.", ""] if program.source else []),
             *(f"{safe(name_of(a))}: shape ({', '.join(self.shape(a))})" for a in arrays),
             *(
-                f"{i.name} is ragged: row {owner} begins at {start(i)}[{owner}] = sum({self.lengths(i)}[:{owner}])"
-                for i, owner in ((i, n.indices[0]) for i, n in self.ragged.items())
+                f"{safe(i.name)} is ragged: row {owner} begins at {start(i)}[{owner}], the sum of"
+                f" {self.lengths(i)}[:{owner}]"
+                for i, owner in ((i, safe(n.indices[0].name)) for i, n in self.ragged.items())
             ),
             '"""',
             *("", "import math", "", "import numpy as np", "", ""),
@@ -188,8 +190,13 @@ class Loops(PythonCodePrinter):
         return "\n".join([*head, *(f"    {line}".rstrip() for line in body)]) + "\n"
 
 
-OWN = {"np", "math", "numpy", "scipy", *dir(builtins)}
+OWN = {"np", "math", "numpy", "scipy", *PYTHON}
 """Names that the text uses itself; those that it makes up end with an underscore."""
+
+
+def said(text: str) -> str:
+    """Words of a program within a comment or a docstring: on one line, with nothing that would end it."""
+    return " ".join(text.split()).replace("\\", "/").replace('"', "'")
 
 
 def safe(name: str) -> str:
@@ -200,15 +207,16 @@ def safe(name: str) -> str:
     >>> safe("W"), safe("lambda"), safe("np"), safe("np_")
     ('W', 'lambda_', 'np_', 'np__')
     """
-    return f"{name}_" if keyword.iskeyword(name) or name in OWN or name.endswith("_") else name
+    word = spelled(name)
+    return f"{word}_" if word in OWN or word.endswith("_") else word
 
 
 def function_name(name: str) -> str:
     """The name of the function of a derivation."""
     word = re.sub(r"[^0-9A-Za-z]", "_", name)
-    return safe(word if word.isidentifier() or keyword.iskeyword(word) else f"of_{word}")
+    return safe(word if word.isidentifier() else f"of_{word}")
 
 
 def start(index: Symbol) -> str:
     """The array that holds where the rows of a ragged index begin."""
-    return f"{index.name}_start_"
+    return f"{spelled(index.name)}_start_"

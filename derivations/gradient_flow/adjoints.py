@@ -24,11 +24,12 @@ from derivations.program.language import (
     index_symbols,
     is_plain,
     name_of,
-    scalars,
+    names_of,
     subscript,
+    unused,
 )
 
-__all__ = ["adjoints", "descent_flow", "gradient_flow"]
+__all__ = ["accented", "adjoints", "descent_flow", "gradient_flow"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,20 @@ class Contribution:
 
 def accented(access: Access, accent: str) -> Access:
     """The access with its tensor renamed: Wbar[i, v] from W[i, v]."""
+    return renamed(access, name_of(access) + accent)
+
+
+def renamed(access: Access, name: str) -> Access:
+    """The same entry of a tensor of another name."""
     if isinstance(access, Indexed):
-        return IndexedBase(name_of(access) + accent, real=True)[subscript(access)]
-    return Symbol(name_of(access) + accent, real=True)
+        return IndexedBase(name, real=True)[subscript(access)]
+    return Symbol(name, real=True)
+
+
+def adjoint_names(program: Program, accent: str) -> dict[str, str]:
+    """What the adjoint of every tensor is called: by an accent, and otherwise where the program has such a name."""
+    taken = names_of(program)
+    return {name: unused([f"{name}{accent}", f"{name}_{accent}"], taken) for name in program.declarations}
 
 
 def depends_on_state(program: Program) -> set[str]:
@@ -66,8 +78,8 @@ def local_derivatives(d: Definition, active: set[str]) -> list[tuple[Access, Exp
     body = d.body.xreplace(dummies)
     if isinstance(d.rhs, LogSumExp):
         weight = d.rhs.weight.xreplace(dummies)
-        share = exp(body - Dummy("lhs"))
-        lhs = next(s for s in share.free_symbols if s.name == "lhs")
+        lhs = Dummy("lhs", real=True)
+        share = exp(body - lhs)
         back[lhs] = d.lhs
         derivative = {x: share * (weight * body.diff(x) + weight.diff(x)) for x in dummies.values()}
     else:
@@ -108,7 +120,7 @@ def reuse(expr: Expr, held: dict[Expr, Access]) -> Expr:
     return expr
 
 
-def canonical(c: Contribution, declared: Access, table: dict[Symbol, Expr]) -> Contribution:
+def canonical(c: Contribution, declared: Access, table: dict[Symbol, Expr], taken: set[str]) -> Contribution:
     """The contribution in the tensor's own indices, where its target is plain; reduced indices give way."""
     renaming = dict(zip(subscript(c.target), subscript(declared), strict=True))
     # A ragged index into a tensor of fixed size is a scatter, like a gather: not all of the tensor is reached.
@@ -118,16 +130,13 @@ def canonical(c: Contribution, declared: Access, table: dict[Symbol, Expr]) -> C
         return c
     for index in index_symbols(c.expr, table) - set(renaming):
         if index in renaming.values():
-            renaming[index] = fresh(index, table)
+            renaming[index] = fresh(index, table, taken)
     return Contribution(c.target.xreplace(renaming), c.expr.xreplace(renaming))
 
 
-def fresh(index: Symbol, table: dict[Symbol, Expr]) -> Symbol:
+def fresh(index: Symbol, table: dict[Symbol, Expr], taken: set[str]) -> Symbol:
     """A new index with the extent of another; added to the table."""
-    name = index.name
-    while any(s.name == name for s in table):
-        name += "_"
-    new = Symbol(name, integer=True, nonnegative=True)
+    new = Symbol(unused([index.name], taken), integer=True, nonnegative=True)
     table[new] = table[index]
     return new
 
@@ -198,6 +207,8 @@ def adjoints(
     table = dict(program.extents)
     active = depends_on_state(program)
     declared = program.declarations
+    names = adjoint_names(program, accent)
+    taken = names_of(program) | set(names.values())
     added_to = {d.name for d in program.definitions if d.accumulate}
     held = {
         d.rhs: d.lhs
@@ -218,10 +229,10 @@ def adjoints(
     def emit(name: str) -> Expr | None:
         if name not in terms:
             return None
-        bar = accented(declared[name], accent)
+        bar = renamed(declared[name], names[name])
         contributions = [
-            Contribution(accented(t.target, accent), reuse(t.expr, held))
-            for t in (canonical(t, declared[name], table) for t in terms[name])
+            Contribution(renamed(t.target, names[name]), reuse(t.expr, held))
+            for t in (canonical(t, declared[name], table, taken) for t in terms[name])
         ]
         first = contributions[0]
         if len(contributions) == 1 and first.target == bar and trivial(first.expr, bar, table):
@@ -261,14 +272,16 @@ def gradient_flow(program: Program) -> Program:
     Raises
     ------
     ProgramError
-        The program has no loss, or a definition on the way to it is not differentiable.
+        The program has no loss or has a derived flow already, or a definition on the way is not differentiable.
     """
+    if program.adjoints:
+        raise ProgramError(f"{program.name}: the flow of {program.states[0]} is defined twice; derive it once")
     return flow_of(program, *adjoints(program))
 
 
-def rates_of(program: Program) -> tuple[Symbol, ...]:
-    """The learning rates of a program's states."""
-    return scalars(" ".join(f"eta_{s}" for s in program.state_names))
+def rates_of(program: Program, taken: set[str]) -> tuple[Symbol, ...]:
+    """New parameters for the learning rates of a program's states."""
+    return tuple(Symbol(unused([f"eta_{s}", f"eta_of_{s}"], taken), real=True) for s in program.state_names)
 
 
 def flow_of(
@@ -277,24 +290,30 @@ def flow_of(
     extents: dict[Symbol, Expr],
     value: dict[str, Expr],
     accent: str = "bar",
+    rates: tuple[Symbol, ...] = (),
 ) -> Program:
-    """The program with adjoints and the flow that they give."""
-    rates = rates_of(program)
+    """The program with adjoints and the flow that they give; with learning rates of its own if it has none yet."""
+    names = adjoint_names(program, accent)
     defined = {d.name for d in definitions}
-    carried = {name: name_of(accented(access, accent)) for name, access in program.declarations.items()}
-    carried = {name: bar for name, bar in carried.items() if bar in defined}
-    flow = [
-        Definition(accented(state, "dot"), -rate * value[name_of(state)], f"gradient flow of {name_of(state)}")
-        for state, rate in zip(program.states, rates, strict=True)
-    ]
+    taken = {*names_of(program), *(index.name for index in extents), *defined}
+    new = () if rates else rates_of(program, taken)
+    flow = []
+    for state, rate in zip(program.states, rates or new, strict=True):
+        name = name_of(state)
+        slope = renamed(state, unused([f"{name}dot", f"{name}_dot"], taken))
+        flow.append(Definition(slope, -rate * value[name], f"gradient flow of {name}"))
     return program.extended(
         (*definitions, *flow),
         extents=extents,
-        parameters=tuple(dict.fromkeys((*program.parameters, *rates))),
+        parameters=(*program.parameters, *new),
         model=program.model or program,
         flow={name_of(s): name_of(f.lhs) for s, f in zip(program.states, flow, strict=True)},
-        rates={name_of(s): name_of(rate) for s, rate in zip(program.states, rates, strict=True)},
-        **{"second" if program.adjoints else "adjoints": carried},
+        rates={name_of(s): rate.name for s, rate in zip(program.states, rates or new, strict=True)},
+        **{
+            "second" if program.adjoints else "adjoints": {
+                name: bar for name, bar in names.items() if bar in defined
+            }
+        },
     )
 
 
@@ -324,34 +343,34 @@ def descent_flow(program: Program) -> Program:
     """
     program = program.model or program
     definitions, extents, value = adjoints(program)
-    (lr,), rates = scalars("lr"), rates_of(program)
+    taken = {*names_of(program), *(index.name for index in extents), *(d.name for d in definitions)}
+    lr = Symbol(unused(["lr", "lr_of_descent"], taken), real=True)
+    rates = rates_of(program, taken)
     correction: Expr = S.Zero
     norms = []
     for state, rate in zip(program.states, rates, strict=True):
-        square = Symbol(f"square_{name_of(state)}", real=True)
-        norms.append(
-            Definition(
-                square,
-                SumOver(value[name_of(state)] ** 2, *subscript(state)),
-                f"squared length of the gradient by {name_of(state)}",
-            )
-            if subscript(state)
-            else Definition(square, value[name_of(state)] ** 2, f"squared length of the gradient by {name_of(state)}")
-        )
+        name = name_of(state)
+        square = Symbol(unused([f"square_{name}", f"square_of_{name}"], taken), real=True)
+        over = [index for index in subscript(state) if index in value[name].free_symbols]
+        length = Mul(value[name] ** 2, *(extents[index] for index in subscript(state) if index not in over))
+        rhs = SumOver(length, *over) if over else length
+        norms.append(Definition(square, rhs, f"squared length of the gradient by {name}"))
         correction += rate * square
-    modified = Symbol("loss_modified", real=True)
+    modified = Symbol(unused(["loss_modified"], taken), real=True)
+    note = f"what descent at the learning rate `{lr}` descends"
     whole = program.extended(
-        (
-            *definitions,
-            *norms,
-            Definition(modified, program.loss + lr / 4 * correction, "what descent at the learning rate `lr` descends"),
-        ),
+        (*definitions, *norms, Definition(modified, program.loss + lr / 4 * correction, note)),
         name=f"{program.name}-descent",
         title=f"{program.title}: modified flow of gradient descent",
         extents=extents,
         parameters=(*program.parameters, lr, *rates),
         loss=modified,
         model=program,
-        adjoints={name: f"{name}bar" for name in program.declarations if f"{name}bar" in {d.name for d in definitions}},
+        adjoints={
+            name: bar
+            for name, bar in adjoint_names(program, "bar").items()
+            if bar in {d.name for d in definitions}
+        },
+        step=lr.name,
     )
-    return flow_of(whole, *adjoints(whole, "hat"), "hat")
+    return flow_of(whole, *adjoints(whole, "hat"), "hat", rates)

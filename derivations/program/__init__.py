@@ -15,9 +15,11 @@ from derivations.program.language import (
     indices,
     is_plain,
     name_of,
+    names_of,
     scalars,
     subscript,
     tensors,
+    unused,
 )
 from derivations.program.role import Role
 
@@ -37,7 +39,9 @@ __all__ = [
     "indices",
     "is_plain",
     "name_of",
+    "names_of",
     "scalars",
     "subscript",
     "tensors",
+    "unused",
 ]

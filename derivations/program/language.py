@@ -32,9 +32,11 @@ __all__ = [
     "indices",
     "is_plain",
     "name_of",
+    "names_of",
     "scalars",
     "subscript",
     "tensors",
+    "unused",
 ]
 
 Access = Any  # an Indexed, or a Symbol for a tensor without indices (sympy has no type stubs)
@@ -261,6 +263,8 @@ class Program:
         For a flow: the parameter that is the learning rate of a state, by the state's name.
     adjoints, second : mapping of str to str
         For a derived flow: the tensor that holds the adjoint of another, of the first and of the second sweep.
+    step : str
+        For the modified flow of descent: the parameter that is the learning rate of the steps.
     """
 
     name: str
@@ -288,6 +292,7 @@ class Program:
     second: Mapping[str, str] = field(default_factory=dict)
     metric: tuple[Definition, ...] = ()
     domain: Mapping[Symbol, Expr] = field(default_factory=dict)
+    step: str = ""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).copy().items():
@@ -335,6 +340,28 @@ def extent_symbols(program: Program) -> tuple[Symbol, ...]:
     return tuple(sizes)
 
 
+def names_of(program: Program) -> set[str]:
+    """Every name that a program uses: of tensors, parameters, indices and sizes."""
+    return {*program.declarations, *(s.name for s in (*program.extents, *extent_symbols(program)))}
+
+
+def unused(wanted: Iterable[str], taken: set[str]) -> str:
+    """The first wanted name that nothing has, or the last one with as many underscores as it takes; taken from now on.
+
+    Examples
+    --------
+    >>> taken = {"W", "Wbar"}
+    >>> unused(["Wbar", "W_bar"], taken), unused(["Wbar", "W_bar"], taken)
+    ('W_bar', 'W_bar_')
+    """
+    names = list(wanted)
+    found = next((name for name in names if name not in taken), names[-1])
+    while found in taken:
+        found += "_"
+    taken.add(found)
+    return found
+
+
 def check(program: Program) -> None:
     """Raise ProgramError unless every name, shape and index of the program is accounted for."""
     table = program.extents
@@ -376,6 +403,14 @@ def check(program: Program) -> None:
                 raise ProgramError(f"{where}: reduces over {index}, which has no extent; add it to the extents")
             if index not in body_indices:
                 raise ProgramError(f"{where}: reduces over {index}, which does not occur in {d.body}")
+            if index in index_symbols(d.lhs, table):
+                kind = type(d.rhs).__name__
+                raise ProgramError(f"{where}: {kind} over {index}, which {d.lhs} has too; rename one of the two {index}")
+        if len(set(d.over)) < len(d.over):
+            raise ProgramError(f"{where}: reduces twice over one index; name each index once")
+        if d.accumulate and isinstance(d.rhs, MaxOver | LogSumExp):
+            kind = type(d.rhs).__name__
+            raise ProgramError(f"{where}: += of a {kind}; only sums are added up, give it a definition of its own")
         if not d.accumulate:
             loose = body_indices - set(d.over) - index_symbols(d.lhs, table)
             if loose:
@@ -409,7 +444,11 @@ def check(program: Program) -> None:
         else:
             shapes[d.name] = shape(d.lhs, where)
 
-    taken = {s.name for s in (*table, *sizes)} & set(shapes)
+    both = [s.name for s in {*table, *sizes}]
+    twice = sorted(name for name in both if both.count(name) > 1)
+    if twice:
+        raise ProgramError(f"{program.name}: {twice[0]} names two indices or sizes; rename one of them")
+    taken = set(both) & set(shapes)
     if taken:
         raise ProgramError(
             f"{program.name}: {taken.pop()} names both an index or a size and a tensor; rename one of them"

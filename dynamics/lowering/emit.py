@@ -7,7 +7,7 @@ holds where each of their rows begins.
 
 from __future__ import annotations
 
-import keyword
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,12 +15,23 @@ from itertools import groupby
 from sympy import Expr, Indexed, IndexedBase, Integer, Piecewise, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
-from derivations.program.language import Access, Program, extent_symbols, gathers, index_symbols, name_of, subscript
+from derivations.program.language import (
+    Access,
+    Program,
+    extent_symbols,
+    gathers,
+    index_symbols,
+    name_of,
+    names_of,
+    subscript,
+    unused,
+)
 from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
+from dynamics.lowering.names import ROWS, Names
 from dynamics.lowering.runtime import PANELS, TILE
 from dynamics.lowering.statements import Statement
-from dynamics.lowering.storage import Slot, Storage, declarations, walk
+from dynamics.lowering.storage import Kind, Slot, Storage, declarations, walk
 from dynamics.lowering.unroll import across, points, short_sizes
 
 CHUNKS = 16
@@ -40,6 +51,15 @@ class Array:
 
 
 @dataclass(frozen=True)
+class Ragged:
+    """A ragged index: the data that has the lengths of its rows, and the sizes that follow from them, by name."""
+
+    lengths: str
+    total: str
+    longest: str
+
+
+@dataclass(frozen=True)
 class Source:
     """Generated code with everything that binding needs to know about it.
 
@@ -51,14 +71,14 @@ class Source:
         What is packed in y, out and ws, in order.
     data : tuple of Array
         Arrays by position, integer ones in ``integers``; ragged ones are flat.
-    ragged : dict of str to str
-        For each ragged index, the data array of its row lengths.
+    ragged : tuple of Ragged
+        In the order in which the starts of their rows are passed.
     parameters, sizes : tuple of str
         Scalars by position; sizes that the code has as constants are not passed.
     constants : mapping of str to int
         Those sizes, with their values.
     walks : tuple of (str, str)
-        (ragged index, size): the rows of the index must not be longer than the size.
+        (length of the longest row, size): no row must be longer than the size.
     """
 
     text: str
@@ -67,7 +87,7 @@ class Source:
     workspace: tuple[Array, ...]
     data: tuple[Array, ...]
     integers: frozenset[str]
-    ragged: dict[str, str]
+    ragged: tuple[Ragged, ...]
     parameters: tuple[str, ...]
     sizes: tuple[str, ...]
     constants: Mapping[str, int]
@@ -85,7 +105,7 @@ class ExpressionPrinter(PythonCodePrinter):
         return self.emitter.access(expr)
 
     def _print_Symbol(self, expr: Symbol) -> str:
-        return self.emitter.access(expr) if not expr.is_integer else expr.name
+        return self.emitter.access(expr) if not expr.is_integer else self.emitter.word(expr.name)
 
     def _print_exp(self, expr: Expr) -> str:
         row = self.emitter.across is not None and self.emitter.across in expr.free_symbols
@@ -112,36 +132,6 @@ class ExpressionPrinter(PythonCodePrinter):
         return text
 
 
-ROWS = ("add_lane", "add_row", "exp_row", "full", "lane", "row", "set_row", "total", "vector", "with_lane")
-"""What generated code calls for short rows."""
-
-RESERVED = frozenset(
-    [
-        "y",
-        "out",
-        "ws",
-        "np",
-        "math",
-        "njit",
-        "prange",
-        "exp",
-        "gather_product",
-        "scatter_product",
-        "gather_dot_product",
-        "kernel",
-        "candidate",
-        "chunk",
-        "add_parts",
-        *ROWS,
-    ]
-)
-
-
-def safe(name: str) -> str:
-    """A tensor's name as an identifier of the generated code."""
-    return f"{name}_" if keyword.iskeyword(name) or name in RESERVED else name
-
-
 class Emitter:
     """Writes one kernel. Holds what is open while it walks down the nests."""
 
@@ -158,6 +148,12 @@ class Emitter:
         self.constants = constants
         self.declared = declarations(nodes, program)
         self.ragged = {i: e for i, e in program.extents.items() if isinstance(e, Indexed)}
+        self.names = Names(program)
+        taken = names_of(program)
+        self.rows_of = {
+            i: Ragged(name_of(e), unused([f"{i.name}_total"], taken), unused([f"{i.name}_max"], taken))
+            for i, e in self.ragged.items()
+        }
         self.outputs = [self.packed(self.declared[name]) for name in outputs]
         self.states = [self.packed(s) for s in program.states]
         self.print = ExpressionPrinter(self).doprint
@@ -173,11 +169,37 @@ class Emitter:
         self.across: Symbol | None = None
         self.holds: Expr = S.true
 
+    # -- names ----------------------------------------------------------------------------------------------------
+
+    def tensor(self, name: str) -> str:
+        """What the code calls a tensor."""
+        return self.names(("tensor", name), name)
+
+    def word(self, size: str | int) -> str:
+        """What the code calls an index or a size, by its name; numbers stand for themselves."""
+        return str(size) if isinstance(size, int) else self.names(("index or size", size), size)
+
+    def array_name(self, slot: Slot, all_chunks: bool = False) -> str:
+        """What the code calls an array; one with the copies of all chunks has another name than a copy."""
+        if slot.kind is Kind.GIVEN:
+            return self.tensor(slot.tensor)
+        name = f"{slot.tensor}{slot.kind.value}"
+        return self.names(("all of", slot) if all_chunks else slot, f"{name}s" if all_chunks else name)
+
+    def part(self, name: str, all_chunks: bool = False) -> str:
+        """What the code calls a chunk's own part of a tensor that all chunks add to."""
+        return self.array_name(Slot(name, Kind.PART, subscript(self.declared[name]), True), all_chunks)
+
+    def of_index(self, index: Symbol, suffix: str) -> str:
+        """What the code calls something that belongs to an index."""
+        return self.names((suffix, index), f"{index.name}{suffix}")
+
     # -- shapes ---------------------------------------------------------------------------------------------------
 
     def size(self, index: Symbol) -> str:
+        """The name of the size of an index."""
         extent = self.program.extents[index]
-        return f"{index.name}_max" if index in self.ragged else str(extent)
+        return self.rows_of[index].longest if index in self.ragged else str(extent)
 
     def packed(self, access: Access) -> Array:
         """The shape of a whole tensor: a ragged index and its owner before it are one flat axis.
@@ -188,7 +210,7 @@ class Emitter:
         shape: list[str | int] = []
         for k, index in enumerate(subs):
             if self.joined(subs, k):
-                shape[-1] = f"{index.name}_total"
+                shape[-1] = self.rows_of[index].total
             else:
                 shape.append(self.size(index))
         return Array(name_of(access), tuple(shape))
@@ -199,13 +221,14 @@ class Emitter:
         return extent is not None and k > 0 and subs[k - 1] in extent.free_symbols
 
     def slot_array(self, slot: Slot) -> Array:
-        if slot.name.endswith("_part"):
-            whole = self.packed(self.declared[slot.name.removesuffix("_part")])
-            return Array(slot.name, (SHARING, *whole.shape))
-        if slot.private or slot.name.endswith("_local"):
+        """The array of a slot in the workspace."""
+        name = self.array_name(slot, slot.private and self.parallel)
+        if slot.kind is Kind.PART:
+            return Array(name, (SHARING, *self.packed(self.declared[slot.tensor]).shape))
+        if slot.kind is Kind.LOCAL:
             shape: tuple[str | int, ...] = tuple(self.size(index) for index in slot.dims)
-            return Array(slot.name, (CHUNKS, *shape) if slot.private and self.parallel else shape)
-        return Array(slot.name, self.packed(IndexedBase(slot.name)[slot.dims]).shape)
+            return Array(name, (CHUNKS, *shape) if slot.private and self.parallel else shape)
+        return Array(name, self.packed(IndexedBase(slot.tensor)[slot.dims]).shape)
 
     # -- accesses -------------------------------------------------------------------------------------------------
 
@@ -217,13 +240,14 @@ class Emitter:
         name = name_of(access)
         place = self.storage.places.get(name)
         if name in self.parts and not subscript(access):
-            return f"{name}_part"
+            return self.part(name)
         if place is None or place.slot is None:
-            return safe(name)
+            return self.tensor(name)
         array, parts = self.array_at(access)
+        along = self.across is not None and parts[-1] == self.word(self.across.name)
         if place.slot in self.rows:
-            return array if parts[-1] == str(self.across) else f"lane({array}, {parts[-1]})"
-        if self.across is not None and parts[-1] == str(self.across):
+            return array if along else f"lane({array}, {parts[-1]})"
+        if self.across is not None and along:
             return f"row({array}, {self.flat(access)}, {self.short[self.across]})"
         return f"{array}[{', '.join(parts)}]"
 
@@ -241,7 +265,8 @@ class Emitter:
                 parts[-1] = f"{self.row(index, parts[-1])} + {self.print(sub)}"
             else:
                 parts.append(self.print(sub))
-        return f"{name}_part" if name in self.parts else safe(str(place.slot)), parts
+        assert place.slot is not None
+        return self.part(name) if name in self.parts else self.array_name(place.slot), parts
 
     def flat(self, access: Access) -> str:
         """Where the row of an access begins in the numbers of its array."""
@@ -251,10 +276,11 @@ class Emitter:
         kept = IndexedBase("kept")[tuple(declared[k] for k in place.kept)]
         position = ""
         for part, size in zip(parts[:-1], self.packed(kept).shape[1:], strict=True):
-            position = f"({position} + {part})*{size}" if position else f"({part})*{size}"
+            before = f"{position} + {part}" if position else part
+            position = f"({before})*{self.word(size)}"
         return position or "0"
 
-    def row_slots(self) -> dict[str, int]:
+    def row_slots(self) -> dict[Slot, int]:
         """The temporaries that are short rows everywhere, with their sizes: values, not arrays."""
         arrays = {
             self.storage.places[name_of(a)].slot
@@ -264,17 +290,20 @@ class Emitter:
             and any(isinstance(loop, Loop) and loop.index in self.short for loop in loops)
         }
         return {
-            slot.name: self.short[slot.dims[0]]
+            slot: self.short[slot.dims[0]]
             for slot in self.storage.slots
-            if slot.name.endswith("_local") and len(slot.dims) == 1 and slot.dims[0] in self.short
-            if slot.name not in arrays
+            if slot.kind is Kind.LOCAL and len(slot.dims) == 1 and slot.dims[0] in self.short
+            if slot not in arrays
         }
 
     def row(self, ragged: Symbol, owner: str) -> str:
         """Where a row of a ragged index begins."""
-        return (
-            f"{ragged.name}_at_{owner}" if owner in {i.name for i in self.opened} else f"{ragged.name}_start[{owner}]"
-        )
+        opened = next((index for index in self.opened if self.word(index.name) == owner), None)
+        return f"{self.of_index(ragged, '_start')}[{owner}]" if opened is None else self.row_at(ragged, opened)
+
+    def row_at(self, ragged: Symbol, owner: Symbol) -> str:
+        """What the code calls the place where the current row of a ragged index begins."""
+        return self.of_index(ragged, f"_at_{owner.name}")
 
     # -- text -----------------------------------------------------------------------------------------------------
 
@@ -368,13 +397,13 @@ class Emitter:
         for access, register in held.items():
             self.line(f"{register} = {self.access(access)}")
         self.registers |= held
-        index = loop.index.name
+        index = self.word(loop.index.name)
         if loop.index in self.chunked:
-            bounds = f"{index}_lo, {index}_hi"
+            bounds = f"{self.of_index(loop.index, '_lo')}, {self.of_index(loop.index, '_hi')}"
         elif loop.index in self.ragged:
             bounds = self.access(self.ragged[loop.index])
         else:
-            bounds = self.size(loop.index)
+            bounds = self.word(self.size(loop.index))
         self.line(f"for {index} in range({bounds}):")
         self.depth += 1
         self.opened.add(loop.index)
@@ -397,20 +426,22 @@ class Emitter:
         inside = [step for _, _, step in walk([loop])]
         for ragged, extent in self.ragged.items():
             if loop.index in extent.free_symbols and any(ragged in getattr(s, "space", ()) for s in inside):
-                self.line(f"{ragged.name}_at_{loop.index} = {ragged.name}_start[{loop.index}]")
+                owner = self.word(loop.index.name)
+                self.line(f"{self.row_at(ragged, loop.index)} = {self.of_index(ragged, '_start')}[{owner}]")
         found: list[Access] = []
         read = [table for s in inside if isinstance(s, Statement) for table in (*gathers(s.expr), *gathers(s.target))]
         for table in dict.fromkeys(read):
             name, subs = name_of(table), subscript(table)
             if len(subs) == 2 and subs[0] == loop.index and self.joined(subscript(self.declared[name]), 1):
                 # A row as an array of its own: the compiler sees that no subscript is negative there.
-                start = f"{subscript(self.declared[name])[1]}_start"
-                row = f"{name}_of_{loop.index}"
-                self.line(f"{row} = {safe(name)}[{start}[{loop.index}] : {start}[{loop.index} + 1]]")
+                start = self.of_index(subscript(self.declared[name])[1], "_start")
+                row = self.names((table.base, loop.index), f"{name}_of_{loop.index.name}")
+                owner = self.word(loop.index.name)
+                self.line(f"{row} = {self.tensor(name)}[{start}[{owner}] : {start}[{owner} + 1]]")
                 self.views[table] = f"{row}[{self.print(subs[1])}]"
             within = {index for index in self.program.extents if index in table.free_symbols}
             if loop.index in within and within <= self.opened and table not in self.registers:
-                register = "_".join([name_of(table), "at", *(str(sub) for sub in subscript(table))])
+                register = self.names(table, "_".join([name, "at", *re.findall(r"\w+", str(subscript(table)))]))
                 self.line(f"{register} = {self.access(table)}")
                 self.registers[table] = register
                 found.append(table)
@@ -430,18 +461,19 @@ class Emitter:
             alone = all(a == s.target for a in touching) and all(t.op == s.op for t in steps if t.writes == s.writes)
             reads = any(s.writes in {name_of(a) for a in t.read_accesses if a != t.target} for t in steps)
             if place is not None and place.slot is not None and alone and not reads:
-                found[s.target] = f"{s.writes}_acc"
+                found[s.target] = self.names(("sum", s.writes), f"{s.writes}_acc")
         return found
 
     def chunk(self, node: Chunked) -> None:
         if not self.parallel:
             self.emit(node.body)
             return
-        index, extent = node.index.name, self.size(node.index)
+        index, extent = node.index, self.word(self.size(node.index))
         chunks = SHARING if node.shared else CHUNKS
         self.line(f"for chunk in prange({chunks}):")
         self.depth += 1
-        self.line(f"{index}_lo, {index}_hi = chunk * {extent} // {chunks}, (chunk + 1) * {extent} // {chunks}")
+        low, high = self.of_index(index, "_lo"), self.of_index(index, "_hi")
+        self.line(f"{low}, {high} = chunk * {extent} // {chunks}, (chunk + 1) * {extent} // {chunks}")
         used = {
             self.storage.places[name_of(a)].slot
             for _, _, s in walk(node.body)
@@ -449,33 +481,33 @@ class Emitter:
             if name_of(a) in self.storage.places
         }
         for slot in self.storage.slots:
-            if slot.private and slot.name in used and slot.name not in self.rows and not slot.name.endswith("_part"):
-                self.line(f"{slot.name} = {slot.name}s[chunk]")
+            if slot.private and slot in used and slot not in self.rows:
+                self.line(f"{self.array_name(slot)} = {self.array_name(slot, all_chunks=True)}[chunk]")
         tensors = [name for name in node.shared if subscript(self.declared[name])]
         scalars = [name for name in node.shared if name not in tensors]
         for name in tensors:
-            self.line(f"{name}_part = {name}_parts[chunk]")
-            self.line(f"{name}_part.fill(0.0)")
+            self.line(f"{self.part(name)} = {self.part(name, all_chunks=True)}[chunk]")
+            self.line(f"{self.part(name)}.fill(0.0)")
         for name in scalars:
-            self.line(f"{name}_part = 0.0")
+            self.line(f"{self.part(name)} = 0.0")
         self.chunked.add(node.index)
         self.parts = node.shared
         self.emit(node.body)
         self.parts = ()
         self.chunked.discard(node.index)
         for name in scalars:
-            self.line(f"{name}_parts[chunk] = {name}_part")
+            self.line(f"{self.part(name, all_chunks=True)}[chunk] = {self.part(name)}")
         self.depth -= 1
         for name in tensors:
-            self.line(f"add_parts({name}_parts, {self.array(self.declared[name])})")
+            self.line(f"add_parts({self.part(name, all_chunks=True)}, {self.array(self.declared[name])})")
         for name in scalars:
             self.line(f"for chunk in range({chunks}):")
-            self.line(f"    {safe(name)} += {name}_parts[chunk]")
+            self.line(f"    {self.tensor(name)} += {self.part(name, all_chunks=True)}[chunk]")
 
     def array(self, access: Access) -> str:
         """A whole array as an operand."""
-        place = self.storage.places[name_of(access)]
-        return safe(place.slot or name_of(access))
+        slot = self.storage.places[name_of(access)].slot
+        return self.tensor(name_of(access)) if slot is None else self.array_name(slot)
 
     def product(self, p: Product) -> None:
         target, left, right = (self.array(a) for a in (p.target, p.left, p.right))
@@ -489,11 +521,15 @@ class Emitter:
             return
         pattern = p.target if p.kind == "gather-dot" else p.left
         gathered = p.target if p.kind == "scatter" else p.right
-        start = f"{subscript(pattern)[1].name}_start"
+        start = self.of_index(subscript(pattern)[1], "_start")
         table = self.array(subscript(gathered)[0])
         function = p.kind.replace("-", "_") + "_product"
-        scratch = ["panels", "tiles"] + (["partials"] if p.kind == "gather-dot" else [])
+        scratch = map(self.own, ["panels", "tiles"] + (["partials"] if p.kind == "gather-dot" else []))
         self.line(f"{function}({', '.join((start, table, left, right, target, *scratch))})")
+
+    def own(self, name: str) -> str:
+        """What the code calls a scratch array of its own."""
+        return self.names(("scratch", name), name)
 
     def scratch(self) -> list[Array]:
         """What the products with a sparse matrix need beside their operands."""
@@ -506,24 +542,22 @@ class Emitter:
         entries = sorted({str(a.shape[0]) for a in patterns})
         if len(rows) > 1 or len(entries) > 1:
             raise ValueError(f"{self.program.name}: products with sparse matrices of different shapes")
-        tiles = Array("tiles", (PANELS, TILE))
-        return [Array("panels", (PANELS, rows[0], TILE)), tiles, *(Array("partials", (PANELS, n)) for n in entries)]
+        panels, tiles = Array(self.own("panels"), (PANELS, rows[0], TILE)), Array(self.own("tiles"), (PANELS, TILE))
+        return [panels, tiles, *(Array(self.own("partials"), (PANELS, n)) for n in entries)]
 
     def source(self) -> Source:
         program = self.program
-        used = {name for _, _, step in walk(self.nodes) for name in step.reads} | {
-            name_of(extent) for extent in self.ragged.values()
-        }
+        used = {name for _, _, step in walk(self.nodes) for name in step.reads} | {a.name for a in self.outputs}
+        used |= {name_of(extent) for extent in self.ragged.values()}
         data = [self.packed(a) for a in program.data if name_of(a) in used]
         integers = frozenset(name_of(a) for a in program.data if a.is_integer)
-        ragged = {index.name: name_of(extent) for index, extent in self.ragged.items()}
         parameters = tuple(p.name for p in program.parameters if p.name in used)
-        slots = [s for s in self.storage.slots if self.parallel or not s.name.endswith("_part")]
-        slots = [s for s in slots if s.name not in self.rows]
+        slots = [s for s in self.storage.slots if self.parallel or s.kind is not Kind.PART]
+        slots = [s for s in slots if s not in self.rows]
         workspace = [*(self.slot_array(s) for s in slots), *self.scratch()]
         sizes = [s.name for s in extent_symbols(program)]
-        for index in self.ragged:
-            sizes += [f"{index.name}_total", f"{index.name}_max"]
+        for rows in self.rows_of.values():
+            sizes += [rows.total, rows.longest]
         arguments = [size for size in sizes if size not in self.constants]
 
         types = ["f8[::1]", "f8[::1]", "f8[::1]"]
@@ -531,25 +565,31 @@ class Emitter:
             ("i8[" if a.name in integers else "f8[") + ",".join([":"] * (len(a.shape) - 1) + ["::1"]) + "]"
             for a in data
         ]
-        types += ["i8[::1]"] * len(ragged) + ["f8"] * len(parameters) + ["i8"] * len(arguments)
-        tables = [f"{r}_start" for r in ragged]
-        names = ["y", "out", "ws", *(safe(a.name) for a in data), *tables, *map(safe, parameters), *arguments]
+        types += ["i8[::1]"] * len(self.ragged) + ["f8"] * len(parameters) + ["i8"] * len(arguments)
+        tables = [self.of_index(index, "_start") for index in self.ragged]
+        names = ["y", "out", "ws", *(self.tensor(a.name) for a in data), *tables]
+        names += [*map(self.tensor, parameters), *map(self.word, arguments)]
         for size, value in self.constants.items():
-            self.line(f"{size} = {value}")
+            self.line(f"{self.word(size)} = {value}")
 
-        self.unpack("y", self.states)
-        self.unpack("out", self.outputs)
-        private = {s.name for s in self.storage.slots if s.private and self.parallel}
-        self.unpack("ws", [Array(a.name + "s" if a.name in private else a.name, a.shape) for a in workspace])
+        slots = {*self.storage.slots, *(place.slot for place in self.storage.places.values() if place.slot is not None)}
+        held = {self.array_name(slot): self.storage.occupants(slot) for slot in slots}
+        self.unpack("y", [Array(self.tensor(a.name), a.shape) for a in self.states])
+        defined = {d.name for d in program.definitions}
+        self.unpack("out", [Array(self.tensor(a.name) if a.name in defined else "", a.shape) for a in self.outputs], held)
+        self.unpack("ws", workspace, held)
         self.emit(self.nodes)
         for k, a in enumerate(self.outputs):
+            start = " + ".join(self.length(b.shape) for b in self.outputs[:k]) or "0"
             if not a.shape:
-                start = " + ".join(length(b.shape) for b in self.outputs[:k]) or "0"
-                self.line(f"out[{start}] = {safe(a.name)}")
+                self.line(f"out[{start}] = {self.tensor(a.name)}")
+            elif a.name not in defined:  # the rate of a position may be a state, its velocity
+                size = self.length(a.shape)
+                self.line(f"out[{start} : {start} + {size}] = {self.tensor(a.name)}.reshape(({size},))")
         body = "\n".join(self.lines)
         # Kernels of one thread may run side by side; parallel ones must not, as the pool of numba takes one caller.
         text = (
-            f'"""{program.title}.\n\nGenerated from the program {program.name!r}; do not edit."""\n\n'
+            f'"""{said(program.title)}.\n\nGenerated from the program {said(repr(program.name))}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import njit, prange\n\n"
             "from dynamics.lowering.runtime import add_parts, exp\n"
             "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n"
@@ -565,7 +605,7 @@ class Emitter:
             tuple(workspace),
             tuple(data),
             integers,
-            ragged,
+            tuple(self.rows_of.values()),
             parameters,
             tuple(sizes),
             self.constants,
@@ -579,24 +619,28 @@ class Emitter:
             declared = self.declared.get(name_of(access), access)
             for sub, index in zip(subscript(access), subscript(declared), strict=True):
                 if sub in self.ragged and index not in self.ragged:
-                    found[sub.name, str(self.program.extents[index])] = None
+                    found[self.rows_of[sub].longest, str(self.program.extents[index])] = None
         return tuple(found)
 
-    def unpack(self, vector: str, arrays: Sequence[Array]) -> None:
-        """Views of the tensors that are packed in a flat vector."""
+    def unpack(self, vector: str, arrays: Sequence[Array], held: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Views of the tensors that are packed in a flat vector, with a note of what each array holds."""
         before: list[str] = []
         for a in arrays:
             start = " + ".join(before) or "0"
-            before.append(length(a.shape))
-            if a.shape:
-                shape = ", ".join(str(n) for n in a.shape) + ("," if len(a.shape) == 1 else "")
-                shared = [name for name in self.storage.occupants(a.name) if name != a.name]
+            before.append(self.length(a.shape))
+            if a.shape and a.name:
+                shape = ", ".join(map(self.word, a.shape)) + ("," if len(a.shape) == 1 else "")
+                shared = [name for name in map(self.tensor, (held or {}).get(a.name, ())) if name != a.name]
                 note = f"  # holds {', '.join(shared)}" if shared else ""
-                self.line(f"{safe(a.name)} = {vector}[{start} : {' + '.join(before)}].reshape(({shape})){note}")
+                self.line(f"{a.name} = {vector}[{start} : {' + '.join(before)}].reshape(({shape})){note}")
             elif vector == "y":
-                self.line(f"{safe(a.name)} = y[{start}]")
+                self.line(f"{a.name} = y[{start}]")
+
+    def length(self, shape: Sequence[str | int]) -> str:
+        """The number of entries of a shape, as source."""
+        return " * ".join(map(self.word, shape)) or "1"
 
 
-def length(shape: Sequence[str | int]) -> str:
-    """The number of entries of a shape, as source."""
-    return " * ".join(str(n) for n in shape) or "1"
+def said(text: str) -> str:
+    """Words of a program within the docstring of its code: on one line, with nothing that would end it."""
+    return " ".join(text.split()).replace("\\", "/").replace('"', "'")

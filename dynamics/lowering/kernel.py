@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from derivations.program.language import Program
+from derivations.program.language import Program, extent_symbols
 from dynamics.lowering.contractions import contract
 from dynamics.lowering.emit import Array, Emitter, Source
 from dynamics.lowering.loops import schedule
@@ -18,8 +18,7 @@ from dynamics.lowering.statements import statements_of
 from dynamics.lowering.storage import allocate
 from dynamics.lowering.unroll import short_sizes, unroll
 from dynamics.support.errors import InputError
-
-Vector = NDArray[np.float64]
+from dynamics.support.typing import Vector
 
 
 @cache
@@ -61,7 +60,8 @@ def lower(
                 Wdot[i, v] = -eta_W*Wbar_[i, v]
     """
     names = tuple(outputs) if outputs is not None else tuple(program.flow[s] for s in program.state_names)
-    fixed = tuple(sorted((constants or {}).items()))
+    sizes = {size.name for size in extent_symbols(program)}
+    fixed = tuple(sorted((name, n) for name, n in (constants or {}).items() if name in sizes))
     return Kernel(program, names, parallel, source_of(program, names, parallel, fixed))
 
 
@@ -109,23 +109,24 @@ class Kernel:
                 if isinstance(name, str) and sizes.setdefault(name, n) != n:
                     raise InputError(f"{array.name} has {n} entries where {name} = {sizes[name]} are expected")
         starts = []
-        for index, lengths in code.ragged.items():
-            start = np.zeros(len(arrays[lengths]) + 1, dtype=np.int64)
-            np.cumsum(arrays[lengths], out=start[1:])
+        for rows in code.ragged:
+            lengths = arrays[rows.lengths]
+            if lengths.min(initial=0) < 0:
+                raise InputError(f"{rows.lengths} holds a negative length")
+            start = np.zeros(len(lengths) + 1, dtype=np.int64)
+            np.cumsum(lengths, out=start[1:])
             starts.append(start)
-            if sizes.setdefault(f"{index}_total", int(start[-1])) != start[-1]:
-                raise InputError(f"{lengths} adds up to {start[-1]}, but there are {sizes[f'{index}_total']} entries")
-            sizes[f"{index}_max"] = int(arrays[lengths].max(initial=0))
-            if arrays[lengths].min(initial=0) < 0:
-                raise InputError(f"{lengths} holds a negative length")
+            if sizes.setdefault(rows.total, int(start[-1])) != start[-1]:
+                raise InputError(f"{rows.lengths} adds up to {start[-1]}, but there are {sizes[rows.total]} entries")
+            sizes[rows.longest] = int(lengths.max(initial=0))
         missing = [p for p in code.parameters if p not in parameters]
         missing += [s for s in code.sizes if s not in sizes and s not in parameters]
         if missing:
             raise InputError(f"{self.program.name}: no value for {', '.join(missing)}")
         sizes |= {s: int(parameters[s]) for s in code.sizes if s not in sizes}
-        for index, size in code.walks:
-            if sizes[f"{index}_max"] > sizes[size]:
-                raise InputError(f"a row of {sizes[f'{index}_max']} entries is longer than {size} = {sizes[size]}")
+        for longest, size in code.walks:
+            if sizes[longest] > sizes[size]:
+                raise InputError(f"a row of {sizes[longest]} entries is longer than {size} = {sizes[size]}")
         scratch = sum(count(a.shape, sizes) for a in code.workspace)
         if workspace is None or workspace.size < scratch:
             workspace = np.empty(scratch)

@@ -29,7 +29,8 @@ from scipy.integrate import DOP853, RK23, RK45
 from sympy import Add, Expr, Integer, Mul, Rational, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
-from derivations.program.language import Program
+from derivations.program.identifiers import spelled
+from derivations.program.language import Program, names_of, unused
 from dynamics.lowering import runtime
 from dynamics.lowering.compile import compiled
 from dynamics.lowering.emit import ExpressionPrinter
@@ -191,7 +192,7 @@ PRINT = ScalarPrinter().doprint
 
 def safe(name: str) -> str:
     """A program's name as an identifier that cannot meet a name of the generated code."""
-    return f"{name}_"
+    return f"{spelled(name)}_"
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ class System:
         lines = [f"@njit(**INLINE)\ndef {name}({', '.join(self.arguments)}):"]
         for s in live(self.statements, results):
             lines.append(f"    {safe(s.writes)} {s.op} {PRINT(s.expr)}")
-        parameters = {str(expr): symbol.name for symbol, expr in self.constants}
+        parameters = {expr.name: symbol.name for symbol, expr in self.constants if isinstance(expr, Symbol)}
         return "\n".join([*lines, f"    return {listed(safe(parameters.get(name, name)) for name in results)}"])
 
 
@@ -252,10 +253,13 @@ def system_of(program: Program, outputs: Iterable[str]) -> System:
     """What some outputs of a program need, with the parts that depend on parameters alone put aside."""
     fixed: set[Symbol] = set(program.parameters)
     names: dict[Expr, Symbol] = {}
+    taken = names_of(program)
 
     def named(expr: Expr) -> Expr:
         """A symbol for an expression of parameters; a number stands for itself."""
-        return expr if expr.is_number else names.setdefault(expr, Symbol(f"_{len(names)}", real=True))
+        if not expr.is_number and expr not in names:
+            names[expr] = Symbol(unused([f"_{len(names)}"], taken), real=True)
+        return names.get(expr, expr)
 
     def reduced(expr: Expr) -> Expr:
         """The expression with symbols for its largest parts that depend on parameters alone."""

@@ -22,7 +22,9 @@ from derivations.program.language import (
     index_symbols,
     is_plain,
     name_of,
+    names_of,
     subscript,
+    unused,
 )
 
 LOW = 1e-15
@@ -86,10 +88,10 @@ def live(statements: Sequence[Statement], outputs: Iterable[str]) -> list[Statem
     return kept[::-1]
 
 
-def part(access: Access, suffix: str, indices: tuple[Expr, ...] | None = None) -> Access:
-    """A helper tensor of a definition, with its indices or others."""
+def part(access: Access, suffix: str, taken: set[str], indices: tuple[Expr, ...] | None = None) -> Access:
+    """A helper tensor of a definition, with its indices or others; nothing else is called so."""
     indices = subscript(access) if indices is None else indices
-    name = f"{name_of(access)}_{suffix}"
+    name = unused([f"{name_of(access)}_{suffix}"], taken)
     return IndexedBase(name, real=True)[indices] if indices else Symbol(name, real=True)
 
 
@@ -140,6 +142,7 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
     order = list(table)
     found: list[Statement] = []
     shared: list[tuple[Expr, Expr, Expr]] = []
+    taken = names_of(program)
 
     def add(target: Access, op: str, expr: Expr, over: tuple[Symbol, ...] = (), condition: Expr = S.true) -> None:
         space = index_symbols(target, table) | index_symbols(expr, table) | set(over)
@@ -153,8 +156,8 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
         if isinstance(rhs, LogSumExp):
             share = exp(rhs.body - d.lhs)
             again = any(in_place_of(share, rhs.weight, S.Zero, e.rhs) != e.rhs for e in definitions[k + 1 :])
-            largest, total, inverse = (part(d.lhs, suffix) for suffix in ("max", "sum", "inv"))
-            power = part(d.lhs, "exp", layout_of(rhs.body, (*subscript(d.lhs), *rhs.over), table))
+            largest, total, inverse = (part(d.lhs, suffix, taken) for suffix in ("max", "sum", "inv"))
+            power = part(d.lhs, "exp", taken, layout_of(rhs.body, (*subscript(d.lhs), *rhs.over), table))
             # Where the weight is 0 the body plays no part, however large: neither in the maximum nor as inf * 0.
             masked = rhs.weight != 1
             body = Piecewise((rhs.body, rhs.weight > 0), (-S.Infinity, True)) if masked else rhs.body
@@ -163,7 +166,8 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
             condition, words = S.true, scores_of_words(rhs, program)
             if again and words is not None:
                 # One exponential for each word, not for each time that it occurs.
-                top, known, low = part(d.lhs, "top", ()), part(d.lhs, "word", subscript(words)), part(d.lhs, "low")
+                top, known = part(d.lhs, "top", taken, ()), part(d.lhs, "word", taken, subscript(words))
+                low = part(d.lhs, "low", taken)
                 (word,) = subscript(rhs.body)
                 add(top, "=", -S.Infinity)
                 add(top, "max=", words, subscript(words))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from sympy import Indexed, Symbol
 
@@ -19,33 +20,48 @@ from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.statements import Statement
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a tensor lives: array ``slot`` (None: a local scalar), and which of its subscripts are kept.
+class Kind(Enum):
+    """What an array holds; the value is how its name ends."""
 
-    ``private``: one copy for each chunk of a parallel loop.
-    """
-
-    slot: str | None
-    kept: tuple[int, ...]
-    private: bool = False
+    GIVEN = ""
+    """A state, data or an output: packed in an argument, or an argument itself."""
+    WHOLE = "_"
+    """Temporaries of one shape, one after the other."""
+    LOCAL = "_local"
+    """What a temporary needs within one iteration."""
+    PART = "_part"
+    """What one chunk of a parallel loop adds to an output or a temporary that all share."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A workspace array: its name, the indices whose extents are its shape, and whether each chunk has its own."""
+    """An array: the tensor that it is named after, what it holds, the indices whose extents are its shape.
 
-    name: str
+    ``private``: each chunk of a parallel loop has one of its own.
+    """
+
+    tensor: str
+    kind: Kind
     dims: tuple[Symbol, ...]
     private: bool = False
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a tensor lives: an array (None: a local scalar), and which of its subscripts are kept."""
+
+    slot: Slot | None
+    kept: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Storage:
+    """Where every tensor of a kernel lives, and the arrays of its workspace."""
+
     places: dict[str, Place]
     slots: tuple[Slot, ...]
 
-    def occupants(self, slot: str) -> list[str]:
+    def occupants(self, slot: Slot) -> list[str]:
         """The tensors that share a slot, in order."""
         return [name for name, place in self.places.items() if place.slot == slot]
 
@@ -119,24 +135,29 @@ def allocate(nodes: Sequence[Node], program: Program, outputs: Sequence[str]) ->
     lives = lives_of(nodes, program, declared)
     places: dict[str, Place] = {}
     slots: list[Slot] = []
-    occupants: dict[str, list[str]] = {}
-    shapes: dict[str, tuple] = {}
+    occupants: dict[Slot, list[str]] = {}
+    shapes: dict[Slot, tuple] = {}
 
     def whole(name: str) -> tuple[int, ...]:
         return tuple(range(len(subscript(declared[name]))))
 
+    def argument(name: str) -> Place:
+        slot = Slot(name, Kind.GIVEN, subscript(declared[name])) if whole(name) else None
+        places[name] = Place(slot, whole(name))
+        return places[name]
+
     for name in (*given, *states):
         if name in declared:
-            places[name] = Place(name if whole(name) else None, whole(name))
+            argument(name)
     for name in outputs:
-        places[name] = Place(name if whole(name) else None, whole(name))
-        if whole(name):
-            occupants[name] = [name]
-            shapes[name] = shape_of(declared[name], program)
+        slot = argument(name).slot
+        if slot is not None and name not in given | states:
+            occupants[slot] = [name]
+            shapes[slot] = shape_of(declared[name], program)
 
     for node in nodes:
         for name in node.shared if isinstance(node, Chunked) else ():
-            slots.append(Slot(f"{name}_part", subscript(declared[name]), private=True))
+            slots.append(Slot(name, Kind.PART, subscript(declared[name]), private=True))
 
     for name, life in sorted(lives.items(), key=lambda item: item[1].first.position):
         if name in places:
@@ -150,9 +171,9 @@ def allocate(nodes: Sequence[Node], program: Program, outputs: Sequence[str]) ->
             places[name] = Place(None, ())
             continue
         if len(kept) < len(subs):
-            slot = Slot(f"{name}_local", tuple(subs[k] for k in kept), private)
+            slot = Slot(name, Kind.LOCAL, tuple(subs[k] for k in kept), private)
             slots.append(slot)
-            places[name] = Place(slot.name, kept, private)
+            places[name] = Place(slot, kept)
             continue
         shape = shape_of(life.declared, program)
         free = next(
@@ -164,8 +185,8 @@ def allocate(nodes: Sequence[Node], program: Program, outputs: Sequence[str]) ->
             None,
         )
         if free is None:
-            free = f"{name}_"
-            slots.append(Slot(free, subs))
+            free = Slot(name, Kind.WHOLE, subs)
+            slots.append(free)
             occupants[free], shapes[free] = [], shape
         occupants[free].append(name)
         places[name] = Place(free, kept)
