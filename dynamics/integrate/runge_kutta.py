@@ -153,6 +153,10 @@ class Compiled:
         self.t, self.y, self.f = t_new, new, slopes[-1]
         return True, None
 
+    def bad_slope(self: Any) -> Vector | None:
+        """A slope of the last attempted step that is not finite, if there is one."""
+        return next((slope for slope in self.K if not np.isfinite(slope).all()), None)
+
     def _dense_output_impl(self: Any) -> Interpolant:
         return Interpolant(self.t_old, self.t, self.y, self.K.copy(), self.P)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
+from numbers import Integral
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.program.language import Program, name_of, subscript
-from dynamics.integrate.initial_value import times
+from dynamics.integrate.arguments import shown, times, tolerances, whole, why_not_real
 from dynamics.lowering.lanes import LANES, METHODS, Crossing, Status, kernel
 from dynamics.support.errors import InputError
 
@@ -29,8 +30,6 @@ __all__ = ["Event", "Status", "sweep"]
 Vector = NDArray[np.float64]
 
 RESULTS = ("cell", "time", "event", "event_time", "end_time", "status", "steps", "evaluations")
-SMALLEST_RTOL = 100 * float(np.finfo(float).eps)
-
 
 FEW = 256
 """Cells that are swept without a thread of their own."""
@@ -66,7 +65,7 @@ class Event:
     def __post_init__(self) -> None:
         if self.direction not in ("rising", "falling", "either"):
             raise InputError(f"unknown direction {self.direction!r} of an event; use rising, falling or either")
-        if not np.isfinite(self.threshold):
+        if why_not_real(self.threshold) or np.ndim(self.threshold) or not np.isfinite(float(self.threshold)):
             raise InputError(f"the threshold {self.threshold} of {self.observable} is not a number; give a finite one")
 
     @property
@@ -156,7 +155,9 @@ def sweep(
     events = dict(events or {})
     check_system(program)
     check_names(program, parameters, initial, observables, events)
-    check_options(method, rtol, atol, max_steps)
+    check_method(method)
+    rtol, atol = tolerances(rtol, atol)
+    max_steps = whole("max_steps", max_steps, "100000 is usual")
     workers = number_of(threads)
     at = times(t_eval) if t_eval is not None else np.empty(0)
     given, start, end = cells_of(program, parameters, initial, t_end)
@@ -172,7 +173,7 @@ def sweep(
 
     def work() -> None:
         run(
-            *(queue, given, start, end, at, thresholds, float(rtol), float(atol), float(max_steps)),
+            *(queue, given, start, end, at, thresholds, rtol, atol, float(max_steps)),
             *(states, observed, event_times, reached, status, steps, evaluations),
         )
 
@@ -230,10 +231,10 @@ def cells_of(
     named |= {f"initial {name}": initial[name] for name in program.state_names} | {"t_end": t_end}
     arrays: dict[str, Vector] = {}
     for name, values in named.items():
-        try:
-            arrays[name] = np.asarray(values, dtype=float)
-        except (TypeError, ValueError):
-            raise InputError(f"{name} must be a number or a list of numbers, not {str(values)[:60]!r}") from None
+        reason = why_not_real(values)
+        if reason:
+            raise InputError(f"{name} must be a number or a list of numbers, not {shown(values)}, which {reason}")
+        arrays[name] = np.asarray(values, dtype=float)
         if arrays[name].ndim > 1:
             raise InputError(f"{name} has shape {arrays[name].shape}; give one number, or one a cell (ravel a grid)")
     sizes = {name: a.size for name, a in arrays.items() if a.ndim and a.size != 1}
@@ -305,15 +306,9 @@ def check_known(kind: str, given: Iterable[str], known: Sequence[str], system: s
             raise InputError(f"{system} has no {kind} {name!r}; {hint}")
 
 
-def check_options(method: str, rtol: float, atol: float, max_steps: int) -> None:
-    if method not in METHODS:
+def check_method(method: str) -> None:
+    if not isinstance(method, str) or method not in METHODS:
         raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
-    if not (np.isfinite(rtol) and rtol >= SMALLEST_RTOL):
-        raise InputError(f"rtol = {rtol} is below what double precision allows ({SMALLEST_RTOL:.1e}); 1e-6 is usual")
-    if not (np.isfinite(atol) and atol > 0):
-        raise InputError(f"atol = {atol} is not a positive number; 1e-9 is usual")
-    if max_steps < 1:
-        raise InputError(f"max_steps = {max_steps} allows no step; 100000 is usual")
 
 
 def number_of(threads: int | None) -> int:
@@ -321,6 +316,8 @@ def number_of(threads: int | None) -> int:
     import numba
 
     available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    if threads is not None and not 1 <= threads <= available:
-        raise InputError(f"threads = {threads} is not between 1 and the {available} that this machine has")
-    return threads or int(numba.get_num_threads())
+    if threads is None:
+        return int(numba.get_num_threads())
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads <= available:
+        raise InputError(f"threads = {shown(threads)} is not between 1 and the {available} that this machine has")
+    return int(threads)

@@ -457,6 +457,17 @@ def test_a_slope_without_a_value_ends_a_cell() -> None:
     assert float(found.evaluations[:6].mean()) == pytest.approx(evaluations.mean(), rel=0.07)
 
 
+def test_a_cell_without_a_slope_at_its_start_ends_there() -> None:
+    """x' = -sqrt(x) from x < 0: nothing hangs on it, and its neighbours do not know."""
+    definitions = (Definition(rate, -sqrt(y)),)
+    fall = replace(FALL, states=(y,), parameters=(), definitions=definitions, flow={"y": "rate"})
+    found = sweep(fall, {}, {"y": [1.0, -1.0, 0.25]}, 0.5)
+    assert found.status.values.tolist() == [Status.FINISHED, Status.NOT_FINITE, Status.FINISHED]
+    assert found.end_time.values.tolist() == [0.5, 0.0, 0.5]
+    assert found.evaluations[1] <= 20
+    np.testing.assert_allclose(found.y, [0.5625, np.nan, 0.0625], atol=1e-5)
+
+
 def test_a_cell_of_too_many_steps_is_told() -> None:
     found = oscillate(t_end=[1000.0, 1e-3], max_steps=7)
     assert found.status.values.tolist() == [Status.TOO_MANY_STEPS, Status.FINISHED]
@@ -508,6 +519,18 @@ def call(program=OSCILLATOR, parameters=GIVEN, initial=AT_REST, t_end=1.0, **opt
         ({"rtol": np.nan}, r"rtol = nan"),
         ({"atol": 0.0}, r"atol = 0.0 is not a positive number"),
         ({"max_steps": 0}, r"max_steps = 0 allows no step"),
+        ({"max_steps": 2.5}, r"max_steps must be a whole number, not 2\.5"),
+        ({"max_steps": 2**64}, r"max_steps = 18446744073709551616 is more than 64 bits hold"),
+        ({"rtol": "1e-6"}, r"rtol must be a number, not '1e-6'"),
+        ({"atol": [1e-6, 1e-9]}, r"atol must be one number, not of shape \(2,\)"),
+        ({"method": None}, r"unknown method None; use one of RK45, RK23, DOP853"),
+        ({"t_eval": np.array([False, True])}, r"t must be a list of times, not .*, which holds truth values"),
+        ({"t_eval": np.array(["2024-01-01"], "M8[D]")}, r"t must be a list of times, not .*, which holds dates"),
+        ({"t_end": np.array([True])}, r"t_end must be a number or a list of numbers, not \[ True\], which holds truth"),
+        ({"initial": {"x": 1j, "v": 0.0}}, r"initial x must be a number .* not 1j, which holds complex numbers"),
+        ({"parameters": GIVEN | {"k": 2**64}}, r"parameter k must be .* which holds an integer of more than 64 bits"),
+        ({"parameters": GIVEN | {"k": None}}, r"parameter k must be a number or a list of numbers, not None"),
+        ({"threads": "2"}, r"threads = '2' is not between 1 and"),
         ({"threads": 0}, r"threads = 0 is not between 1 and"),
         ({"threads": 10_000}, r"threads = 10000 is not between 1 and"),
         ({"program": replace(OSCILLATOR, flow={"x": "v"})}, r"oscillator has no flow for its state v"),
