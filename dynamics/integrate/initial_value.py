@@ -38,6 +38,9 @@ Into = Callable[[Vector, Vector], None]
 METHODS = {method.__name__: method for method in (RK45, RK23, DOP853, Radau, BDF, LSODA)}
 LARGE = 10_000
 """States with more numbers than this take compiled steps."""
+STEPPED = 1e-9
+"""With relative tolerances below this, DOP853 steps to times within its steps. Its interpolant would err there by more
+than the tolerance, up to some thousand times on decaying modes that steps at the limit of stability still contain."""
 WIDEST = 12
 """Evaluations of an attempted step of DOP853, the most of an explicit pair: what a step may cost in ``max_steps``."""
 
@@ -132,8 +135,13 @@ def integrate(
         Times in the order in which they are met: increasing, or decreasing in a span that goes backwards.
     method : str or OdeSolver class
         A method of ``solve_ivp``, or RKC. RK45 and RK23 take compiled steps for states of more than 10,000 numbers.
+        DOP853 interpolates within its steps, where it errs by up to some thousand times the tolerance on decaying
+        modes; with rtol below 1e-9 it steps to the times of ``at``, of events and of dense output, and holds there
+        what it holds at the ends of its steps.
     rtol, atol : float
-        Relative and absolute tolerance of the step-size control.
+        Relative and absolute tolerance of the step-size control: of the error of one step. Errors over a whole span add
+        up where the flow does not forget them (a rotation is off by about one rtol a turn), and with RKC they go down
+        as rtol^(2/3).
     events, dense_output, **options
         Passed to ``solve_ivp``: ``max_step``, ``first_step``, and what else the method takes.
     max_steps : int
@@ -164,7 +172,7 @@ def integrate(
     rtol, atol = tolerances(rtol, atol)
     max_steps = whole("max_steps", max_steps, "100000 is usual")
     y0, wanted = state(y0, locate), within(at, start, end)
-    solver_class, extra = choose(method, into, y0.size)
+    solver_class, extra = choose(method, into, y0.size, rtol)
     options = checked(options, solver_class, start, end, max_steps)
     held = [Held(event) for event in listed(events)]
     show = save or (lambda t, y: None)
@@ -271,6 +279,9 @@ def integrate(
     # SciPy's solvers refer to themselves, and so does any class: without this, what they hold would wait for the
     # garbage collector, which counts objects and not gigabytes.
     vars(solver).clear()
+    found["solver"] = None
+    if dense_output:  # which may evaluate slopes
+        solver.nfev, solver.fun_single = 0, fun
     for event in held:
         event.event = None
     show, locate = (lambda t, y: None), None
@@ -336,7 +347,7 @@ def checked(
     return rest | ({"max_step": largest} if "max_step" in steps else {}) | ({"first_step": first} if first else {})
 
 
-def choose(method: str | type[OdeSolver], into: Into, size: int) -> tuple[type[OdeSolver], dict[str, Any]]:
+def choose(method: str | type[OdeSolver], into: Into, size: int, rtol: float) -> tuple[type[OdeSolver], dict[str, Any]]:
     """The solver class, with the options that a compiled one takes."""
     if isinstance(method, type) and issubclass(method, OdeSolver):
         return method, {"into": into} if "into" in signature(method.__init__).parameters else {}
@@ -350,4 +361,8 @@ def choose(method: str | type[OdeSolver], into: Into, size: int) -> tuple[type[O
         from dynamics.integrate.runge_kutta import COMPILED
 
         return COMPILED[method], {"into": into}
+    if method == "DOP853" and rtol < STEPPED:
+        from dynamics.integrate.runge_kutta import SteppedDOP853
+
+        return SteppedDOP853, {}
     return METHODS[method], {}

@@ -162,7 +162,10 @@ def test_random_cells_are_what_scipy_finds(cells: list[tuple[float, ...]], metho
     at = np.array([0, 0.3, 1.1, 2.0])
     found = swept(cells, method, 2.0, t_eval=at, rtol=1e-10, atol=1e-12)
     for row, cell in enumerate(cells):
-        expected = scipy_oscillator(method, cell, 2.0, at, rtol=1e-10, atol=1e-12)
+        try:
+            expected = scipy_oscillator(method, cell, 2.0, at, rtol=1e-10, atol=1e-12)
+        except ValueError:
+            continue  # SciPy's finder of events raises where one falls on the end of a step (its issue 17066)
         shown = expected.t.size
         here = np.stack([found.x[row], found.v[row]])[:, :shown]
         np.testing.assert_allclose(here, expected.y, rtol=0, atol=1e-9 * max(1, abs(expected.y).max()))
@@ -212,6 +215,63 @@ def test_the_error_falls_with_the_steps_at_the_order_of_the_method(method: str, 
         steps.append(int(found.steps[0]))
     assert np.log(errors[0] / errors[1]) / np.log(steps[1] / steps[0]) == pytest.approx(order, rel=0.1)
     assert errors[1] < 1e4 * tolerances[1]
+
+
+@pytest.mark.parametrize(("method", "rtols"), [("RK45", (1e-5, 1e-8)), ("DOP853", (1e-5, 1e-8))])
+def test_a_rotation_loses_one_rtol_a_turn(method: str, rtols) -> None:
+    """Nothing damps what steps err by, so it adds up: what the docstring says of fast rotations, measured."""
+    turns = np.array([10, 50, 250])
+    for rtol in rtols:
+        k = (2 * math.pi * turns) ** 2  # so many turns in a unit of time
+        found = oscillate(method, 1.0, k=k, events={}, rtol=rtol, atol=1e-3 * rtol)
+        lost = np.hypot(found.x.values - 1, found.v.values / np.sqrt(k))
+        assert (found.status == Status.FINISHED).all()
+        assert (lost < rtol * turns).all()
+        np.testing.assert_allclose(lost / turns, lost[0] / turns[0], rtol=0.1)
+
+
+def test_states_within_steps_are_as_good_as_steps() -> None:
+    """Three decays, a hundred times apart, mixed: SciPy's interpolant errs by 1e-7 and more at a tolerance of 1e-12."""
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    rates, start = np.array([1.0, 10.0, 100.0]), np.array([0.3, -1.0, 0.5])
+    matrix = -(basis * rates) @ basis.T
+    ys, slopes = scalars("y0 y1 y2"), scalars("r0 r1 r2")
+    program = replace(
+        FALL,
+        states=ys,
+        parameters=(),
+        definitions=tuple(
+            Definition(r, sum(float(m) * y for m, y in zip(row, ys, strict=True)))
+            for r, row in zip(slopes, matrix, strict=True)
+        ),
+        flow={"y0": "r0", "y1": "r1", "y2": "r2"},
+    )
+    at = np.linspace(0, 5, 501)
+    exact = basis @ (np.exp(-rates[:, None] * at) * (basis.T @ start)[:, None])
+    initial = {"y0": start[0], "y1": start[1], "y2": start[2]}
+    for rtol in (1e-10, 1e-12):
+        found = sweep(
+            program,
+            {},
+            initial,
+            5.0,
+            t_eval=at,
+            method="DOP853",
+            rtol=rtol,
+            atol=rtol,
+            events={"low": Event("y0", 0.01, "falling"), "high": Event("y0", 0.01, "rising")},
+        )
+        theirs = solve_ivp(lambda t, y: matrix @ y, (0, 5), start, "DOP853", rtol=rtol, atol=rtol, dense_output=True)
+        ends = abs(theirs.y - basis @ (np.exp(-rates[:, None] * theirs.t) * (basis.T @ start)[:, None])).max()
+        here = np.stack([found[name].values[0] for name in ("y0", "y1", "y2")])
+        assert abs(here - exact).max() < 4 * ends
+        assert abs(theirs.sol(at) - exact).max() > 10 * ends
+        passed = found.event_time.values[0]
+        assert np.isfinite(passed).any()
+        values = np.array([basis[0] @ (np.exp(-rates * time) * (basis.T @ start)) for time in passed])
+        np.testing.assert_allclose(values[np.isfinite(passed)], 0.01, atol=4 * ends)
+        # An evaluation for each stage of each state that is shown, and of each that is tried for an event.
+        assert found.evaluations[0] > 11 * at.size
 
 
 @pytest.mark.parametrize("method", ["RK45", "DOP853"])
