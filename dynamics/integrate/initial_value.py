@@ -7,9 +7,9 @@ states take the compiled steps of :mod:`dynamics.integrate.runge_kutta`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import signature
+from inspect import Parameter, signature
 from time import perf_counter
 from typing import Any
 
@@ -17,7 +17,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, OdeSolver, Radau, solve_ivp
 
+from dynamics.integrate.arguments import (
+    known_options,
+    shown,
+    span_of,
+    state,
+    step_sizes,
+    times,
+    tolerances,
+    whole,
+    within,
+)
 from dynamics.support.errors import InputError, IntegrationError
+
+__all__ = ["Integration", "Statistics", "integrate", "times"]
 
 Vector = NDArray[np.float64]
 Into = Callable[[Vector, Vector], None]
@@ -25,6 +38,11 @@ Into = Callable[[Vector, Vector], None]
 METHODS = {method.__name__: method for method in (RK45, RK23, DOP853, Radau, BDF, LSODA)}
 LARGE = 10_000
 """States with more numbers than this take compiled steps."""
+STEPPED = 1e-9
+"""With relative tolerances below this, DOP853 steps to times within its steps. Its interpolant would err there by more
+than the tolerance, up to some thousand times on decaying modes that steps at the limit of stability still contain."""
+WIDEST = 12
+"""Evaluations of an attempted step of DOP853, the most of an explicit pair: what a step may cost in ``max_steps``."""
 
 
 @dataclass(frozen=True)
@@ -72,34 +90,6 @@ class Integration:
     sol: Callable | None = None
 
 
-def times(t: ArrayLike) -> Vector:
-    """Times as a vector, checked: finite, increasing, from 0 on.
-
-    Raises
-    ------
-    InputError
-        With the first entry that is out of order.
-    """
-    try:
-        found = np.atleast_1d(np.asarray(t, dtype=float))
-    except (TypeError, ValueError):
-        raise InputError(f"t must be a list of times, not {str(t)[:60]!r}; give one or more increasing times") from None
-    if found.ndim != 1 or found.size == 0:
-        raise InputError(f"t must be a list of times, not of shape {np.shape(t)}; give one or more increasing times")
-    bad = np.flatnonzero(~np.isfinite(found))
-    if bad.size:
-        raise InputError(f"t[{bad[0]}] = {found[bad[0]]} is not finite; times are tau = learning rate x steps")
-    if found[0] < 0:
-        raise InputError(f"t[0] = {found[0]:g} is before the start at 0; give times from 0 on")
-    bad = np.flatnonzero(np.diff(found) <= 0)
-    if bad.size:
-        k = bad[0]
-        raise InputError(
-            f"t is not increasing: t[{k}] = {found[k]:g}, t[{k + 1}] = {found[k + 1]:g}; sort it, each once"
-        )
-    return found
-
-
 class Held:
     """An event that is let go when the integration is over: SciPy's root finder keeps what it was given."""
 
@@ -137,18 +127,26 @@ def integrate(
     y0 : ndarray, shape (n,)
         The state at ``span[0]``; not modified.
     span : (float, float)
-        From, to. A span of length 0 shows the initial state.
+        From, to, forwards or backwards. A span of length 0 shows the initial state.
     save : callable, optional
         ``save(t, y)`` at every time of ``at`` within the span, ends included (and to the end of the step in which a
         terminal event is met). The y is overwritten later.
+    at : array_like, shape (times,)
+        Times in the order in which they are met: increasing, or decreasing in a span that goes backwards.
     method : str or OdeSolver class
-        A method of ``solve_ivp``. RK45 and RK23 take compiled steps for states of more than 10,000 numbers.
+        A method of ``solve_ivp``, or RKC. RK45 and RK23 take compiled steps for states of more than 10,000 numbers.
+        DOP853 interpolates within its steps, where it errs by up to some thousand times the tolerance on decaying
+        modes; with rtol below 1e-9 it steps to the times of ``at``, of events and of dense output, and holds there
+        what it holds at the ends of its steps.
     rtol, atol : float
-        Relative and absolute tolerance of the step-size control.
+        Relative and absolute tolerance of the step-size control: of the error of one step. Errors over a whole span add
+        up where the flow does not forget them (a rotation is off by about one rtol a turn), and with RKC they go down
+        as rtol^(2/3).
     events, dense_output, **options
-        Passed to ``solve_ivp``.
+        Passed to ``solve_ivp``: ``max_step``, ``first_step``, and what else the method takes.
     max_steps : int
-        Accepted steps after which the integration counts as stalled.
+        Accepted steps after which the integration counts as stalled; so do 12 times as many evaluations, as a step of
+        some methods may take a thousand.
     locate : callable, optional
         ``locate(y)`` names the tensor that holds the first number of y that is not finite, for messages.
 
@@ -157,7 +155,9 @@ def integrate(
     IntegrationError
         The integration failed or stalled; the message names the time reached and what to try.
     InputError
-        Unknown method, or tolerances that are not positive.
+        Unknown method, or a state, times, tolerances or steps that cannot be used.
+    TypeError
+        An option that the method does not have.
 
     Examples
     --------
@@ -168,12 +168,13 @@ def integrate(
     >>> {float(t): round(float(y), 6) for t, y in seen.items()}
     {1.0: 0.367879, 2.0: 0.135335}
     """
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} = {value} is not a positive number; 1e-6 is usual")
-    start, end = map(float, span)
-    wanted = np.asarray(at, dtype=float)
-    wanted = wanted[(wanted >= start) & (wanted <= end)]
+    start, end = span_of(span)
+    rtol, atol = tolerances(rtol, atol)
+    max_steps = whole("max_steps", max_steps, "100000 is usual")
+    y0, wanted = state(y0, locate), within(at, start, end)
+    solver_class, extra = choose(method, into, y0.size, rtol)
+    options = checked(options, solver_class, start, end, max_steps)
+    held = [Held(event) for event in listed(events)]
     show = save or (lambda t, y: None)
     began = perf_counter()
     if end == start:
@@ -181,16 +182,19 @@ def integrate(
             show(t, y0)
         return Integration(end, y0, Statistics())
 
-    solver_class, extra = choose(method, into, y0.size)
-    held = [Held(event) for event in ((events,) if callable(events) else events or ())]
-    state: dict[str, Any] = {"solver": None, "bad": None}
+    direction = 1.0 if end > start else -1.0
+    found: dict[str, Any] = {"solver": None, "bad": None, "begun": False}
 
     def fun(t: float, y: Vector) -> Vector:
         y = np.ascontiguousarray(y)  # Jacobians by differences come as columns of a matrix
         out = np.empty_like(y)
         into(y, out)
         if not np.isfinite(out.sum()) and not np.isfinite(out).all():
-            state["bad"] = out
+            found["bad"] = out
+            if not found["begun"]:
+                # SciPy would choose a first step that is not a number, which is never too small: a loop without end.
+                raise fail(start, "met a slope that is not finite", out)
+        found["begun"] = True
         return out
 
     def fail(t: float, why: str, y: Vector | None) -> IntegrationError:
@@ -211,23 +215,26 @@ def integrate(
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            state["solver"] = self
-            self.steps, self.shown = 0, int(np.searchsorted(wanted, start, side="right"))
-            for t in wanted[: self.shown]:
-                show(t, self.y)
+            found["solver"] = self
+            self.steps, self.shown = 0, 0
             self.buffer = np.empty_like(self.y)
+            if wanted.size and wanted[0] == start:
+                show(start, self.y)
+                self.shown = 1
 
         def step(self) -> str | None:
             message = super().step()
             if self.status == "failed":
                 return message
             self.steps += 1
-            state["bad"] = None
+            found["bad"] = None
             if not np.isfinite(self.y.sum()) and not np.isfinite(self.y).all():
                 raise fail(self.t_old, "met a value that is not finite", self.y)
             if self.steps >= max_steps and self.status == "running":
                 raise fail(self.t, f"stalled after {max_steps} steps", None)
-            reached = int(np.searchsorted(wanted, self.t, side="right"))
+            if self.nfev > WIDEST * max_steps and self.status == "running":
+                raise fail(self.t, f"stalled after {self.nfev} evaluations in {self.steps} steps", None)
+            reached = int(np.searchsorted(direction * wanted, direction * self.t, side="right"))
             if reached > self.shown:
                 interpolant = None if hasattr(self, "at") else self.dense_output()
                 for t in wanted[self.shown : reached]:
@@ -256,21 +263,25 @@ def integrate(
             )
     except ValueError as error:
         # Implicit methods hand a slope that is not finite to LAPACK, which refuses it.
-        solver, bad = state["solver"], state["bad"]
+        solver, bad = found["solver"], found["bad"]
         if solver is None or bad is None:
             raise
         raise fail(solver.t, "met a slope that is not finite", bad) from error
-    solver = state["solver"]
+    solver = found["solver"]
     if result.status < 0:
         with np.errstate(over="ignore", invalid="ignore"):
             fun(solver.t, solver.y)
-        bad = state["bad"]
+        # Compiled steps look at their slopes afterwards.
+        bad = found["bad"] if found["bad"] is not None or not hasattr(solver, "bad_slope") else solver.bad_slope()
         raise fail(solver.t, "needs steps that are too small" if bad is None else "met a slope that is not finite", bad)
     statistics = Statistics(int(solver.nfev) + at_rest, solver.steps, perf_counter() - began)
     t, y = solver.t, solver.y
     # SciPy's solvers refer to themselves, and so does any class: without this, what they hold would wait for the
     # garbage collector, which counts objects and not gigabytes.
     vars(solver).clear()
+    found["solver"] = None
+    if dense_output:  # which may evaluate slopes
+        solver.nfev, solver.fun_single = 0, fun
     for event in held:
         event.event = None
     show, locate = (lambda t, y: None), None
@@ -312,9 +323,33 @@ def rms(x: Vector) -> float:
     return float(np.sqrt(np.square(x).sum() / x.size))
 
 
-def choose(method: str | type[OdeSolver], into: Into, size: int) -> tuple[type[OdeSolver], dict[str, Any]]:
+def listed(events: Any) -> tuple[Callable, ...]:
+    """Events as solve_ivp takes them: none, one, or several."""
+    found = (events,) if callable(events) else () if events is None else events
+    if not isinstance(found, Sequence) or not all(map(callable, found)):
+        raise InputError(f"events must be a function of t and y, or a list of them, not {shown(events)}")
+    return tuple(found)
+
+
+def checked(
+    options: Mapping[str, Any], method: type[OdeSolver], start: float, end: float, max_steps: int
+) -> dict[str, Any]:
+    """The options of a method: those that it has, with steps that can come to the end."""
+    ours = {"self", "fun", "t0", "y0", "t_bound", "vectorized", "into", "rtol", "atol"}
+    taken: dict[str, Parameter] = {}
+    for kind in method.__mro__[: method.__mro__.index(OdeSolver)]:
+        taken |= dict(signature(vars(kind)["__init__"]).parameters) if "__init__" in vars(kind) else {}
+    named = {name for name, parameter in taken.items() if parameter.kind is not Parameter.VAR_KEYWORD} - ours
+    known_options(options, named - {"args", "kwargs"}, method.__name__)
+    steps = {name: options[name] for name in ("max_step", "first_step") if options.get(name) is not None}
+    largest, first = step_sizes(start, end, **steps, max_steps=max_steps)
+    rest = {name: value for name, value in options.items() if name not in ("max_step", "first_step")}
+    return rest | ({"max_step": largest} if "max_step" in steps else {}) | ({"first_step": first} if first else {})
+
+
+def choose(method: str | type[OdeSolver], into: Into, size: int, rtol: float) -> tuple[type[OdeSolver], dict[str, Any]]:
     """The solver class, with the options that a compiled one takes."""
-    if not isinstance(method, str):
+    if isinstance(method, type) and issubclass(method, OdeSolver):
         return method, {"into": into} if "into" in signature(method.__init__).parameters else {}
     if method == "RKC":
         from dynamics.integrate.chebyshev import RKC
@@ -326,4 +361,8 @@ def choose(method: str | type[OdeSolver], into: Into, size: int) -> tuple[type[O
         from dynamics.integrate.runge_kutta import COMPILED
 
         return COMPILED[method], {"into": into}
+    if method == "DOP853" and rtol < STEPPED:
+        from dynamics.integrate.runge_kutta import SteppedDOP853
+
+        return SteppedDOP853, {}
     return METHODS[method], {}

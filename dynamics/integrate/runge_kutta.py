@@ -3,7 +3,7 @@
 SciPy's explicit solvers go over the state several times per stage, in temporaries. For large states these classes take
 the tableau and the controller of SciPy's class and do each stage, the error norm and the interpolant in one pass. They
 are :class:`scipy.integrate.OdeSolver` subclasses: ``solve_ivp(method=...)`` takes them, and events and dense output
-work as with SciPy's own.
+work as with SciPy's own. So does DOP853 below, whose steps are SciPy's and whose states within a step are better.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
-from scipy.integrate import RK23, RK45, DenseOutput
+from scipy.integrate import DOP853, RK23, RK45, DenseOutput
 
 from dynamics.support.threads import libraries
 
@@ -153,6 +153,10 @@ class Compiled:
         self.t, self.y, self.f = t_new, new, slopes[-1]
         return True, None
 
+    def bad_slope(self: Any) -> Vector | None:
+        """A slope of the last attempted step that is not finite, if there is one."""
+        return next((slope for slope in self.K if not np.isfinite(slope).all()), None)
+
     def _dense_output_impl(self: Any) -> Interpolant:
         return Interpolant(self.t_old, self.t, self.y, self.K.copy(), self.P)
 
@@ -171,3 +175,31 @@ class CompiledRK23(Compiled, RK23):
 
 
 COMPILED = {"RK45": CompiledRK45, "RK23": CompiledRK23}
+
+
+class Restep(DenseOutput):
+    """States within a step, each by a step of the method itself from the beginning of that step."""
+
+    def __init__(self, solver: Any) -> None:
+        super().__init__(solver.t_old, solver.t)
+        self.fun, self.y_old, self.slope = solver.fun, solver.y_old, solver.K[0].copy()
+        self.A, self.B, self.C = solver.A, solver.B, solver.C
+
+    def _call_impl(self, t: Any) -> NDArray[np.float64]:
+        found = np.array([self.step(time) for time in np.atleast_1d(t)])
+        return found.T if np.ndim(t) else found[0]
+
+    def step(self, t: float) -> Vector:
+        h = t - self.t_old
+        slopes = np.empty((len(self.B), self.y_old.size))
+        slopes[0] = self.slope
+        for s in range(1, len(slopes)):
+            slopes[s] = self.fun(self.t_old + self.C[s] * h, self.y_old + np.dot(slopes[:s].T, self.A[s, :s]) * h)
+        return self.y_old + h * np.dot(slopes.T, self.B)
+
+
+class SteppedDOP853(DOP853):
+    """:class:`scipy.integrate.DOP853`, with states within its steps as good as the steps."""
+
+    def _dense_output_impl(self) -> Restep:
+        return Restep(self)

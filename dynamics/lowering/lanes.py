@@ -363,6 +363,7 @@ def prepare(block):
     {prepare}
 
 
+{restep}
 @njit(**INLINE)
 def between(block, lane, t):
     # A lane's state at a time within its last step.
@@ -442,14 +443,21 @@ class Writer:
     underscore.
     """
 
-    def __init__(self, system: System, method: str, observables: Sequence[str], crossings: Sequence[Crossing]) -> None:
-        self.system, self.solver = system, METHODS[method]
+    def __init__(
+        self,
+        system: System,
+        method: str,
+        observables: Sequence[str],
+        crossings: Sequence[Crossing],
+        stepped: bool = False,
+    ) -> None:
+        self.system, self.solver, self.stepped = system, METHODS[method], stepped
         self.observables, self.crossings = list(observables), list(crossings)
         self.states = [safe(name) for name in system.program.state_names]
         self.constants = system.arguments[len(self.states) :]
         self.levels = [f"level{k}" for k in range(len(crossings))]
         self.stages = self.solver.n_stages
-        self.more = getattr(self.solver, "A_EXTRA", ())
+        self.more = () if stepped else getattr(self.solver, "A_EXTRA", ())
         self.rows: dict[str, int] = {}
 
     # -- pieces of text -----------------------------------------------------------------------------------------------
@@ -524,6 +532,7 @@ class Writer:
         kept = {name: name for name in self.constants} | {f"{y}slope": f"{y}slope0" for y in self.states}
         kept |= {level: f"{level}at - threshold{k}" for k, level in enumerate(self.levels)}
         kept |= {"step": "min(min(100.0 * h0, h1), end) if finite else 0.0", "rejected": "0.0 if finite else 1.0"}
+        kept |= {"resteps": "0.0"} if self.stepped else {}
         kept |= {"due": "start", "norm": "0.0 if finite else np.nan", "t": "0.0", "attempts": "0.0", "steps": "0.0"}
         return {"copy_cell": copy, "begin": self.over_lanes(body, kept), "ROWS": str(len(self.rows))}
 
@@ -602,7 +611,9 @@ class Writer:
         return [*lines, f"error = estimate + 0.0 * ({last})"]
 
     def interpolant(self) -> dict[str, list[str] | str]:
-        """SciPy's dense output: coefficients for all lanes, values lane by lane."""
+        """SciPy's dense output: coefficients for all lanes, values lane by lane; or steps of the method itself."""
+        if self.stepped:
+            return self.steps_between()
         lines: list[str] = []
         for number, row in enumerate(self.more, start=self.stages + 1):
             lines += self.stage(number, row, "old")
@@ -623,9 +634,31 @@ class Writer:
                 value = f"({value} + {self.row(f'{y}part{k}')}) * {factors[k]}"
             values.append(f"{y} = {self.row(f'{y}old')} + {value}")
         return {
+            "restep": [],
             "prepare": [*lines, *self.over_lanes([], kept)],
             "inverse": self.row("inverse"),
             "between": values,
+        }
+
+    def steps_between(self) -> dict[str, list[str] | str]:
+        """States within a step by the method itself, from the beginning of the step, where its interpolant errs."""
+        began = {f"{y}began": f"{y}old" for y in self.states} | {k: k for k in self.each("slope0")}
+        lines = [f"{name} = {self.row(row)}" for name, row in began.items()] + self.load(self.constants)
+        for number in range(1, self.stages):
+            points = [f"{y}began + h * ({self.sum(y, self.solver.A[number])})" for y in self.states]
+            lines.append(f"{listed(self.each(f'slope{number}'))} = {self.call('slopes_once', points)}")
+        ends = [f"{y}began + h * ({self.sum(y, self.solver.B)})" for y in self.states]
+        lines += [f"{self.row('resteps')} += {self.stages - 1}.0", f"return {listed(ends)}"]
+        arguments = ", ".join(self.system.arguments)
+        plain = '@njit(error_model="numpy", fastmath=LANEWISE)'
+        return {
+            "restep": [
+                *(plain, f"def slopes_once({arguments}):", f"    return slopes({arguments})", "", ""),
+                *(plain, "def restep(block, lane, h):", *(f"    {line}" for line in lines), "", ""),
+            ],
+            "prepare": ["pass"],
+            "inverse": "1.0",
+            "between": [f"{listed(self.states)} = restep(block, lane, x)"],
         }
 
     def bookkeeping(self) -> dict[str, list[str] | str]:
@@ -643,11 +676,12 @@ class Writer:
                 events += [f"if root{k} <= stop:", f"    stop, ended, state = root{k}, True, {Status.EVENT:d}"]
         for k in range(len(self.crossings)):
             events += [f"if root{k} <= stop:", f"    event_times[{k}, cell] = root{k}"]
+        resteps = f" + {row('resteps')}" if self.stepped else ""
         write = [f"{listed(self.states)} = between(block, lane, t_eval[j])"]
         write += [f"states[{k}, cell, j] = {y}" for k, y in enumerate(self.states)]
         finish = [
             f"times[cell], status[cell], step_counts[cell] = stop, state, {row('steps')}",
-            f"evaluations[cell] = 2 + {self.stages} * {row('attempts')} + extra[lane]",
+            f"evaluations[cell] = 2 + {self.stages} * {row('attempts')} + extra[lane]{resteps}",
             "if t_eval.size == 0 and state >= 0:",
             "    j = 1",
             f"    {listed(self.states)} = {listed(map(row, self.states))}",
@@ -726,13 +760,17 @@ def version() -> str:
 
 @cache
 def kernel(
-    program: Program, method: str, observables: tuple[str, ...], crossings: tuple[Crossing, ...]
+    program: Program,
+    method: str,
+    observables: tuple[str, ...],
+    crossings: tuple[Crossing, ...],
+    stepped: bool = False,
 ) -> Callable[..., None]:
-    """The compiled loop over cells of a program.
+    """The compiled loop over cells of a program; with ``stepped``, states within a step are steps of the method too.
 
     ``kernel(queue, parameters, initial, t_end, t_eval, thresholds, rtol, atol, max_steps, states, observables,
     event_times, times, status, step_counts, evaluations)``: what follows max_steps are results, by (name, cell, time),
     (event, cell) or (cell).
     """
     system = system_of(program, [*program.flow.values(), *observables, *(c.observable for c in crossings)])
-    return compiled(Writer(system, method, observables, crossings).module())
+    return compiled(Writer(system, method, observables, crossings, stepped).module())

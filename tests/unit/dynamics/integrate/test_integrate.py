@@ -311,6 +311,51 @@ def test_slopes_that_are_not_numbers_are_errors(method: str, n: int, at: float) 
         assert "not finite in second" in message
 
 
+@pytest.mark.parametrize(("method", "n"), SIZED)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_no_slope_at_a_start_that_is_not_zero(method: str, n: int, bad: float, backwards: bool) -> None:
+    """SciPy chooses a first step that is not a number there, which is never too small."""
+    evaluations = 0
+
+    def none(y: np.ndarray, out: np.ndarray) -> None:
+        nonlocal evaluations
+        evaluations += 1
+        out[:], out[1] = y, bad
+
+    span = (3, 1) if backwards else (1, 3)
+    with pytest.raises(IntegrationError) as caught:
+        integrate(none, np.full(n, 0.5), span, method=method, locate=lambda y: f"W[{np.isfinite(y).argmin()}]")
+    name = f"Compiled{method}" if n > LARGE and method in ("RK45", "RK23") else method
+    assert str(caught.value) == (
+        f"the integration met a slope that is not finite in W[1] at tau = {span[0]} of {span[1]} ({name}, rtol 1e-06);"
+        " try a smaller rtol, method='LSODA' for a stiff tail, or an earlier end"
+    )
+    assert evaluations <= 60
+
+
+@pytest.mark.parametrize(("method", "n"), SIZED)
+def test_a_slope_that_is_lost_on_the_way(method: str, n: int) -> None:
+    """x' = -sqrt(x - 2) - 1 comes to 2 and has no slope beyond."""
+    reached, message = failure(lambda y: -np.sqrt(y - 2) - 1, np.full(n, 3.0), 9, method=method, locate=lambda y: "x")
+    assert reached == pytest.approx(2 - 2 * np.log(2), abs=0.02)  # LSODA notices a step later
+    assert "that is not finite in x at tau" in message
+
+
+def test_steps_of_many_stages_count_by_their_evaluations() -> None:
+    """A step of RKC may take a thousand evaluations: max_steps bounds the work, and not their number alone."""
+
+    def followed(y: np.ndarray) -> np.ndarray:
+        """A rotation, and a number that follows it a million times faster."""
+        return np.array([-y[1], y[0], 1e6 * (y[0] - y[2])])
+
+    _, message = failure(followed, np.array([1.0, 0.0, 1.0]), 1e3, method="RKC", max_steps=100, rtol=1e-3, atol=1e-3)
+    found = re.search(r"stalled after (\d+) evaluations in (\d+) steps", message)
+    assert found, message
+    assert 1200 < int(found[1]) < 1200 + 2000
+    assert int(found[2]) < 100
+
+
 @pytest.mark.parametrize("method", ALL)
 @pytest.mark.parametrize(("f", "pole"), [(lambda y: y * y, 1.0), (lambda y: np.exp(y), np.exp(-1.0))])
 def test_blow_up_is_an_error_that_names_the_time(method: str, f: Callable, pole: float) -> None:

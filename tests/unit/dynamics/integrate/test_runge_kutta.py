@@ -10,6 +10,7 @@ import pytest
 from scipy.integrate import RK23, RK45, solve_ivp
 from threadpoolctl import threadpool_limits
 
+from dynamics.integrate.initial_value import integrate
 from dynamics.integrate.runge_kutta import CHUNKS, CompiledRK23, CompiledRK45, Interpolant, combine, error_norm
 from dynamics.support.threads import limited
 
@@ -222,3 +223,74 @@ def test_a_slope_that_is_not_finite_ends_with_a_message(name: str) -> None:
     assert found.status == -1
     assert "step size" in found.message
     assert found.t[-1] == pytest.approx(1.0, abs=1e-6)
+
+
+# -- DOP853 within its steps ------------------------------------------------------------------------------------------
+
+BASIS = np.linalg.qr(np.random.default_rng(0).normal(size=(20, 20)))[0]
+START = np.random.default_rng(1).normal(size=20)
+
+
+def decays(t: np.ndarray, fastest: float) -> np.ndarray:
+    """Twenty decays, mixed, at rates from 1 to the fastest."""
+    rates = np.geomspace(1, fastest, 20)
+    return BASIS @ (np.exp(-rates[:, None] * t) * (BASIS.T @ START)[:, None])
+
+
+def decaying(fastest: float) -> Callable[[np.ndarray, np.ndarray], None]:
+    matrix = -(BASIS * np.geomspace(1, fastest, 20)) @ BASIS.T
+    return lambda y, out: np.dot(matrix, y, out)
+
+
+@pytest.mark.parametrize("fastest", [30.0, 100.0, 1000.0])
+@pytest.mark.parametrize("rtol", [1e-10, 1e-12])
+def test_states_within_steps_of_dop853_are_as_good_as_the_steps(fastest: float, rtol: float) -> None:
+    slope, at = decaying(fastest), np.linspace(0, 3, 301)
+    seen: list[np.ndarray] = []
+    options = {"method": "DOP853", "rtol": rtol, "atol": rtol}
+    shown = integrate(slope, START, (0, 3), at=at, save=lambda t, y: seen.append(y.copy()), **options)
+    matrix = -(BASIS * np.geomspace(1, fastest, 20)) @ BASIS.T
+    theirs = solve_ivp(lambda t, y: np.dot(matrix, y), (0, 3), START, dense_output=True, **options)
+    ends = np.abs(theirs.y - decays(theirs.t, fastest)).max()
+    assert np.abs(np.transpose(seen) - decays(at, fastest)).max() < 4 * ends
+    assert np.abs(theirs.sol(at) - decays(at, fastest)).max() > 8 * ends
+    # The steps are SciPy's, and so is the end, to the bit.
+    np.testing.assert_array_equal(shown.y, theirs.y[:, -1])
+    assert shown.statistics.steps == theirs.t.size - 1
+    # What is not shown within a step costs nothing.
+    alone = integrate(slope, START, (0, 3), **options)
+    assert shown.statistics.evaluations == alone.statistics.evaluations + 11 * (at.size - 2)
+
+
+def test_dense_output_and_events_of_dop853_are_too() -> None:
+    slope, at = decaying(100.0), np.linspace(0, 3, 97)
+    level = decays(np.array([0.7]), 100.0)[0, 0]
+    end = integrate(
+        slope, START, (0, 3), method="DOP853", rtol=1e-12, atol=1e-12, dense_output=True,
+        events=lambda t, y: y[0] - level,
+    )  # fmt: skip
+    assert end.sol is not None
+    assert end.t_events is not None
+    assert np.abs(end.sol(at) - decays(at, 100.0)).max() < 1e-9
+    np.testing.assert_array_equal(end.sol(at)[:, 3], end.sol(at[3]))
+    assert min(abs(end.t_events[0] - 0.7)) < 1e-9
+
+
+def test_dop853_interpolates_as_scipy_does_at_other_tolerances() -> None:
+    at, seen = np.linspace(0, 3, 31), []
+    matrix = -(BASIS * np.geomspace(1, 100.0, 20)) @ BASIS.T
+    for rtol in (1e-8, 1e-9):
+        seen.clear()
+        options = {"method": "DOP853", "rtol": rtol, "atol": 1e-9}
+        integrate(decaying(100.0), START, (0, 3), at=at, save=lambda t, y: seen.append(y.copy()), **options)
+        theirs = solve_ivp(lambda t, y: np.dot(matrix, y), (0, 3), START, t_eval=at, **options)
+        np.testing.assert_array_equal(np.transpose(seen), theirs.y)
+
+
+def test_steps_to_times_within_go_backwards_too() -> None:
+    seen: dict[float, float] = {}
+    integrate(
+        lambda y, out: np.copyto(out, -y), np.ones(1), (1, 0), at=[0.9, 0.5, 0.1], method="DOP853", rtol=1e-12,
+        atol=1e-14, save=lambda t, y: seen.update({t: y[0]}),
+    )  # fmt: skip
+    np.testing.assert_allclose(list(seen.values()), np.exp(1 - np.array(list(seen))), rtol=1e-12)
