@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.counts.corpus import EncodedPairs, LabelledText, ParallelText, Text, encode
+from dynamics.counts.corpus import LabelledText, ParallelText, Text
+from dynamics.counts.encoding import EncodedPairs, encode
 from dynamics.support.errors import DataWarning, InputError
 
 Ids = NDArray[np.int64]
@@ -111,7 +112,7 @@ class Examples:
 
     @classmethod
     def from_encoded(cls, pairs: EncodedPairs, inputs: Sequence[str], outputs: Sequence[str]) -> Examples:
-        """From text that is already word ids, see `dynamics.counts.corpus.encode`.
+        """From text that is already word ids, see `dynamics.counts.encoding.encode`.
 
         Parameters
         ----------
