@@ -15,8 +15,8 @@ from dynamics.support.errors import InputError
 if TYPE_CHECKING:
     from derivations.program.language import Program
     from dynamics.problems.models import Model
+    from dynamics.tasks import Task
     from dynamics.tasks.examples import Examples
-    from dynamics.tasks.samplers import Task
 
 ProgramFile = Annotated[
     Path | None,
@@ -111,8 +111,8 @@ def problem(
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn; the first, if there are several runs.")] = 0,
 ) -> Problem:
     from dynamics.support.files import did_you_mean
+    from dynamics.tasks import Copying, SparseBoolean, TopicSentences, ToyLexicon
     from dynamics.tasks.examples import Examples
-    from dynamics.tasks.samplers import Copying, SparseBoolean, TopicSentences, ToyLexicon
 
     if seed < 0:
         raise InputError(f"--seed {seed} must be a whole number from 0")

@@ -81,7 +81,7 @@ def run(
 ) -> xr.Dataset:
     """The runs that the options ask for."""
     from dynamics.problems.arrays import ProgramModel
-    from dynamics.tasks.samplers import Task
+    from dynamics.tasks import Task
     from dynamics.train.simulation import simulate
 
     if descent.batch is not None and isinstance(problem.model, ProgramModel) and not problem.model.labelled:

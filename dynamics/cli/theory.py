@@ -47,7 +47,7 @@ class Settings:
 
 def theory_of(problem: Problem, wanted: str | None) -> str:
     """Which prediction: the asked one if it fits, else the most reduced one that does."""
-    from dynamics.tasks.samplers import Copying
+    from dynamics.tasks import Copying
 
     fits = {
         "reduction": isinstance(problem.data, Copying) and problem.model.name.startswith("positional"),
@@ -75,7 +75,7 @@ def solved(
     from dynamics.problems.closure import solve
     from dynamics.problems.exact import solve_exact
     from dynamics.problems.reduction import copying, solve_reduced
-    from dynamics.tasks.samplers import Copying, Task
+    from dynamics.tasks import Copying, Task
 
     data, rates = problem.data, problem.rates or None
     if theory == "reduction":

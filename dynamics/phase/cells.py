@@ -467,7 +467,7 @@ def trained(
 
     from dynamics.compare.comparison import scalars
     from dynamics.problems.models import positional
-    from dynamics.tasks.samplers import Copying
+    from dynamics.tasks import Copying
     from dynamics.train.simulation import simulate
 
     V, L, H = (int(cell[name]) for name in ("V", "L", "H"))

@@ -32,8 +32,8 @@ from dynamics.support.files import existing, write_aside
 from dynamics.support.memory import require
 from dynamics.support.threads import limited
 from dynamics.support.trajectory import provenance
+from dynamics.tasks import Task
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Task
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -148,7 +148,7 @@ def simulate(
     >>> run = simulate(examples, keyword(), lr=1.0, steps=1000, records=[0, 100, 1000])
     >>> run.loss.sel(seed=0).values.round(3)
     array([0.693, 0.011, 0.001])
-    >>> from dynamics.tasks.samplers import Copying
+    >>> from dynamics.tasks import Copying
     >>> from dynamics.problems.models import positional
     >>> start = {"W": 0.01, "P": 0.01}
     >>> run = simulate(Copying(12, 8), positional(), lr=2.0, batch=16, steps=20, seeds=3, records=4, initial=start)

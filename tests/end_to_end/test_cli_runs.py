@@ -20,7 +20,7 @@ from dynamics.compare.comparison import compare
 from dynamics.problems.models import lexical, positional
 from dynamics.problems.reduction import excess
 from dynamics.support import trajectory
-from dynamics.tasks.samplers import Copying, ToyLexicon
+from dynamics.tasks import Copying, ToyLexicon
 from dynamics.train.simulation import simulate
 
 FEW = ["--steps", "4", "--seeds", "2", "--batch", "3", "--records", "3", "--figures", "none"]

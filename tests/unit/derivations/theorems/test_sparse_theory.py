@@ -14,7 +14,7 @@ from derivations.theorems.sparse import SPARSE
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.problems.sparse import critical_lead, lead_probability, require_threshold, signals
 from dynamics.support.errors import InputError
-from dynamics.tasks.samplers import SparseBoolean
+from dynamics.tasks import SparseBoolean
 
 
 @pytest.mark.parametrize("name", SPARSE)

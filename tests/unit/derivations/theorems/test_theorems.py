@@ -31,7 +31,7 @@ from dynamics.integrate.initial_value import integrate
 from dynamics.lowering import lower
 from dynamics.lowering.kernel import Bound
 from dynamics.problems.models import positional
-from dynamics.tasks.samplers import Copying
+from dynamics.tasks import Copying
 from dynamics.train.simulation import simulate
 
 CASES = [(8, 8), (9, 8), (60, 40)]

@@ -17,8 +17,8 @@ from dynamics.compare.agreement import Reader, agreement, kendall, measures, shu
 from dynamics.problems.exact import solve_exact
 from dynamics.problems.models import Model, keyword, lexical, positional, topic
 from dynamics.support.errors import InputError
+from dynamics.tasks import Copying, ToyLexicon
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Copying, ToyLexicon
 
 V, K = 7, 4
 

@@ -16,8 +16,8 @@ from dynamics.problems.exact import solve_exact
 from dynamics.problems.models import lexical, positional
 from dynamics.problems.reduction import copying, excess, solve_reduced
 from dynamics.support.errors import DataWarning, InputError
+from dynamics.tasks import Copying, ToyLexicon
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Copying, ToyLexicon
 
 TIMES = np.array([0.0, 1.0, 4.0])
 

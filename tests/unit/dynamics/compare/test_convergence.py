@@ -12,8 +12,8 @@ from dynamics.compare.convergence import batch_study, learning_rate_study, slope
 from dynamics.problems.exact import solve_exact
 from dynamics.problems.models import keyword, lexical
 from dynamics.support.errors import InputError
+from dynamics.tasks import ToyLexicon
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import ToyLexicon
 from dynamics.train.simulation import simulate
 
 SENTENCES = ToyLexicon(6, 3).examples(20)

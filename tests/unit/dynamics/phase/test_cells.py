@@ -16,7 +16,7 @@ from dynamics import simulate
 from dynamics.phase.cells import CopyingSystem, Descent, Quantity, Scalars, first, normal, system_of, trained
 from dynamics.problems.models import positional
 from dynamics.support.errors import InputError, IntegrationError
-from dynamics.tasks.samplers import Copying
+from dynamics.tasks import Copying
 
 TIME, GOOD = Quantity("time"), Quantity("learnt", "alpha")
 SYSTEM = CopyingSystem()

@@ -14,8 +14,8 @@ from derivations.theorems.topic_word import embeddings_fixed_time, keys_fixed_lo
 from dynamics import InputError, simulate, solve
 from dynamics.problems.models import Model, embeddings, keyword, topic
 from dynamics.problems.topics import project, topic_words
+from dynamics.tasks import TopicSentences
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import TopicSentences
 
 TOPICS = np.arange(8)
 """The topic words of the authors' runs; m = 20 others stand beside one of them."""

@@ -21,8 +21,8 @@ from oracles.reference_data import REFERENCE, recorded_runs
 from dynamics.problems.models import Model, keyword, lexical, positional, topic
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.trajectory import load, save
+from dynamics.tasks import Copying
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Copying
 from dynamics.train.simulation import Source, record_steps, simulate, stable_rate
 
 V, K = 7, 4
@@ -163,7 +163,7 @@ KILLED = """
 import sys
 from dynamics.train.simulation import simulate
 from dynamics.problems.models import positional
-from dynamics.tasks.samplers import Copying
+from dynamics.tasks import Copying
 simulate(Copying(4, 3), positional(), 0.5, 8, steps=10**9, seeds=3, records=[0, 5, 200],
          initial={"W": 0.01, "P": 0.01}, checkpoint=sys.argv[1], checkpoint_every=0.02, threads=2)
 """
