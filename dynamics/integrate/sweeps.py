@@ -20,6 +20,7 @@ from derivations.program.language import Program, name_of, subscript
 from dynamics.integrate.initial_value import times
 from dynamics.lowering.lanes import LANES, METHODS, Crossing, Status, kernel
 from dynamics.support.errors import InputError
+from dynamics.support.threads import choose_layer
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -320,6 +321,7 @@ def number_of(threads: int | None) -> int:
     """How many threads to use."""
     import numba
 
+    choose_layer()
     available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if threads is not None and not 1 <= threads <= available:
         raise InputError(f"threads = {threads} is not between 1 and the {available} that this machine has")

@@ -547,14 +547,16 @@ class Emitter:
                 start = " + ".join(length(b.shape) for b in self.outputs[:k]) or "0"
                 self.line(f"out[{start}] = {safe(a.name)}")
         body = "\n".join(self.lines)
-        # Kernels of one thread may run side by side; parallel ones must not, as the pool of numba takes one caller.
+        # Kernels of one thread may run side by side; parallel ones must not, as the pool of numba takes one caller. The
+        # products with sparse matrices are parallel in any kernel.
+        alone = self.parallel or bool(self.scratch())
         text = (
             f'"""{program.title}.\n\nGenerated from the program {program.name!r}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import njit, prange\n\n"
             "from dynamics.lowering.runtime import add_parts, exp\n"
             "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n"
             f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n\n\n"
-            f'@njit("void({", ".join(types)})", cache=True, parallel={self.parallel}, nogil={not self.parallel},\n'
+            f'@njit("void({", ".join(types)})", cache=True, parallel={self.parallel}, nogil={not alone},\n'
             f'      error_model="numpy", fastmath={FASTMATH})\n'
             f"def kernel({', '.join(names)}):\n{body}\n"
         )
