@@ -495,7 +495,7 @@ class CoOccurrence:
         >>> co.inputs, co.outputs
         (('a', 'dull', 'film', 'fine'), ('0', '1'))
         """
-        options = TextOptions.of(options, by_name, "from_labelled_text", ("labels", "gram"))
+        options = TextOptions.of(options, by_name, "from_labelled_text", ("labels", "gram"), header=True)
         return cls(*from_parts([LabelledText.with_options(texts, labels, options)], options, gram))
 
     @classmethod
@@ -544,7 +544,9 @@ class CoOccurrence:
         ...     CoOccurrence.from_labelled_files(directory).inputs
         ('a', 'dull', 'film', 'fine')
         """
-        options = TextOptions.of(options, by_name, "from_labelled_files", ("gram", "scheduler", "progress"))
+        options = TextOptions.of(
+            options, by_name, "from_labelled_files", ("gram", "scheduler", "progress"), header=True
+        )
         paths = for_workers([path for path in matching(texts, "texts") if not is_empty(path)], scheduler)
         parts = [LabelledText.with_options(path, None, options) for path in paths]
         return cls(*from_parts(parts, options, gram, scheduler, progress))

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from dynamics.counts.tokenizers import TOKENIZERS
 from dynamics.support.errors import InputError
-from dynamics.support.files import did_you_mean
+from dynamics.support.files import near
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,12 @@ class TextOptions:
 
     @classmethod
     def of(
-        cls, options: TextOptions | None, named: Mapping[str, Any], caller: str, also: Iterable[str] = ()
+        cls,
+        options: TextOptions | None,
+        named: Mapping[str, Any],
+        caller: str,
+        also: Iterable[str] = (),
+        header: bool = False,
     ) -> TextOptions:
         """Options from an object, changed by those that are given by name.
 
@@ -78,6 +83,8 @@ class TextOptions:
             The function that was called, for messages.
         also : iterable of str
             Its other keywords, which may have been meant.
+        header : bool
+            Whether it takes files with a heading.
 
         Raises
         ------
@@ -95,12 +102,13 @@ class TextOptions:
         """
         if options is not None and not isinstance(options, TextOptions):
             raise TypeError(f"{caller}(): options is {type(options).__name__}: give TextOptions, or options by name")
-        known = [field.name for field in fields(cls)]
+        known = [field.name for field in fields(cls) if header or field.name != "header"]
         for name in named:
             if name not in known:
                 others = [*known, *also]
-                hint = did_you_mean(name, others) or f"; it has {', '.join(others)}"
-                raise TypeError(f"{caller}() has no option {name!r}{hint}")
+                nearest = near(name, others, 1)
+                hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(others)}"
+                raise TypeError(f"{caller}() has no option {name!r}; {hint}")
         return replace(options or cls(), **named)
 
     @property

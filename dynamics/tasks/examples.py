@@ -183,7 +183,7 @@ class Examples:
         >>> found.W.sel(time=100, input="fine").idxmax("output").item()
         '1'
         """
-        options = TextOptions.of(options, by_name, "from_labelled_text", ("labels",))
+        options = TextOptions.of(options, by_name, "from_labelled_text", ("labels",), header=True)
         text = LabelledText.with_options(texts, labels, options)
         return cls._of(text, CoOccurrence.from_labelled_text(text.texts, text.labels, options))
 
