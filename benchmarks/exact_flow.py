@@ -18,8 +18,8 @@ from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.peers import Values, gradient_flows, here, softmax, with_diffrax
 from dynamics import solve
 from dynamics.problems.models import Model, embeddings, topic
+from dynamics.tasks import TopicSentences
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import TopicSentences
 
 RTOL, ATOL = 1e-6, 1e-9
 TIMED_STEPS = 20

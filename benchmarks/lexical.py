@@ -13,8 +13,8 @@ from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.peers import Values, gradient_flows, softmax
 from dynamics import solve
 from dynamics.problems.models import lexical
+from dynamics.tasks import ToyLexicon
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import ToyLexicon
 
 TASK, TAU = ToyLexicon(vocab=60, length=8), 100.0
 RTOL, ATOL = 1e-6, 1e-9

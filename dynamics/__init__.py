@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from dynamics.program_file import load as load_program
     from dynamics.support.errors import DataWarning, InputError, IntegrationError
     from dynamics.support.trajectory import half_time, load, save
+    from dynamics.tasks import Copying, SparseBoolean, Task, TopicSentences, ToyLexicon
     from dynamics.tasks.examples import Examples
-    from dynamics.tasks.samplers import Copying, SparseBoolean, Task, TopicSentences, ToyLexicon
     from dynamics.train.simulate import simulate
 
 _HOMES = {
     # what a prediction needs
     "CoOccurrence": "counts.cooccurrence",
     "Examples": "tasks.examples",
-    "Task": "tasks.samplers",
-    "Copying": "tasks.samplers",
-    "ToyLexicon": "tasks.samplers",
-    "TopicSentences": "tasks.samplers",
-    "SparseBoolean": "tasks.samplers",
+    "Task": "tasks",
+    "Copying": "tasks",
+    "ToyLexicon": "tasks",
+    "TopicSentences": "tasks",
+    "SparseBoolean": "tasks",
     "Model": "problems.models",
     "keyword": "problems.models",
     "lexical": "problems.models",

@@ -22,7 +22,7 @@ from dynamics.plot import save
 from dynamics.plot.frame import number
 from dynamics.problems.models import positional
 from dynamics.problems.reduction import copying
-from dynamics.tasks.samplers import Copying
+from dynamics.tasks import Copying
 
 LENGTH, SIZE, LR, BATCH, SEEDS = 40, 0.05, 20.0, 16, 6
 GOOD, MIRROR, PALE = "#0072B2", "#D55E00", {"#0072B2": "#B5D8EE", "#D55E00": "#F6CDB1"}

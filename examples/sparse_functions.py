@@ -23,7 +23,7 @@ from dynamics.phase.critical_size import critical, interval, log_law
 from dynamics.plot.frame import COLOURS, PAGE, SMALL, house_style, looks_of, save
 from dynamics.problems.plateau import plateau, silent_samples
 from dynamics.problems.sparse import critical_lead, lead_probability
-from dynamics.tasks.samplers import SparseBoolean
+from dynamics.tasks import SparseBoolean
 from dynamics.train.sparse import learn, learn_cells, learning_curve, learning_probability, share_of
 
 LENGTHS = (50, 100, 200, 400, 800)

@@ -22,7 +22,7 @@ from dynamics.plot import save
 from dynamics.plot.frame import COLOURS, COLUMN, SMALL, house_style
 from dynamics.problems.sparse import critical_lead
 from dynamics.support.errors import InputError
-from dynamics.tasks.samplers import SparseBoolean
+from dynamics.tasks import SparseBoolean
 
 SUPPORT, EPOCHS, FRESH = 3, 1000, 1000
 SAMPLES = {25: [20, 28, 38, 52, 70], 50: [25, 38, 55, 75, 100], 100: [30, 48, 70, 95, 130]}

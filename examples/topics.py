@@ -24,8 +24,8 @@ from dynamics.plot import save
 from dynamics.plot.frame import number
 from dynamics.problems.closed_forms import norm_squared
 from dynamics.problems.models import Model, topic
+from dynamics.tasks import TopicSentences
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import TopicSentences
 
 TASK = TopicSentences(topics=4, words_per_topic=2, others=5000, others_per_sentence=20)
 SENTENCES, DIMENSION, END = 4000, 10, 500.0

@@ -309,11 +309,7 @@ def flow_of(
         model=program.model or program,
         flow={name_of(s): name_of(f.lhs) for s, f in zip(program.states, flow, strict=True)},
         rates={name_of(s): rate.name for s, rate in zip(program.states, rates or new, strict=True)},
-        **{
-            "second" if program.adjoints else "adjoints": {
-                name: bar for name, bar in names.items() if bar in defined
-            }
-        },
+        **{"second" if program.adjoints else "adjoints": {name: bar for name, bar in names.items() if bar in defined}},
     )
 
 
@@ -367,9 +363,7 @@ def descent_flow(program: Program) -> Program:
         loss=modified,
         model=program,
         adjoints={
-            name: bar
-            for name, bar in adjoint_names(program, "bar").items()
-            if bar in {d.name for d in definitions}
+            name: bar for name, bar in adjoint_names(program, "bar").items() if bar in {d.name for d in definitions}
         },
         step=lr.name,
     )

@@ -405,7 +405,9 @@ def check(program: Program) -> None:
                 raise ProgramError(f"{where}: reduces over {index}, which does not occur in {d.body}")
             if index in index_symbols(d.lhs, table):
                 kind = type(d.rhs).__name__
-                raise ProgramError(f"{where}: {kind} over {index}, which {d.lhs} has too; rename one of the two {index}")
+                raise ProgramError(
+                    f"{where}: {kind} over {index}, which {d.lhs} has too; rename one of the two {index}"
+                )
         if len(set(d.over)) < len(d.over):
             raise ProgramError(f"{where}: reduces twice over one index; name each index once")
         if d.accumulate and isinstance(d.rhs, MaxOver | LogSumExp):

@@ -17,7 +17,7 @@ from dynamics.cli.derive import derive
 from dynamics.cli.phase import phase
 from dynamics.cli.simulate import simulate
 from dynamics.cli.solve import solve
-from dynamics.support.errors import DataWarning, InputError, IntegrationError, Interrupted
+from dynamics.support.errors import DataWarning, InputError, IntegrationError, Interrupted, in_options
 
 app = typer.Typer(
     add_completion=False,
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
                 raise KeyboardInterrupt
             return status if isinstance(status, int) else 0
         except InputError as error:
-            return report(str(error), 2)
+            return report(in_options(str(error)), 2)
         except (IntegrationError, MemoryError) as error:
             return report(str(error) or "out of memory; try a smaller max_vocab", 1)
         except (KeyboardInterrupt, typer.Abort, Interrupted) as stopped:

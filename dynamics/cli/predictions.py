@@ -118,7 +118,7 @@ def predicted_by(chosen: Chosen, theory: str) -> Problem:
     """The problem whose solution is a prediction."""
     from dynamics.problems.closure import Closure
     from dynamics.problems.exact import Exact
-    from dynamics.tasks.samplers import Task
+    from dynamics.tasks import Task
 
     problem = chosen.problem
     if theory == "reduction":
@@ -153,7 +153,7 @@ def _reduced(chosen: Chosen) -> Any:
     from derivations.models import positional_attention
     from dynamics.problems.exact import Exact
     from dynamics.problems.reduction import copying
-    from dynamics.tasks.samplers import Copying
+    from dynamics.tasks import Copying
 
     problem = chosen.problem
     if not isinstance(problem, Exact) or not isinstance(problem.data, Copying):

@@ -72,7 +72,7 @@ def run(
 ) -> xr.Dataset:
     """The runs that the options ask for."""
     from dynamics.problems.exact import Exact
-    from dynamics.tasks.samplers import Task
+    from dynamics.tasks import Task
     from dynamics.train.simulate import simulate
 
     problem = chosen.problem

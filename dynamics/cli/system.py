@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from dynamics.counts.cooccurrence import CoOccurrence
     from dynamics.problems.models import Model
     from dynamics.problems.problem import Problem
+    from dynamics.tasks import Task
     from dynamics.tasks.examples import Examples
-    from dynamics.tasks.samplers import Task
 
 ProgramFile = Annotated[
     Path | None,
@@ -271,8 +271,8 @@ class SystemOptions:
 
     def _data(self) -> tuple[Task | Examples, str]:
         """Where examples come from, and the model that fits them."""
+        from dynamics import tasks
         from dynamics.support.files import did_you_mean
-        from dynamics.tasks import samplers
         from dynamics.tasks.examples import Examples
 
         always = {"program", "values", "model", *SIZES, "init", "rate", "seed"}
@@ -290,8 +290,8 @@ class SystemOptions:
         refuse_idle(self, {*always, "task", "examples", *usual}, f"the task {name}")
         values = {key: default if getattr(self, key) is None else getattr(self, key) for key, default in usual.items()}
         kinds: dict[str, Any] = {
-            "copying": samplers.Copying, "lexicon": samplers.ToyLexicon, "topics": samplers.TopicSentences,
-            "boolean": samplers.SparseBoolean,
+            "copying": tasks.Copying, "lexicon": tasks.ToyLexicon, "topics": tasks.TopicSentences,
+            "boolean": tasks.SparseBoolean,
         }  # fmt: skip
         task = kinds[name](*values.values())
         if self.examples is None:
@@ -401,6 +401,7 @@ def counts_of(options: SystemOptions, cooccurrence: Path | None, text: str | Non
         raise InputError("--text is a bundled text, and two texts are given; leave one of them out")
     else:
         refuse_idle(options, {*always, "source", "target", "model", *TEXT}, "two texts")
+    assert target is not None  # as checked
     return CoOccurrence.from_parallel_text(source, target, **{**options.text, "max_vocab": max_vocab})
 
 

@@ -264,7 +264,7 @@ def measures(
     --------
     >>> from dynamics import solve
     >>> from dynamics.problems.models import lexical
-    >>> from dynamics.tasks.samplers import ToyLexicon
+    >>> from dynamics.tasks import ToyLexicon
     >>> sentences = ToyLexicon(vocab=12, length=4).examples(40)
     >>> flow = solve(lexical(), sentences, [0, 100, 1000])
     >>> found = measures(flow, lexical(), sentences, right=range(12), **stage_one(lexical(), sentences, 100))

@@ -79,7 +79,7 @@ def compare(
     --------
     >>> from dynamics import simulate, solve
     >>> from dynamics.problems.models import lexical
-    >>> from dynamics.tasks.samplers import ToyLexicon
+    >>> from dynamics.tasks import ToyLexicon
     >>> task = ToyLexicon(vocab=12, length=4)
     >>> run = simulate(lexical(), task, lr=2.0, batch=64, steps=400, seeds=4, records=5)
     >>> found = compare(solve(task.population(), run.time), run)
@@ -124,7 +124,7 @@ def bands(run: xr.Dataset, band: float = BAND) -> xr.Dataset:
     --------
     >>> from dynamics import simulate
     >>> from dynamics.problems.models import positional
-    >>> from dynamics.tasks.samplers import Copying
+    >>> from dynamics.tasks import Copying
     >>> run = simulate(positional(), Copying(6, 3), lr=1.0, batch=8, steps=9, seeds=3, records=2)
     >>> [name for name in bands(run) if name.endswith("_low")]
     ['loss_low', 'u_low', 'a_low']
@@ -144,7 +144,7 @@ def scalars(trajectory: xr.Dataset) -> dict[str, xr.DataArray]:
     Examples
     --------
     >>> from dynamics import solve
-    >>> from dynamics.tasks.samplers import Copying
+    >>> from dynamics.tasks import Copying
     >>> found = solve(Copying(3, 2).population(), [0, 9])
     >>> {name: tuple(value.dims) for name, value in scalars(found).items()}
     {'loss': ('time',), 'u': ('time',), 'a': ('time',)}

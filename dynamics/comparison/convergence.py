@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from dynamics.problems.models import Model
 from dynamics.support.errors import InputError
+from dynamics.tasks import Task
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Task
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -114,7 +114,7 @@ def learning_rate_study(
     Examples
     --------
     >>> from dynamics.problems.models import lexical
-    >>> from dynamics.tasks.samplers import ToyLexicon
+    >>> from dynamics.tasks import ToyLexicon
     >>> found = learning_rate_study(ToyLexicon(6, 3).examples(20), lexical(), tau=40, initial={"W": 0.3, "A": 0.3})
     >>> found.slope.values.round(1)
     array([1., 2.])
@@ -205,7 +205,7 @@ def batch_study(
     Examples
     --------
     >>> from dynamics.problems.models import lexical
-    >>> from dynamics.tasks.samplers import ToyLexicon
+    >>> from dynamics.tasks import ToyLexicon
     >>> found = batch_study(ToyLexicon(6, 3), lexical(), tau=20, lr=0.5, batches=(4, 16, 64))
     >>> round(found.slope.item(), 1)
     0.5

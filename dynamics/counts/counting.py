@@ -20,16 +20,10 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from dynamics.counts.corpus import (
-    EncodedPairs,
-    LabelledText,
-    ParallelText,
-    Skipped,
-    complain,
-    count_words,
-    encoded_blocks,
-    vocabulary,
-)
+from dynamics.counts.corpus import LabelledText, ParallelText
+from dynamics.counts.encoding import EncodedPairs, Skipped, complain, encoded_blocks
+from dynamics.counts.labels import checked_word
+from dynamics.counts.vocabulary import count_words, vocabulary
 from dynamics.support.blocks import Arrays, finished
 from dynamics.support.files import sha256
 
@@ -265,7 +259,8 @@ def count(
     Raises
     ------
     InputError
-        What the parts raise when they are read; if no word or no pair is left; if no scheduler answers.
+        What the parts raise when they are read; if no word or no pair is left; if a word that is kept is too long (see
+        `dynamics.counts.labels.checked_word`); if no scheduler answers.
 
     Warns
     -----
@@ -297,6 +292,8 @@ def count(
     inputs = vocabulary(counters[0], max_vocab, min_count)
     labelled = isinstance(parts[0], LabelledText)
     outputs = tuple(sorted(counters[1], key=_by_size)) if labelled else vocabulary(counters[1], max_vocab, min_count)
+    for word in (*inputs, *outputs):  # before the second pass, which takes as long as the first
+        checked_word(word, "a word of the text")
 
     first_skipped: dict[int, int] = {}
 

@@ -22,6 +22,7 @@ from dynamics.integrate.arguments import shown, times, tolerances, whole, why_no
 from dynamics.integrate.initial_value import STEPPED
 from dynamics.lowering.lanes import LANES, METHODS, Crossing, Status, kernel
 from dynamics.support.errors import InputError
+from dynamics.support.threads import choose_layer
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -322,6 +323,7 @@ def number_of(threads: int | None) -> int:
     """How many threads to use."""
     import numba
 
+    choose_layer()
     available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if threads is None:
         return int(numba.get_num_threads())

@@ -572,11 +572,13 @@ class Emitter:
         for size, value in self.constants.items():
             self.line(f"{self.word(size)} = {value}")
 
-        slots = {*self.storage.slots, *(place.slot for place in self.storage.places.values() if place.slot is not None)}
-        held = {self.array_name(slot): self.storage.occupants(slot) for slot in slots}
+        every = {*self.storage.slots, *(place.slot for place in self.storage.places.values() if place.slot is not None)}
+        held = {self.array_name(slot): self.storage.occupants(slot) for slot in every}
         self.unpack("y", [Array(self.tensor(a.name), a.shape) for a in self.states])
         defined = {d.name for d in program.definitions}
-        self.unpack("out", [Array(self.tensor(a.name) if a.name in defined else "", a.shape) for a in self.outputs], held)
+        self.unpack(
+            "out", [Array(self.tensor(a.name) if a.name in defined else "", a.shape) for a in self.outputs], held
+        )
         self.unpack("ws", workspace, held)
         self.emit(self.nodes)
         for k, a in enumerate(self.outputs):
@@ -587,14 +589,16 @@ class Emitter:
                 size = self.length(a.shape)
                 self.line(f"out[{start} : {start} + {size}] = {self.tensor(a.name)}.reshape(({size},))")
         body = "\n".join(self.lines)
-        # Kernels of one thread may run side by side; parallel ones must not, as the pool of numba takes one caller.
+        # Kernels of one thread may run side by side; parallel ones must not, as the pool of numba takes one caller. The
+        # products with sparse matrices are parallel in any kernel.
+        alone = self.parallel or bool(self.scratch())
         text = (
             f'"""{said(program.title)}.\n\nGenerated from the program {said(repr(program.name))}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import njit, prange\n\n"
             "from dynamics.lowering.runtime import add_parts, exp\n"
             "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n"
             f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n\n\n"
-            f'@njit("void({", ".join(types)})", cache=True, parallel={self.parallel}, nogil={not self.parallel},\n'
+            f'@njit("void({", ".join(types)})", cache=True, parallel={self.parallel}, nogil={not alone},\n'
             f'      error_model="numpy", fastmath={FASTMATH})\n'
             f"def kernel({', '.join(names)}):\n{body}\n"
         )

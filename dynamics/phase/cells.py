@@ -468,7 +468,7 @@ def trained(
 
     from dynamics.comparison.compare import scalars
     from dynamics.problems.models import positional
-    from dynamics.tasks.samplers import Copying
+    from dynamics.tasks import Copying
     from dynamics.train.simulate import simulate
 
     V, L, H = (int(cell[name]) for name in ("V", "L", "H"))

@@ -86,7 +86,7 @@ class SparseFunction:
 
     def check(self, cells: Cells, quantity: Quantity, simulated: bool) -> None:
         from dynamics.problems.sparse import require_threshold
-        from dynamics.tasks.samplers import SparseBoolean
+        from dynamics.tasks import SparseBoolean
 
         if quantity.kind != "learnt":
             raise InputError(
@@ -102,7 +102,7 @@ class SparseFunction:
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
     ) -> Vector:
         from dynamics.problems.sparse import lead_probability
-        from dynamics.tasks.samplers import SparseBoolean
+        from dynamics.tasks import SparseBoolean
 
         found = np.full(len(cells["T"]), np.nan)
         for k in np.flatnonzero(self.possible(cells)):

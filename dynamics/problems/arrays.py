@@ -64,7 +64,7 @@ class OnArrays(Problem):
         return {**{f"size_{name}": n for name, n in self.known.items()}, **self.given}
 
     @cached_property
-    def shapes(self) -> dict[str, tuple[int, ...]]:  # type: ignore[override]
+    def shapes(self) -> dict[str, tuple[int, ...]]:
         return super().shapes
 
     def with_program(self, program: Program) -> Self:

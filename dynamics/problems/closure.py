@@ -17,7 +17,7 @@ from derivations.program import Program, Role
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.lowering import Bound
 from dynamics.problems.keep import Keep
-from dynamics.problems.problem import Problem, Variable
+from dynamics.problems.problem import Problem, Variable, computed, state_at
 from dynamics.support.errors import InputError
 from dynamics.support.memory import require
 
@@ -48,7 +48,7 @@ class Entries(NamedTuple):
     ----------
     word, column : ndarray, shape (entries,)
         Which input word, and which output, an entry belongs to.
-    starts, count : ndarray, shape (outputs,)
+    starts, members : ndarray, shape (outputs,)
         Where the entries of an output begin, and how many there are.
     share : ndarray, shape (entries,)
         R at them.
@@ -57,7 +57,7 @@ class Entries(NamedTuple):
     word: Whole
     column: Whole
     starts: Whole
-    count: Whole
+    members: Whole
     share: Vector
 
     @classmethod
@@ -127,11 +127,11 @@ class Closure(Problem):
         return Entries.of(self.counts.conditional())
 
     @cached_property
-    def arrays(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def arrays(self) -> Mapping[str, Any]:
         counts = self.counts
         if self.sparse:
             return {
-                "q": counts.q, "count": self.entries.count, "word": self.entries.word, "R": self.entries.share,
+                "q": counts.q, "count": self.entries.members, "word": self.entries.word, "R": self.entries.share,
             }  # fmt: skip
         if self.both_stages:
             return {"q": counts.q, "R": counts.conditional()}
@@ -241,12 +241,12 @@ class Closure(Problem):
         found = [
             Variable(
                 values, both, shape,
-                lambda states, _: states[values] if whole else states[values][cells],
+                state_at(values, None if whole else cells),
                 described("value of an input word for an output", values, Role.VALUES),
             ),
             Variable(
                 ktiw, both, shape,
-                lambda _, seen: seen[ktiw] if whole else seen[ktiw][cells],
+                computed(ktiw, None if whole else cells),
                 described("KTIW: probability of the output given the input word alone", ktiw, Role.KTIW),
             ),
             *self.scalars(),
@@ -264,7 +264,7 @@ class Closure(Problem):
             at = self.entries.at(self.counts.shape, rows, columns)
             read: Any = lambda states, _: np.where(at >= 0, states[logits][at], 0.0)  # noqa: E731
         else:
-            read = lambda states, _: states[logits] if whole else states[logits][cells]  # noqa: E731
+            read = state_at(logits, None if whole else cells)
         found.insert(
             1,
             Variable(
@@ -292,7 +292,7 @@ class Closure(Problem):
         if share.ndim == 2:
             words = share.argmax(axis=0)[columns]
             return words, share[words, columns]
-        count, starts = self.entries.count, self.entries.starts
+        count, starts = self.entries.members, self.entries.starts
         entries = np.array([starts[o] + share[starts[o] : starts[o] + count[o]].argmax() for o in columns])
         return self.entries.word[entries], share[entries]
 

@@ -17,8 +17,8 @@ from dynamics.lowering import Kernel
 from dynamics.problems.models import Model
 from dynamics.problems.problem import Problem, size_of
 from dynamics.support.errors import InputError
+from dynamics.tasks import Task
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Task
 
 __all__ = ["Exact", "points"]
 
@@ -75,7 +75,7 @@ class Exact(Problem):
         return self.model.program
 
     @cached_property
-    def arrays(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def arrays(self) -> Mapping[str, Any]:
         return self.model.arrays(self.examples)
 
     @property
@@ -103,7 +103,7 @@ class Exact(Problem):
         return self.model.dims
 
     @cached_property
-    def parallel(self) -> bool:  # type: ignore[override]
+    def parallel(self) -> bool:
         return points(self.program, self.sizes, self.arrays) >= WORTH_SHARING
 
     @property

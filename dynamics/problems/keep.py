@@ -36,6 +36,10 @@ class Keep:
         """What indexes a tensor of these dimensions."""
         return np.ix_(*(self.positions[dim] for dim in dims))
 
+    def of(self, values: NDArray[Any], dims: Sequence[str]) -> NDArray[Any]:
+        """The kept part of tensors of these dimensions, along a first axis."""
+        return values[(np.arange(len(values)).reshape(-1, *(1 for _ in dims)), *self.cells(dims))]
+
     def everything(self, dims: Sequence[str]) -> bool:
         """Whether all of a tensor of these dimensions is kept, in order."""
         return all(np.array_equal(self.positions[dim], np.arange(self.extents[dim])) for dim in dims)

@@ -126,8 +126,8 @@ class Model(ByContent):
         if read.targets is None and (examples.targets != 1).any():
             row = int(np.flatnonzero(examples.targets != 1)[0])
             raise InputError(
-                f"{self.name}: example {row} has {examples.targets[row]} targets; it takes one each (in a program, write"
-                f" {read.answers}[n, t] with {{t: targets[n]}})"
+                f"{self.name}: example {row} has {examples.targets[row]} targets; it takes one each (in a program,"
+                f" write {read.answers}[n, t] with {{t: targets[n]}})"
             )
         sizes = self.all_sizes(examples)
         for access in self.program.data:

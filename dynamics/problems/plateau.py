@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from dynamics.problems.models import topic
 from dynamics.support.errors import InputError
 from dynamics.support.threads import limited
+from dynamics.tasks import SparseBoolean
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import SparseBoolean
 
 Vector = NDArray[np.float64]
 

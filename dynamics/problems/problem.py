@@ -227,9 +227,7 @@ class Problem(ByContent, ABC):
                     name,
                     dims[name],
                     tuple(len(keep.positions[dim]) for dim in dims[name]),
-                    (lambda states, _, name=name: states[name])
-                    if whole
-                    else (lambda states, _, name=name, cells=cells: states[name][cells]),
+                    state_at(name, None if whole else cells),
                     {
                         **({"units": units[name]} if name in units else {}),
                         **({"role": str(roles[name])} if name in roles else {}),
@@ -245,7 +243,7 @@ class Problem(ByContent, ABC):
             return ()
         note = next((d.note for d in program.definitions if d.name == loss), "") or "loss"
         attrs = {"long_name": note, **({"units": program.units[loss]} if loss in program.units else {})}
-        return (Variable("loss", (), (), lambda _, seen: seen[loss], attrs),)
+        return (Variable("loss", (), (), computed(loss), attrs),)
 
     def require_memory(self, times: int, keep: Keep) -> None:
         """Refuse what memory cannot hold, before anything is allocated."""
@@ -253,6 +251,16 @@ class Problem(ByContent, ABC):
         states = sum(math.prod(shape) for shape in self.shapes.values())
         results = times * sum(math.prod(len(keep.positions[dim]) for dim in dims[name]) for name in dims)
         require(8 * (COPIES * states + results), "the flow", lambda _: "keep fewer times, or fewer words with keep=")
+
+
+def state_at(name: str, cells: tuple[NDArray[np.int64], ...] | None) -> Callable[[Tensors, Tensors], Any]:
+    """Reads a state, whole or at some cells."""
+    return (lambda states, _: states[name]) if cells is None else (lambda states, _: states[name][cells])
+
+
+def computed(name: str, cells: tuple[NDArray[np.int64], ...] | None = None) -> Callable[[Tensors, Tensors], Any]:
+    """Reads what is computed at every time that is kept, whole or at some cells."""
+    return (lambda _, seen: seen[name]) if cells is None else (lambda _, seen: seen[name][cells])
 
 
 @cache

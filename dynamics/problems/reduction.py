@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from derivations import reductions
 from derivations.program.language import Program
 from dynamics.problems.keep import Keep
-from dynamics.problems.problem import Problem, Tolerances, Variable
+from dynamics.problems.problem import Problem, Tolerances, Variable, computed
 from dynamics.support.errors import InputError
 
 Tensors = Mapping[str, ArrayLike]
@@ -112,29 +112,21 @@ class Reduction(Problem):
 
     def variables(self, keep: Keep) -> tuple[Variable, ...]:
         dims = self.dims
-        found = []
-        for name, entries in self.order.items():
-            cells = keep.cells(dims[name])
-            found.append(
-                Variable(
-                    name,
-                    dims[name],
-                    tuple(len(keep.positions[dim]) for dim in dims[name]),
-                    lambda states, _, entries=entries, cells=cells: np.reshape(
-                        [states[entry] for entry in entries], (-1,) if len(entries) > 1 else ()
-                    )[cells],
-                )
+        order = [
+            Variable(
+                name,
+                dims[name],
+                tuple(len(keep.positions[dim]) for dim in dims[name]),
+                over_heads(entries, keep.cells(dims[name])),
             )
+            for name, entries in self.order.items()
+        ]
         loss = self.scalars()[0]
-        return (
-            *found,
-            *(
-                replace(loss, read=lambda _, seen, shown=shown: seen[shown])
-                if name == loss.name
-                else Variable(name, (), (), lambda _, seen, shown=shown: seen[shown])
-                for name, shown in self.shown.items()
-            ),
-        )
+        shown = [
+            replace(loss, read=computed(own)) if name == loss.name else Variable(name, (), (), computed(own))
+            for name, own in self.shown.items()
+        ]
+        return (*order, *shown)
 
     def project(self, tensors: Tensors) -> dict[str, NDArray[np.float64]]:
         """From the tensors of the model to the order parameters."""
@@ -199,6 +191,12 @@ def copying(vocab: int, length: int, heads: int = 1, replacement: bool = False) 
         observables,
         {"u": "W", "a": "P"},
     )
+
+
+def over_heads(entries: tuple[str, ...], cells: Any) -> Callable[[Tensors, Tensors], Any]:
+    """Reads an order parameter: the scalar states that are its entries, one or one a head."""
+    shape = (-1,) if len(entries) > 1 else ()
+    return lambda states, _: np.reshape([states[entry] for entry in entries], shape)[cells]
 
 
 def excess(matrices: ArrayLike) -> NDArray[np.float64]:

@@ -27,8 +27,8 @@ from dynamics.problems.stages import Span, end_of_stage_one, schedule, stage_nam
 from dynamics.support.errors import InputError
 from dynamics.support.threads import limited
 from dynamics.support.trajectory import provenance
+from dynamics.tasks import Task
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Task
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,7 +43,6 @@ __all__ = ["as_problem", "solve"]
 def solve(
     problem: Problem | CoOccurrence,
     t: ArrayLike,
-    /,
     *,
     closure: str | None = None,
     stages: str | Sequence[str] | None = None,
@@ -87,7 +86,7 @@ def solve(
 ) -> xr.Dataset: ...
 
 
-def solve(
+def solve(  # type: ignore[misc]  # the second place is the times where there are no data
     problem: Problem | CoOccurrence | Model | Program,
     data: Any = None,
     t: ArrayLike | None = None,
@@ -241,6 +240,7 @@ def solve(
         "equation": chosen.name,
         "title": chosen.program.title,
         "source": chosen.program.source,
+        **({"loss": "loss"} if chosen.loss else {}),
         **chosen.attrs,
         **control,
         "threads": used,

@@ -22,7 +22,7 @@ from scipy.special import log_ndtr
 
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.support.errors import InputError
-from dynamics.tasks.samplers import SparseBoolean
+from dynamics.tasks import SparseBoolean
 
 Vector = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -37,7 +37,7 @@ def signals(system: CoOccurrence) -> Vector:
     Parameters
     ----------
     system : CoOccurrence
-        Of a :class:`dynamics.tasks.samplers.SparseBoolean`, or of samples of it.
+        Of a :class:`dynamics.tasks.SparseBoolean`, or of samples of it.
 
     Returns
     -------

@@ -60,7 +60,7 @@ def topic_words(
     --------
     >>> from dynamics import solve
     >>> from dynamics.problems.models import topic
-    >>> from dynamics.tasks.samplers import TopicSentences
+    >>> from dynamics.tasks import TopicSentences
     >>> sentences = TopicSentences(topics=2, words_per_topic=1, others=50, others_per_sentence=5).examples(200)
     >>> full = topic("FC", readout=[[1.0, -1.0], [0.5, 1.0]])
     >>> reduced, kinds = topic_words(full, sentences, words=[0, 1])

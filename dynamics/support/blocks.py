@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.files import write_aside
-
-Arrays = dict[str, NDArray[Any]]
+from dynamics.support.typing import Arrays
 
 SETTINGS = "sweep.json"
 ANSWER = 10
@@ -74,16 +72,14 @@ class Store:
             if not resume:
                 raise InputError(
                     f"{where} holds {'another' if differ else 'this'} sweep already;"
-                    f" {'' if differ else 'go on with it by --resume, or '}start anew with --force"
+                    f" {'' if differ else 'go on with it by resume=True, or '}start anew with force=True"
                 )
             if differ:
                 name = differ[0]
                 what = f"{name} was {_short(before.get(name))} and is {_short(now.get(name))} now"
                 if name == "equations":
                     what = "the equations of the program have changed since"
-                raise InputError(
-                    f"--resume: {where} holds another sweep: {what}; give the same, or start anew with --force"
-                )
+                raise InputError(f"{where} holds another sweep: {what}; give the same, or start anew with force=True")
             return store
         with write_aside(found) as aside:
             aside.write_text(text, encoding="utf-8")
@@ -195,7 +191,7 @@ def connected(scheduler: str) -> Iterator[Any]:
         from distributed import Client
     except ImportError:
         raise InputError(
-            "--scheduler needs Dask; install it with: pip install 'attention-dynamics[distributed]'"
+            "a scheduler needs Dask; install it with: pip install 'attention-dynamics[distributed]'"
         ) from None
     try:
         # A client waits for ever for something else that listens there; and here a loop may be running already.
@@ -203,7 +199,7 @@ def connected(scheduler: str) -> Iterator[Any]:
             pool.submit(asyncio.run, _answer(scheduler)).result()
         client = Client(scheduler, timeout=ANSWER)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
-        raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({type(error).__name__})") from None
+        raise InputError(f"scheduler {scheduler!r}: no Dask scheduler answers there ({type(error).__name__})") from None
     with client:
         yield client
 
@@ -222,7 +218,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        raise InputError(f"{path} is damaged; start anew with --force") from None
+        raise InputError(f"{path} is damaged; start anew with force=True") from None
 
 
 def _short(value: Any, limit: int = 60) -> str:

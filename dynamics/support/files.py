@@ -127,7 +127,8 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the destination is a directory or a device, or cannot be written.
+        If the destination is a directory or a device, or cannot be written: the disk is full, the working directory
+        has been deleted. Any OSError of the block counts as that.
 
     Examples
     --------
@@ -138,7 +139,10 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     ...     (Path(directory) / "new" / "numbers.txt").read_text()
     '1 2 3'
     """
-    destination = Path(os.path.realpath(os.path.expanduser(path)))
+    try:
+        destination = Path(os.path.realpath(os.path.expanduser(path)))
+    except OSError:
+        raise InputError(f"cannot write {_shorten(str(path))}: the working directory has been deleted") from None
     # The name says nothing of the destination: a long one stays within the file system's limit.
     aside = destination.parent / f".{secrets.token_hex(8)}{destination.suffix}"
     created: list[Path] = []
@@ -156,11 +160,11 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
             aside.open("xb").close()
         except OSError as error:
             raise InputError(f"cannot write {_shorten(str(path))}: {_reason(error)}") from None
-        yield aside
         try:
+            yield aside
             os.replace(aside, destination)
-        except OSError as error:
-            raise InputError(f"cannot write {str(path)!r}: {_reason(error)}") from None
+        except OSError as error:  # a full disk, a quota, a directory that is gone
+            raise InputError(f"cannot write {_shorten(str(path))}: {_reason(error)}") from None
     except BaseException:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)

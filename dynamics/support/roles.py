@@ -1,22 +1,60 @@
-"""Which variables of a trajectory play a role: by what they say of themselves."""
+"""What the variables of a result are, said by their attributes and not by their names.
+
+Every variable of a result has ``attrs["role"]``, its part in attention (:class:`derivations.program.role.Role`), if it
+has one, and the result's ``attrs["loss"]`` names its loss. Files of version 0.1 say neither; there the names tell.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from derivations.program.role import Role
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["with_role"]
+FIRST_NAMES: Mapping[str, Role] = {
+    "W": Role.VALUES,
+    "A": Role.ATTENTION,
+    "P": Role.ATTENTION,
+    "s": Role.ATTENTION,
+    "v": Role.EMBEDDINGS,
+    "beta": Role.KTIW,
+}
+"""The names that version 0.1 gave, and what they were."""
+
+FIRST_LOSS = "loss"
 
 
-def with_role(trajectory: xr.Dataset, role: str) -> list[str]:
-    """The names of the variables that have a role (:class:`derivations.program.Role`).
+def with_role(result: xr.Dataset, role: Role) -> list[str]:
+    """The variables that play a part, in their order; none if there is none.
 
     Examples
     --------
     >>> import xarray as xr
-    >>> with_role(xr.Dataset({"W": ("input", [0.0], {"role": "values"})}), "values")
-    ['W']
+    >>> found = xr.Dataset({"scores": ("input", [0.1, 0.2], {"role": "attention logits"})})
+    >>> with_role(found, Role.ATTENTION), with_role(found, Role.KTIW)
+    (['scores'], [])
     """
-    return [str(name) for name, value in trajectory.data_vars.items() if value.attrs.get("role") == str(role)]
+    if _says_nothing(result):
+        return [str(name) for name in result.data_vars if FIRST_NAMES.get(str(name)) == role]
+    return [str(name) for name, values in result.data_vars.items() if values.attrs.get("role") == role]
+
+
+def loss_of(result: xr.Dataset) -> str | None:
+    """The variable that is the loss, if there is one.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> loss_of(xr.Dataset({"misfit": ("time", [1.0, 0.5])}, attrs={"loss": "misfit"}))
+    'misfit'
+    """
+    name = FIRST_LOSS if _says_nothing(result) else str(result.attrs.get("loss"))
+    return name if name in result.data_vars else None
+
+
+def _says_nothing(result: xr.Dataset) -> bool:
+    """Whether a result is of version 0.1, or made by hand."""
+    return "loss" not in result.attrs and not any("role" in values.attrs for values in result.data_vars.values())

@@ -3,22 +3,73 @@
 On a busy machine, more BLAS threads than cores that are free can be ten times slower than one; small systems gain
 nothing from a second one. Our own loops give the same bits on any number of threads. BLAS does not: its sums are cut in
 other places, which shows in the last digits; so it has one thread for small states, whatever is asked for.
+
+A process that has started threads may be forked, by joblib or by multiprocessing. numba's layers of Intel's TBB and of
+its own work queue go on in the child; that of GNU OpenMP, which numba would choose, ends the child with a signal, and a
+pool of workers starts anew for ever. So one of the former is chosen, unless the user has chosen or threads run already.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
-from dynamics.support.errors import InputError
+from dynamics.support.errors import InputError, IntegrationError
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 WORTH_SHARING = 1_000_000
 """States with fewer numbers than this run on one thread unless told otherwise."""
+
+
+_inherited: str | None = None
+"""The layer of the threads of the process that this one was forked from."""
+
+
+def _remember() -> None:
+    """In a child: which threads its parent had, as they are gone."""
+    global _inherited
+    _inherited = running() or _inherited
+
+
+def running() -> str | None:
+    """numba's layer of threads, if it has started any."""
+    if "numba" not in sys.modules:
+        return None
+    import numba
+
+    try:
+        return str(numba.threading_layer())
+    except ValueError:
+        return None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_remember)
+
+
+def choose_layer() -> None:
+    """Have numba start threads that survive a fork, if it has not started any and nothing else was asked for.
+
+    Raises
+    ------
+    IntegrationError
+        This process was forked from one with threads of GNU OpenMP: they cannot be used here.
+    """
+    import numba
+
+    if _inherited == "omp" and sys.platform == "linux":
+        raise IntegrationError(
+            "this process was forked from one that had started threads of OpenMP, which do not survive it; start "
+            "workers by multiprocessing's 'spawn', or set NUMBA_THREADING_LAYER=workqueue"
+        )
+    if running() is None and numba.config.THREADING_LAYER == "default":  # type: ignore[attr-defined]
+        numba.config.THREADING_LAYER = "forksafe"  # type: ignore[attr-defined]
 
 
 @cache
@@ -38,6 +89,7 @@ def limited(threads: int | None, size: int) -> Iterator[int]:
     """
     import numba
 
+    choose_layer()
     available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if threads is not None and not 1 <= threads <= available:
         raise InputError(f"threads = {threads} is not between 1 and the {available} that this machine has")

@@ -7,15 +7,18 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.counts.corpus import EncodedPairs, LabelledText, ParallelText, Text, encode
+from dynamics.counts.corpus import LabelledText, ParallelText, Text
+from dynamics.counts.encoding import EncodedPairs, encode
+from dynamics.counts.labels import checked_word
+from dynamics.counts.options import ByName, LabelledByName, TextOptions
 from dynamics.support.errors import DataWarning, InputError
-
-Ids = NDArray[np.int64]
+from dynamics.support.typing import Indices, Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,8 @@ class Examples:
     ------
     InputError
         Lengths that do not add up, examples without a word or a target, ids that are no whole numbers or out of range
-        (the first is named), positions below the lengths, or labels that repeat or are not one for each id.
+        (the first is named), positions below the lengths, or labels that repeat, are no words or are not one for each
+        id.
 
     Examples
     --------
@@ -55,10 +59,10 @@ class Examples:
     (2, array([0, 2, 1]), array([2, 1]))
     """
 
-    x: Ids
-    length: Ids
-    y: Ids
-    targets: Ids
+    x: Indices
+    length: Indices
+    y: Indices
+    targets: Indices
     inputs: int
     outputs: int
     positions: tuple[int, int] | None = None
@@ -111,7 +115,7 @@ class Examples:
 
     @classmethod
     def from_encoded(cls, pairs: EncodedPairs, inputs: Sequence[str], outputs: Sequence[str]) -> Examples:
-        """From text that is already word ids, see `dynamics.counts.corpus.encode`.
+        """From text that is already word ids, see `dynamics.counts.encoding.encode`.
 
         Parameters
         ----------
@@ -140,13 +144,8 @@ class Examples:
         cls,
         texts: Text,
         labels: str | os.PathLike[str] | Iterable[str | int] | None = None,
-        *,
-        tokenizer: str = "words",
-        lower: bool = True,
-        max_vocab: int | None = None,
-        min_count: int = 1,
-        max_pairs: int | None = None,
-        header: bool = False,
+        options: TextOptions | None = None,
+        **by_name: Unpack[LabelledByName],
     ) -> Examples:
         """Sentences with their labels, as the keyword and topic classifiers take them.
 
@@ -155,7 +154,7 @@ class Examples:
 
         Parameters
         ----------
-        texts, labels, tokenizer, lower, max_vocab, min_count, max_pairs, header
+        texts, labels, options, **by_name
             As for `CoOccurrence.from_labelled_text`.
 
         Returns
@@ -165,7 +164,7 @@ class Examples:
 
         Raises
         ------
-        InputError
+        InputError, TypeError
             As `CoOccurrence.from_labelled_text`.
 
         Warns
@@ -184,24 +183,17 @@ class Examples:
         >>> found.W.sel(time=100, input="fine").idxmax("output").item()
         '1'
         """
-        text = LabelledText(texts, labels, tokenizer, lower, max_pairs, header)
-        counted = CoOccurrence.from_labelled_text(
-            text.texts, text.labels, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count,
-            max_pairs=max_pairs, header=header,
-        )  # fmt: skip
-        return cls._of(text, counted)
+        options = TextOptions.of(options, by_name, "from_labelled_text", ("labels",), header=True)
+        text = LabelledText.with_options(texts, labels, options)
+        return cls._of(text, CoOccurrence.from_labelled_text(text.texts, text.labels, options))
 
     @classmethod
     def from_parallel_text(
         cls,
         source: Text,
         target: Text,
-        *,
-        tokenizer: str = "words",
-        lower: bool = True,
-        max_vocab: int | None = None,
-        min_count: int = 1,
-        max_pairs: int | None = None,
+        options: TextOptions | None = None,
+        **by_name: Unpack[ByName],
     ) -> Examples:
         """Sentences with their translations, as the models with lexical and positional attention take them.
 
@@ -209,7 +201,7 @@ class Examples:
 
         Parameters
         ----------
-        source, target, tokenizer, lower, max_vocab, min_count, max_pairs
+        source, target, options, **by_name
             As for `CoOccurrence.from_parallel_text`.
 
         Returns
@@ -219,7 +211,7 @@ class Examples:
 
         Raises
         ------
-        InputError
+        InputError, TypeError
             As `CoOccurrence.from_parallel_text`.
 
         Warns
@@ -233,12 +225,9 @@ class Examples:
         >>> examples.labels[0], examples.x, examples.y
         (('a', 'cat', 'dog'), array([0, 2, 0, 1]), array([0, 2, 1, 3]))
         """
-        text = ParallelText(source, target, tokenizer, lower, max_pairs)
-        counted = CoOccurrence.from_parallel_text(
-            text.source, text.target, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count,
-            max_pairs=max_pairs,
-        )  # fmt: skip
-        return cls._of(text, counted)
+        options = TextOptions.of(options, by_name, "from_parallel_text")
+        text = ParallelText.with_options(source, target, options)
+        return cls._of(text, CoOccurrence.from_parallel_text(text.source, text.target, options))
 
     @classmethod
     def _of(cls, text: LabelledText | ParallelText, counted: CoOccurrence) -> Examples:
@@ -288,7 +277,7 @@ class Examples:
         return replace(self, x=x.ravel(), length=length, inputs=self.inputs + 1, labels=labels)
 
     @property
-    def coordinates(self) -> dict[str, NDArray]:
+    def coordinates(self) -> dict[str, Numbers]:
         """What results call the inputs and the outputs: their labels, or else their ids."""
         if self.labels is None:
             return {"input": np.arange(self.inputs), "output": np.arange(self.outputs)}
@@ -302,7 +291,7 @@ class Examples:
 
 
 def _labels(labels: Iterable[str], size: int, what: str) -> tuple[str, ...]:
-    found = tuple(labels)
+    found = tuple(checked_word(str(label), f"the {what} label {number}") for number, label in enumerate(labels))
     if len(found) != size:
         raise InputError(f"{len(found)} {what} labels for {size} {what}s; give one for each")
     repeated = [label for label, times in Counter(found).items() if times > 1]
@@ -311,7 +300,7 @@ def _labels(labels: Iterable[str], size: int, what: str) -> tuple[str, ...]:
     return found
 
 
-def _whole_numbers(values: ArrayLike, where: str) -> Ids:
+def _whole_numbers(values: ArrayLike, where: str) -> Indices:
     """A list of whole numbers (or one) as an array; floats are not rounded."""
     array = np.atleast_1d(np.asarray(values))
     if array.ndim != 1:
@@ -321,7 +310,7 @@ def _whole_numbers(values: ArrayLike, where: str) -> Ids:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def ragged(lengths: Ids, rows: Ids) -> Ids:
+def ragged(lengths: Indices, rows: Indices) -> Indices:
     """Where the entries of some rows stand in a flat array of all rows."""
     starts = np.concatenate([[0], np.cumsum(lengths)])[rows]
     counts = lengths[rows]

@@ -29,8 +29,8 @@ from dynamics.support.errors import InputError
 from dynamics.support.memory import require
 from dynamics.support.threads import limited
 from dynamics.support.trajectory import provenance
+from dynamics.tasks import Task
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Task
 from dynamics.train.arguments import number, seed_list, whole_number
 from dynamics.train.checkpoint import Keeper, merged, read_checkpoint
 from dynamics.train.descent import Descent, descend
@@ -156,7 +156,7 @@ def simulate(
     >>> run = simulate(keyword(), examples, lr=1.0, steps=1000, records=[0, 100, 1000])
     >>> run.loss.sel(seed=0).values.round(3)
     array([0.693, 0.011, 0.001])
-    >>> from dynamics.tasks.samplers import Copying
+    >>> from dynamics.tasks import Copying
     >>> from dynamics.problems.models import positional
     >>> start = {"W": 0.01, "P": 0.01}
     >>> run = simulate(positional(), Copying(12, 8), lr=2.0, batch=16, steps=20, seeds=3, records=4, initial=start)
@@ -210,6 +210,7 @@ def simulate(
         **settings,
         "title": chosen.program.title,
         "source": chosen.program.source,
+        "loss": "loss",
         "data": _described(chosen),
         "steps": steps,
         **(
@@ -330,8 +331,7 @@ def _dataset(descent: Descent, found: Sequence[Snapshot], keep: Keep, attrs: Map
         for name, shape in shapes.items():
             size = math.prod(shape)
             part = run.states[:, before : before + size].reshape(-1, *shape)
-            cells = keep.cells(dims[name])
-            states[name][k, : len(part)] = part if keep.everything(dims[name]) else part[(slice(None), *cells)]
+            states[name][k, : len(part)] = part if keep.everything(dims[name]) else keep.of(part, dims[name])
             before += size
     described = {variable.name: dict(variable.attrs) for variable in problem.variables(keep)}
     labels = problem.labels

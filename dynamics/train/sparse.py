@@ -29,8 +29,8 @@ from dynamics.problems.sparse import require_threshold
 from dynamics.support.errors import InputError
 from dynamics.support.threads import limited
 from dynamics.support.trajectory import provenance
+from dynamics.tasks import SparseBoolean
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import SparseBoolean
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -250,7 +250,7 @@ def learn_cells(
     Parameters
     ----------
     kind, support, noise
-        As for :class:`dynamics.tasks.samplers.SparseBoolean`.
+        As for :class:`dynamics.tasks.SparseBoolean`.
     T, m : array_like
         Lengths and numbers of samples, of shapes that broadcast.
     trials : int

@@ -18,7 +18,8 @@ import scipy.sparse
 from dynamics.cli import app, run
 from dynamics.support import trajectory
 
-QUICK = ["--time", "30", "--times", "4", "--max-vocab", "12", "--figures", "none"]
+BRIEF = ["--time", "30", "--times", "4", "--figures", "none"]
+QUICK = [*BRIEF, "--max-vocab", "12"]
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_own_text_from_counts_and_from_text_agree(texts, tmp_path, capsys):
     counts = str(tmp_path / "counts.npz")
     assert run(["cooccurrence", *texts, "-o", counts]) == 0
     assert run(["solve", *texts, *QUICK, "-o", str(tmp_path / "a")]) == 0
-    assert run(["solve", "--cooccurrence", counts, *QUICK, "-o", str(tmp_path / "b")]) == 0
+    assert run(["solve", "--cooccurrence", counts, *BRIEF, "-o", str(tmp_path / "b")]) == 0
     one, other = (trajectory.load(tmp_path / name / "trajectory.nc") for name in "ab")
     assert (one.W == other.W).all()
     assert set(one.input.values) == {"the", "dog", "cat", "sleeps"}
@@ -280,7 +281,7 @@ def test_too_large_for_memory_says_what_fits(tmp_path, capsys, monkeypatch):
 
 def test_zero_rows_are_counted(tmp_path, capsys):
     (tmp_path / "c.csv").write_text(",a,b\nx,1,2\ny,0,0\nz,0,3\n", encoding="utf-8")
-    arguments = ["solve", "--cooccurrence", str(tmp_path / "c.csv"), *QUICK, "-o", str(tmp_path / "out")]
+    arguments = ["solve", "--cooccurrence", str(tmp_path / "c.csv"), *BRIEF, "-o", str(tmp_path / "out")]
     assert run(arguments) == 0
     (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert "1" in warning

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dynamics.cli import common, run
+from dynamics.cli import console, run
 from dynamics.cli.phase import axis, phase
 from dynamics.support import trajectory
 from dynamics.support.errors import InputError
@@ -199,7 +199,7 @@ def test_progress_shows_cells_per_second(monkeypatch, tmp_path):
         def flush(self):
             pass
 
-    monkeypatch.setattr(common.sys, "stderr", Terminal())
+    monkeypatch.setattr(console.sys, "stderr", Terminal())
     monkeypatch.setattr("dynamics.phase.diagram.BLOCK", 1)
     assert run(["phase", *SMALL, "-o", str(tmp_path), "--figures", "none"]) == 0
     said = "".join(shown)

@@ -20,7 +20,7 @@ from dynamics.comparison.compare import compare
 from dynamics.problems.models import lexical, positional
 from dynamics.problems.reduction import excess
 from dynamics.support import trajectory
-from dynamics.tasks.samplers import Copying, ToyLexicon
+from dynamics.tasks import Copying, ToyLexicon
 from dynamics.train.simulate import simulate
 
 FEW = ["--steps", "4", "--seeds", "2", "--batch", "3", "--records", "3", "--figures", "none"]
@@ -124,7 +124,7 @@ def test_the_example_of_the_help_runs_word_for_word(command, capsys, tmp_path, m
     assert example
     monkeypatch.chdir(tmp_path)
     assert run(shlex.split(example[1])) == 0
-    assert list((tmp_path / "results").glob("*.png"))
+    assert list((tmp_path / "results").rglob("*.png"))
 
 
 @pytest.mark.parametrize(("command", "form"), [("compare", "png"), ("simulate", "svg"), ("simulate", "pdf")])

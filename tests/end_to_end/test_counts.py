@@ -25,8 +25,8 @@ from dynamics import solve
 from dynamics.integrate.sweeps import sweep
 from dynamics.lowering import Bound, lower
 from dynamics.problems.models import Model, keyword, lexical, positional, topic
+from dynamics.tasks import Copying, TopicSentences, ToyLexicon
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Copying, TopicSentences, ToyLexicon
 
 LEXICON = ToyLexicon(vocab=20, length=4)
 READOUT = [[1.0, -1.0, 0.0, 0.0], [0.0, 1.0, -1.0, 0.0], [0.0, 0.0, 1.0, -1.0]]
@@ -173,7 +173,7 @@ from dynamics import CoOccurrence, solve
 from dynamics.lowering import compile
 from dynamics.problems.models import lexical
 from dynamics.integrate.sweeps import sweep
-from dynamics.tasks.samplers import ToyLexicon
+from dynamics.tasks import ToyLexicon
 from derivations.reductions import copying
 large = ToyLexicon(vocab=80, length=4)
 solve(large.population(), [1.0])                            # compiled Runge-Kutta steps
@@ -248,7 +248,11 @@ def test_help_loads_the_command_line_only() -> None:
     """Its own modules are those of the command line and of errors; others are typer's."""
     loaded = modules_after("from dynamics.cli import run\ntry: run(['--help'])\nexcept SystemExit: pass")
     own = {name for name in loaded if name.split(".")[0] in ("dynamics", "derivations")}
-    assert {name for name in own if not name.startswith("dynamics.cli")} == {"dynamics", "dynamics.support.errors"}
+    assert {name for name in own if not name.startswith("dynamics.cli")} == {
+        "dynamics",
+        "dynamics.support",
+        "dynamics.support.errors",
+    }
     others = {name.split(".")[0] for name in loaded - own}
     assert others <= {
         "typer", "rich", "shellingham", "click", "annotated_doc", "typing_extensions", "markdown_it", "mdurl",

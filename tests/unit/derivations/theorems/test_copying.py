@@ -33,7 +33,7 @@ from dynamics.problems.closed_forms import (
 )
 from dynamics.problems.closed_forms import copying as numbers
 from dynamics.problems.models import positional
-from dynamics.tasks.samplers import Copying
+from dynamics.tasks import Copying
 from dynamics.train.simulate import simulate
 
 THEOREMS = {name: one for name, one in registry.theorems().items() if one.make.__module__ == theorems.__name__}

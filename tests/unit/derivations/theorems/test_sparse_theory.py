@@ -15,7 +15,7 @@ from derivations.theorems import sparse
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.problems.sparse import critical_lead, lead_probability, require_threshold, signals
 from dynamics.support.errors import InputError
-from dynamics.tasks.samplers import SparseBoolean
+from dynamics.tasks import SparseBoolean
 
 THEOREMS = {name: one for name, one in registry.theorems().items() if one.make.__module__ == sparse.__name__}
 

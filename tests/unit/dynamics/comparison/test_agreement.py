@@ -17,8 +17,8 @@ from dynamics.comparison.agreement import Reader, agreement, kendall, measures, 
 from dynamics.problems.models import Model, keyword, lexical, positional, topic
 from dynamics.problems.solve import solve
 from dynamics.support.errors import InputError
+from dynamics.tasks import Copying, ToyLexicon
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Copying, ToyLexicon
 
 V, K = 7, 4
 

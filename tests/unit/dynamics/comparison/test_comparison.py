@@ -15,8 +15,8 @@ from dynamics.comparison.compare import bands, order_parameter, scalars
 from dynamics.problems.models import lexical, positional
 from dynamics.problems.reduction import copying, excess
 from dynamics.support.errors import DataWarning, InputError
+from dynamics.tasks import Copying, ToyLexicon
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Copying, ToyLexicon
 
 TIMES = np.array([0.0, 1.0, 4.0])
 

@@ -12,8 +12,8 @@ from dynamics.comparison.convergence import batch_study, learning_rate_study, sl
 from dynamics.problems.models import keyword, lexical
 from dynamics.problems.solve import solve
 from dynamics.support.errors import InputError
+from dynamics.tasks import ToyLexicon
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import ToyLexicon
 from dynamics.train.simulate import simulate
 
 SENTENCES = ToyLexicon(6, 3).examples(20)

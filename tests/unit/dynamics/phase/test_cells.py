@@ -17,7 +17,7 @@ from dynamics.phase.cells import CopyingSystem, Descent, Quantity, Scalars, firs
 from dynamics.problems.closed_forms import branch_odds, escape_time
 from dynamics.problems.models import positional
 from dynamics.support.errors import InputError, IntegrationError
-from dynamics.tasks.samplers import Copying
+from dynamics.tasks import Copying
 
 TIME, GOOD = Quantity("time"), Quantity("learnt", "alpha")
 SYSTEM = CopyingSystem()

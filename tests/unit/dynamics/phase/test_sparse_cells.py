@@ -8,7 +8,7 @@ import pytest
 from dynamics import InputError, phase_diagram
 from dynamics.phase.cells import Descent, Quantity
 from dynamics.problems.sparse import lead_probability
-from dynamics.tasks.samplers import SparseBoolean
+from dynamics.tasks import SparseBoolean
 from dynamics.train.sparse import learning_probability
 
 EXACT = Quantity("learnt", "exact")

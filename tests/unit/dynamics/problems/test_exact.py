@@ -8,8 +8,8 @@ from oracles.reference_data import REFERENCE, recorded_runs
 
 from dynamics import InputError, solve
 from dynamics.problems.models import keyword, lexical, positional, topic
+from dynamics.tasks import Copying, ToyLexicon
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Copying, ToyLexicon
 
 
 def training_run(classifier: str):

@@ -8,7 +8,7 @@ from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.problems.models import topic
 from dynamics.problems.plateau import Plateau, plateau, silent_samples
 from dynamics.support.errors import InputError
-from dynamics.tasks.samplers import SparseBoolean
+from dynamics.tasks import SparseBoolean
 
 XOR = SparseBoolean("parity", 8, (1, 6))
 RATES = [f"eta_{name}" for name in ("v", "s", "F", "f", "G", "g")]

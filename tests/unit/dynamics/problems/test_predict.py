@@ -16,7 +16,8 @@ from oracles import formulas as oracles
 from oracles.reference_data import MULTI30K, translations
 
 from dynamics import CoOccurrence, InputError, IntegrationError, solve
-from dynamics.counts.corpus import ParallelText, encode
+from dynamics.counts.corpus import ParallelText
+from dynamics.counts.encoding import encode
 from dynamics.problems import closure as predict
 from dynamics.problems import problem
 from dynamics.problems.closure import CLOSURES

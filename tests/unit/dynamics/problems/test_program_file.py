@@ -22,7 +22,7 @@ from dynamics.problems.reading import takes_examples
 from dynamics.program_file import load
 from dynamics.support import trajectory
 from dynamics.support.errors import InputError
-from dynamics.tasks.samplers import Copying, SparseBoolean
+from dynamics.tasks import Copying, SparseBoolean
 
 HERE = Path(__file__).parents[4]
 TWO_LAYERS, GATED, LINEAR_ATTENTION = (

@@ -12,7 +12,7 @@ from dynamics.phase.cells import Descent
 from dynamics.phase.critical_size import Critical, critical, critical_sizes, find_critical, interval, log_law
 from dynamics.problems.sparse import critical_lead, lead_probability
 from dynamics.support.errors import InputError
-from dynamics.tasks.samplers import SparseBoolean
+from dynamics.tasks import SparseBoolean
 from dynamics.train.sparse import END, LOSS, SUCCESSES, learn, learning_curve, learning_probability
 
 AND = SparseBoolean("and", 50, 3)

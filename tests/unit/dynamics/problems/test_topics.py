@@ -13,8 +13,8 @@ from dynamics import InputError, simulate, solve
 from dynamics.problems.closed_forms import embeddings_fixed_time, keys_fixed_loss, norm_squared, time_to_score
 from dynamics.problems.models import Model, embeddings, keyword, topic
 from dynamics.problems.topics import project, topic_words
+from dynamics.tasks import TopicSentences
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import TopicSentences
 
 TOPICS = np.arange(8)
 """The topic words of the authors' runs; m = 20 others stand beside one of them."""

@@ -80,8 +80,8 @@ def test_a_block_that_raises_leaves_those_before(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "resume", "message"),
     [
-        (ONE, False, r"this sweep already; go on with it by --resume, or start anew with --force"),
-        ({**ONE, "t_end": 11}, False, r"another sweep already; start anew with --force"),
+        (ONE, False, r"this sweep already; go on with it by resume=True, or start anew with force=True"),
+        ({**ONE, "t_end": 11}, False, r"another sweep already; start anew with force=True"),
         ({**ONE, "t_end": 11}, True, r"t_end was 10 and is 11 now"),
         ({**ONE, "axes": {"V": list(range(100))}}, True, r'axes was {"V": \[2, 3\]} and is .*… now'),
         ({"axes": ONE["axes"]}, True, r"t_end was 10 and is null now"),
@@ -115,7 +115,7 @@ def test_damaged_settings(tmp_path):
     Store.open(tmp_path, ONE).write("0", {"square": np.array([7])})
     (tmp_path / SETTINGS).write_text("{")
     for resume in (True, False):
-        with pytest.raises(InputError, match="is damaged; start anew with --force"):
+        with pytest.raises(InputError, match="is damaged; start anew with force=True"):
             Store.open(tmp_path, ONE, resume)
     assert Store.open(tmp_path, ONE, force=True).read("0") is None
 
@@ -205,7 +205,7 @@ def test_errors_of_a_block_come_back(cluster):
 def test_no_scheduler(address, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr(blocks, "ANSWER", 0.5)
-    with pytest.raises(InputError, match=r"--scheduler .*: no Dask scheduler answers there") as error:
+    with pytest.raises(InputError, match=r"scheduler .*: no Dask scheduler answers there") as error:
         list(finished(squares([]), NUMBERS, None, address))
     assert "\n" not in str(error.value)
 

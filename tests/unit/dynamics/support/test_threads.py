@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numba
 import pytest
 from threadpoolctl import threadpool_info
@@ -48,3 +53,50 @@ def test_impossible_numbers_are_refused(threads: int) -> None:
     expected = f"^threads = {threads} is not between 1 and the {AVAILABLE} that this machine has$"
     with pytest.raises(InputError, match=expected), limited(threads, 10):
         pass
+
+
+FORKED = """
+import multiprocessing
+import numba, numpy as np
+from dynamics.support.threads import limited
+
+@numba.njit(parallel=True)
+def whole(n):
+    found = 0
+    for k in numba.prange(n):
+        found += k
+    return found
+
+def work(n):
+    try:
+        with limited(1, 0):
+            return whole(n)
+    except RuntimeError as error:
+        return str(error)
+
+if __name__ == "__main__":
+    print(work(1000), numba.threading_layer())
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(pool.map_async(work, [1000]).get(60)[0])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.parametrize("layer", [None, "omp"])
+def test_a_process_that_is_forked_goes_on_or_says_what_to_do(layer: str | None) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
+    environment |= {} if layer is None else {"NUMBA_THREADING_LAYER": layer}
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, env=environment, timeout=200
+    )
+    assert ended.stderr == ""
+    first, second = ended.stdout.splitlines()
+    if layer is None:
+        assert first.split()[0] == second == "499500"
+        assert first.split()[1] in ("tbb", "workqueue")
+    else:
+        assert first == "499500 omp"
+        assert second == (
+            "this process was forked from one that had started threads of OpenMP, which do not survive it; start "
+            "workers by multiprocessing's 'spawn', or set NUMBA_THREADING_LAYER=workqueue"
+        )

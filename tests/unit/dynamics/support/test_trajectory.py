@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ from hypothesis import strategies as st
 from dynamics import CoOccurrence, InputError, solve
 from dynamics.support.trajectory import PACKAGES, half_time, load, provenance, save
 
+ROOT = Path(__file__).parents[4]
+IMPORTABLE = {**os.environ, "PYTHONPATH": str(ROOT)}
 WORDS = ["Hund", "Müllerstraße", "犬", "🐕", "a b", "", "'\"\\", "naïve", "x" * 300, "nan", "0"]
 
 
@@ -47,22 +52,69 @@ def test_extreme_numbers_survive(tmp_path: Path) -> None:
     assert again.tobytes() == np.array(values).tobytes()
 
 
-def test_saving_again_replaces_the_file_whole(tmp_path: Path) -> None:
+def test_saving_again_replaces_the_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "found.nc"
     first = xr.Dataset({"W": ("time", [1.0, 2.0])})
     save(first, path)
     save(first + 1, str(path))
     xr.testing.assert_equal(load(path), first + 1)
 
-    class Broken:
-        def to_netcdf(self, aside: Path, engine: str) -> None:
-            Path(aside).write_text("half")
-            raise KeyboardInterrupt
+    def interrupted(aside: Path, content: memoryview) -> None:
+        with aside.open("wb") as file:
+            file.write(content[:10])
+        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        save(Broken(), path)  # type: ignore[arg-type]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            save(first, path)
     xr.testing.assert_equal(load(path), first + 1)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_large_arrays_are_compressed_to_the_bit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    smooth = np.cumsum(rng.standard_normal((20, 30, 40)) * 1e-3, axis=0)
+    smooth[0] = 0
+    found = xr.Dataset({"W": (("time", "input", "output"), smooth), "loss": ("time", smooth[:, 0, 0])})
+    save(found, tmp_path / "found.nc")
+    again = load(tmp_path / "found.nc")
+    assert again.W.values.tobytes() == smooth.tobytes()
+    assert again.W.encoding["zlib"]
+    assert not again.loss.encoding.get("zlib"), "not worth it"
+    assert (tmp_path / "found.nc").stat().st_size < 0.98 * smooth.nbytes
+    save(again.isel(input=slice(3)), tmp_path / "part.nc")  # what was read brings the chunks of its file
+    assert load(tmp_path / "part.nc").W.values.tobytes() == np.ascontiguousarray(smooth[:, :3]).tobytes()
+
+
+FULL = """
+import resource, sys, os
+import numpy as np, xarray as xr
+from dynamics import CoOccurrence
+from dynamics.support import trajectory
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+counts = np.random.default_rng(0).random((100, 100))
+found = xr.Dataset({"W": (("input", "output"), counts)})
+counted = CoOccurrence.from_counts(counts)
+for write in (lambda: trajectory.save(found, "a/found.nc"), lambda: counted.save("a/found.npz")):
+    try:
+        write()
+    except ValueError as error:
+        print(type(error).__name__, error)
+print(os.listdir())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on files")
+def test_what_does_not_fit_on_the_disk_is_one_line_and_no_debris(tmp_path: Path) -> None:
+    """HDF5 crashes the process when it cannot flush a file of its own."""
+    ended = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, env=IMPORTABLE)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines() == [
+        "InputError cannot write 'a/found.nc': file too large",
+        "InputError cannot write 'a/found.npz': file too large",
+        "[]",
+    ]
 
 
 def test_what_is_loaded_is_independent_of_the_file(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dynamics import simulate, solve
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.counts.corpus import LabelledText, ParallelText, encode
+from dynamics.counts.corpus import LabelledText, ParallelText
+from dynamics.counts.encoding import encode
 from dynamics.problems.models import keyword, lexical
 from dynamics.support.errors import DataWarning, InputError
 from dynamics.tasks.examples import Examples, ragged

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.support.errors import InputError
+from dynamics.tasks import BOOLEAN, Copying, SparseBoolean, Task, TopicSentences, ToyLexicon
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import BOOLEAN, Copying, SparseBoolean, Task, TopicSentences, ToyLexicon
 
 Outcome = tuple[tuple[int, ...], tuple[int, ...], float]
 

@@ -22,8 +22,8 @@ from dynamics.problems.exact import Exact
 from dynamics.problems.models import Model, keyword, lexical, positional, topic
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.trajectory import load, save
+from dynamics.tasks import Copying
 from dynamics.tasks.examples import Examples
-from dynamics.tasks.samplers import Copying
 from dynamics.train.records import record_steps
 from dynamics.train.simulate import simulate
 from dynamics.train.source import Source
@@ -167,7 +167,7 @@ KILLED = """
 import sys
 from dynamics.train.simulate import simulate
 from dynamics.problems.models import positional
-from dynamics.tasks.samplers import Copying
+from dynamics.tasks import Copying
 simulate(positional(), Copying(4, 3), 0.5, 8, steps=10**9, seeds=3, records=[0, 5, 200],
          initial={"W": 0.01, "P": 0.01}, checkpoint=sys.argv[1], checkpoint_every=0.02, threads=2)
 """

@@ -1,0 +1,72 @@
+"""Files are written whole or not at all, whatever the disk does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dynamics.support.errors import InputError, in_options
+from dynamics.support.files import write_aside
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(errno.ENOSPC, "no space left on device"), (errno.EDQUOT, "disk quota exceeded")]
+)
+def test_a_disk_that_fails_while_writing_is_one_line(tmp_path: Path, number: int, reason: str) -> None:
+    path = tmp_path / "new" / "numbers.txt"
+
+    def write() -> None:
+        with write_aside(path) as aside:
+            aside.write_text("half")
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(InputError) as error:
+        write()
+    assert str(error.value) == f"cannot write {str(path)!r}: {reason}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_deleted_meanwhile_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "numbers.txt"
+
+    def write() -> None:
+        with write_aside(path) as aside:
+            aside.unlink()
+            path.parent.rmdir()
+
+    with pytest.raises(InputError, match=r"cannot write '.*numbers\.txt': no such file or directory$"):
+        write()
+
+
+DELETED = """
+import os, sys
+from dynamics.support.files import write_aside
+os.rmdir(os.getcwd())
+try:
+    with write_aside("a/numbers.txt"):
+        print("written")
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a working directory cannot be deleted")
+def test_a_working_directory_that_has_been_deleted_is_one_line(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
+    ended = subprocess.run(
+        [sys.executable, "-c", DELETED], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
+    assert (ended.stdout, ended.stderr) == (
+        "cannot write 'a/numbers.txt': the working directory has been deleted\n",
+        "",
+    )
+
+
+def test_the_command_line_names_options_where_python_names_arguments() -> None:
+    assert in_options("start anew with force=True") == "start anew with --force"
+    assert in_options("no_lower=True, but x=Trueish and X=True") == "--no-lower, but x=Trueish and X=True"
