@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dynamics.comparison.compare import compare, distance
     from dynamics.counts.cooccurrence import CoOccurrence
-    from dynamics.phase.cells import Descent, Quantity
     from dynamics.phase.diagram import phase_diagram
+    from dynamics.phase.quantity import Quantity, Simulation
     from dynamics.problems.arrays import OnArrays, on_arrays, on_examples
     from dynamics.problems.closure import Closure
     from dynamics.problems.equations import derive
@@ -57,8 +57,8 @@ _HOMES = {
     "compare": "comparison.compare",
     "distance": "comparison.compare",
     "phase_diagram": "phase.diagram",
-    "Quantity": "phase.cells",
-    "Descent": "phase.cells",
+    "Quantity": "phase.quantity",
+    "Simulation": "phase.quantity",
     # results
     "load": "support.trajectory",
     "save": "support.trajectory",
@@ -74,7 +74,6 @@ __all__ = [
     "CoOccurrence",
     "Copying",
     "DataWarning",
-    "Descent",
     "Exact",
     "Examples",
     "InputError",
@@ -84,6 +83,7 @@ __all__ = [
     "Problem",
     "Quantity",
     "Reduction",
+    "Simulation",
     "SparseBoolean",
     "Task",
     "TopicSentences",

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from dynamics import phase_diagram
-from dynamics.phase.diagram import Descent, Quantity
+from dynamics import Quantity, Simulation
 from dynamics.plot import phase, save
 from dynamics.problems.closed_forms import branch_odds
 
@@ -36,7 +36,7 @@ def odds(output: Path) -> None:
     found = phase_diagram("copying", fine, GOOD, 3000, fixed={"L": 8}, draws=512)
     save(phase(found), output / "odds.svg")
     run = phase_diagram(
-        "copying", coarse, GOOD, 3000, fixed={"L": 8}, draws=16, simulation=Descent(lr=4, batch=32)
+        "copying", coarse, GOOD, 3000, fixed={"L": 8}, draws=16, simulation=Simulation(lr=4, batch=32)
     )  # fmt: skip
     save(phase(run), output / "odds_simulated.svg")
     predicted = found.value.interp(sigma=run.sigma, extra=run.extra).values
@@ -55,7 +55,7 @@ def heads(output: Path) -> None:
         ax.plot(np.arange(1, 9), closed, color=colour, label=f"closed form, L = V = {length}")
         run = phase_diagram(
             "copying", {"H": numbers, "sigma": [0.05, 0.06]}, GOOD, 4000 * length / 8, draws=RUNS,
-            fixed={"L": length, "extra": 0}, simulation=Descent(lr=4, batch=32),
+            fixed={"L": length, "extra": 0}, simulation=Simulation(lr=4, batch=32),
         )  # fmt: skip
         shares = run.value.values.mean(axis=1)
         intervals = [binomtest(round(share * 2 * RUNS), 2 * RUNS).proportion_ci(0.95) for share in shares]

@@ -72,9 +72,10 @@ def phase(
 
     Example: dynamics phase --x extra=0:10 --y sigma=0.01:1:40:log --fix L=8 --quantity learnt --observable alpha
     """
-    from dynamics.phase.cells import Descent, Quantity, system_of
     from dynamics.phase.diagram import phase_diagram
-    from dynamics.phase.sparse_cells import SparseFunction
+    from dynamics.phase.quantity import Quantity, Simulation
+    from dynamics.phase.sparse import SparseFunction
+    from dynamics.phase.systems import system_of
     from dynamics.support.blocks import SETTINGS
 
     place = folder(output, "phase", figures)
@@ -98,7 +99,7 @@ def phase(
             found = phase_diagram(
                 chosen, axes, shown, time,
                 fixed=named_numbers(fix, "--fix") if fix else None, draws=draws,
-                simulation=Descent(lr, batch) if simulate else None, refine=refine, seed=seed,
+                simulation=Simulation(lr, batch) if simulate else None, refine=refine, seed=seed,
                 store=place / "blocks", resume=resume, force=force, scheduler=scheduler, threads=threads,
                 progress=show,
             )  # fmt: skip

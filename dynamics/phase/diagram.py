@@ -13,12 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from derivations.program.language import Program
 from dynamics.integrate.sweeps import number_of
-from dynamics.phase.cells import Cells, Descent, Quantity, System, Vector, system_of
+from dynamics.phase.quantity import Cells, Quantity, Simulation
 from dynamics.phase.refinement import refined
+from dynamics.phase.system import System
+from dynamics.phase.systems import system_of
 from dynamics.support.blocks import Arrays, Store, connected, finished
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
 from dynamics.support.trajectory import provenance
+from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,7 +40,7 @@ def phase_diagram(
     *,
     fixed: Mapping[str, float] | None = None,
     draws: int = DRAWS,
-    simulation: Descent | None = None,
+    simulation: Simulation | None = None,
     refine: int = 0,
     seed: int = 0,
     store: str | os.PathLike[str] | None = None,
@@ -67,7 +70,7 @@ def phase_diagram(
         Values of other parameters.
     draws : int
         Random initial states of each cell, where its parameters ask for them; seeds of a simulation.
-    simulation : Descent, optional
+    simulation : Simulation, optional
         Simulate instead of solving.
     refine : int
         Begin with every 2^refine-th value of both axes and halve this so often; where interpolation between neighbours
@@ -259,7 +262,7 @@ def _block(
     t_end: float,
     draws: int,
     seed: int,
-    simulation: Descent | None,
+    simulation: Simulation | None,
     threads: int | None,
     block: Mapping[str, NDArray[Any]],
 ) -> Arrays:
@@ -272,4 +275,4 @@ def _block(
     return {"index": np.asarray(block["index"]), "value": value}
 
 
-__all__ = ["Descent", "Quantity", "phase_diagram"]
+__all__ = ["Quantity", "Simulation", "phase_diagram"]

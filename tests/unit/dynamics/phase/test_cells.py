@@ -13,7 +13,11 @@ from derivations.program.language import Definition, Program, scalars
 from derivations.reductions import copying, copying_heads
 from derivations.reductions.unrolling import closed_form
 from dynamics import simulate
-from dynamics.phase.cells import CopyingSystem, Descent, Quantity, Scalars, first, normal, system_of, trained
+from dynamics.phase.copying import CopyingSystem, normal, trained
+from dynamics.phase.observe import first
+from dynamics.phase.quantity import Quantity, Simulation
+from dynamics.phase.system import Scalars
+from dynamics.phase.systems import system_of
 from dynamics.problems.closed_forms import branch_odds, escape_time
 from dynamics.problems.models import positional
 from dynamics.support.errors import InputError, IntegrationError
@@ -224,7 +228,7 @@ def test_bad_quantities(given, message):
 @pytest.mark.parametrize("bad", [{"lr": 0}, {"lr": -1.0}, {"lr": np.nan}, {"lr": np.inf}, {"batch": 0}])
 def test_bad_descent(bad):
     with pytest.raises(InputError, match=f"{next(iter(bad))} = .* must be"):
-        Descent(**bad)
+        Simulation(**bad)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +306,7 @@ def test_simulated_cells_are_runs_by_hand(heads):
     cell = {"V": 4, "L": 3, "H": heads, "sigma_W": 0.4, "sigma_P": 0.3, "eta_W": 1.0, "eta_A": 2.0}
 
     def simulated(quantity):
-        return trained(cell, quantity, 80.0, 3, 5, 1, Descent(0.5, 8))
+        return trained(cell, quantity, 80.0, 3, 5, 1, Simulation(0.5, 8))
 
     for name, curves in expected.items():
         assert simulated(Quantity("value", name)) == pytest.approx(curves[:, -1].mean(), rel=1e-12)
@@ -325,8 +329,8 @@ def test_first_passing():
 
 def test_simulated_order_parameters_start_where_they_should():
     given = cells(V=[5, 3], L=4, u0=0.7, a0=0.3)
-    u = SYSTEM.simulated(given, Quantity("value", "u"), 1e-6, 1, 0, 1, Descent(1e-6, 4))
-    a = SYSTEM.simulated(given, Quantity("value", "a"), 1e-6, 1, 0, 1, Descent(1e-6, 4))
+    u = SYSTEM.simulated(given, Quantity("value", "u"), 1e-6, 1, 0, 1, Simulation(1e-6, 4))
+    a = SYSTEM.simulated(given, Quantity("value", "a"), 1e-6, 1, 0, 1, Simulation(1e-6, 4))
     np.testing.assert_allclose([u, a], [[0.7, np.nan], [0.3, np.nan]], rtol=1e-5)
 
 
@@ -338,12 +342,12 @@ def test_a_cell_that_diverges_is_not_a_number(monkeypatch):
 
     given = cells(V=[4, 4, 4], L=3, sigma=0.1, eta_W=[1, 7, 1])
     monkeypatch.setattr("dynamics.train.simulate.simulate", diverging)
-    found = SYSTEM.simulated(given, Quantity("value", "u"), 20.0, 1, 0, 1, Descent(1.0, 4))
+    found = SYSTEM.simulated(given, Quantity("value", "u"), 20.0, 1, 0, 1, Simulation(1.0, 4))
     assert np.isnan(found).tolist() == [False, True, False]
     assert found[0] == found[2]
 
 
 def test_theory_foretells_simulation():
     given = cells(V=[12, 9], L=[6, 6], u0=0.05, a0=0.05)
-    theory_, run = theory(given), SYSTEM.simulated(given, TIME, 400.0, 2, 0, 1, Descent(1.0, 64))
+    theory_, run = theory(given), SYSTEM.simulated(given, TIME, 400.0, 2, 0, 1, Simulation(1.0, 64))
     np.testing.assert_allclose(run, theory_, rtol=0.1)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from dynamics.phase import diagram as phase
-from dynamics.phase.cells import CopyingSystem, Descent, Quantity
+from dynamics.phase.copying import CopyingSystem
 from dynamics.phase.diagram import phase_diagram
+from dynamics.phase.quantity import Quantity, Simulation
 from dynamics.problems.closed_forms import branch_odds
 from dynamics.support import blocks
 from dynamics.support.errors import InputError
@@ -129,13 +130,13 @@ def test_random_starts_and_the_closed_form_beside_them():
 
 def test_simulated_cells_come_one_by_one(tmp_path):
     system = Ring()
-    found = phase_diagram(system, {"x": [0, 0.1], "y": [0, 2]}, simulation=Descent(2.0, 3), store=tmp_path)
+    found = phase_diagram(system, {"x": [0, 0.1], "y": [0, 2]}, simulation=Simulation(2.0, 3), store=tmp_path)
     assert system.blocks == [1] * 4
     assert found.value.values[:, 0].round(6).tolist() == [2.0, round(2 * np.exp(0.2), 6)]
     assert found.attrs["method"] == "simulation"
     assert (found.attrs["lr"], found.attrs["batch"]) == (2.0, 3)
     with pytest.raises(InputError, match="simulation was"):
-        phase_diagram(Ring(), {"x": [0, 0.1], "y": [0, 2]}, simulation=Descent(2.0, 4), store=tmp_path, resume=True)
+        phase_diagram(Ring(), {"x": [0, 0.1], "y": [0, 2]}, simulation=Simulation(2.0, 4), store=tmp_path, resume=True)
 
 
 def test_interrupted_and_resumed(tmp_path, monkeypatch):
@@ -171,7 +172,7 @@ def test_interrupted_and_resumed(tmp_path, monkeypatch):
     [
         ({"t_end": 11.0}, "t_end"), ({"seed": 1}, "seed"), ({"draws": 3}, "draws"), ({"refine": 1}, "refine"),
         ({"quantity": "value"}, "quantity"), ({"axes": {**RING, "x": [0, 1]}}, "axes"),
-        ({"simulation": Descent()}, "simulation"), ({"axes": dict(reversed(RING.items()))}, None),
+        ({"simulation": Simulation()}, "simulation"), ({"axes": dict(reversed(RING.items()))}, None),
     ],
 )  # fmt: skip
 def test_other_settings_are_refused_by_name(change, named, tmp_path):
@@ -204,11 +205,11 @@ def test_other_settings_are_refused_by_name(change, named, tmp_path):
         ({"system": "copyng"}, "did you mean 'copying'"),
         ({"quantity": "when"}, "unknown quantity 'when'"),
         ({"quantity": Quantity("time", "aplha")}, "no observable 'aplha'; did you mean 'alpha'"),
-        ({"quantity": Quantity("time", "epsilon"), "simulation": Descent()}, "of copying has no observable"),
+        ({"quantity": Quantity("time", "epsilon"), "simulation": Simulation()}, "of copying has no observable"),
         ({"t_end": 0}, "t_end = 0"), ({"t_end": np.nan}, "t_end = nan"), ({"t_end": np.inf}, "t_end = inf"),
         ({"draws": 0}, "draws = 0"), ({"refine": -1}, "refine = -1"), ({"refine": 11}, "refine = 11"),
         ({"seed": -1}, "seed = -1"), ({"threads": 0}, "threads = 0"), ({"scheduler": "tcp://127.0.0.1:1"}, "no Dask"),
-        ({"system": "copying-heads-2", "simulation": Descent(), "axes": {"V": [8, 9], "L": [4, 5]},
+        ({"system": "copying-heads-2", "simulation": Simulation(), "axes": {"V": [8, 9], "L": [4, 5]},
           "fixed": {"u10": 1, "u20": 1, "a10": 1, "a20": 1}}, "has no simulation"),
     ],
 )  # fmt: skip

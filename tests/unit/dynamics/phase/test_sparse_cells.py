@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dynamics import InputError, phase_diagram
-from dynamics.phase.cells import Descent, Quantity
+from dynamics.phase.quantity import Quantity, Simulation
 from dynamics.problems.sparse import lead_probability
 from dynamics.tasks import SparseBoolean
 from dynamics.train.sparse import learning_probability
@@ -24,16 +24,16 @@ def test_theory_is_the_probability_that_the_true_bits_lead() -> None:
 
 
 def test_simulation_is_the_flow_on_samples() -> None:
-    found = phase_diagram("and", AXES, EXACT, draws=6, seed=3, simulation=Descent()).value.values
+    found = phase_diagram("and", AXES, EXACT, draws=6, seed=3, simulation=Simulation()).value.values
     by_hand = [[float(learning_probability("and", 3, T, m, 6, 3)) for T in AXES["T"]] for m in AXES["m"]]
     np.testing.assert_array_equal(found, by_hand)
 
 
 def test_usual_quantity_and_recovery_of_the_bits() -> None:
-    found = phase_diagram("majority", AXES, draws=6, simulation=Descent())
+    found = phase_diagram("majority", AXES, draws=6, simulation=Simulation())
     assert found.value.attrs["long_name"] == "probability of exact learning"
     recovered = Quantity("learnt", "recovered")
-    found = phase_diagram("majority", AXES, recovered, draws=6, seed=2, simulation=Descent()).value.values
+    found = phase_diagram("majority", AXES, recovered, draws=6, seed=2, simulation=Simulation()).value.values
     by_hand = learning_probability("majority", 3, AXES["T"], np.array(AXES["m"])[:, None], 6, 2, success="recovered")
     np.testing.assert_array_equal(found, by_hand)
     assert phase_diagram("majority", AXES, recovered).value.equals(phase_diagram("majority", AXES).value)
@@ -41,7 +41,7 @@ def test_usual_quantity_and_recovery_of_the_bits() -> None:
 
 def test_attention_held_uniform_is_only_simulated() -> None:
     axes = {"m": [10, 80], "T": [12, 20]}
-    found = phase_diagram("and-uniform", axes, draws=4, seed=1, simulation=Descent()).value.values
+    found = phase_diagram("and-uniform", axes, draws=4, seed=1, simulation=Simulation()).value.values
     by_hand = learning_probability("and", 3, axes["T"], np.array(axes["m"])[:, None], 4, 1, uniform=True)
     np.testing.assert_array_equal(found, by_hand)
     with pytest.raises(InputError, match="and-uniform: no theory with attention held uniform; simulate it"):
@@ -51,7 +51,7 @@ def test_attention_held_uniform_is_only_simulated() -> None:
 def test_parity_has_no_signal_and_the_head_cannot_hold_it() -> None:
     assert (phase_diagram("parity", AXES, EXACT).value == 0).all()
     with pytest.raises(InputError, match="parity"):
-        phase_diagram("parity", AXES, EXACT, draws=2, simulation=Descent())
+        phase_diagram("parity", AXES, EXACT, draws=2, simulation=Simulation())
 
 
 def test_more_bits_than_there_are() -> None:

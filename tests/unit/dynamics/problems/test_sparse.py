@@ -8,8 +8,8 @@ from scipy.integrate import solve_ivp
 from scipy.special import expit
 
 from dynamics import phase_diagram
-from dynamics.phase.cells import Descent
 from dynamics.phase.critical_size import Critical, critical, critical_sizes, find_critical, interval, log_law
+from dynamics.phase.quantity import Simulation
 from dynamics.problems.sparse import critical_lead, lead_probability
 from dynamics.support.errors import InputError
 from dynamics.tasks import SparseBoolean
@@ -230,7 +230,7 @@ def test_critical_sizes_of_a_diagram() -> None:
     np.testing.assert_allclose(found.m, expected, atol=0.05)
     assert found.attrs["slope"] == pytest.approx(log_law(axes["T"], expected).slope, abs=0.02)
     found = critical_sizes(
-        phase_diagram("and", {"m": [10, 18, 26, 34], "T": [20, 2000]}, draws=20, simulation=Descent())
+        phase_diagram("and", {"m": [10, 18, 26, 34], "T": [20, 2000]}, draws=20, simulation=Simulation())
     )
     assert found.low[0] < found.m[0] < found.high[0]
     assert np.isnan(found.m[1])

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamics.phase.quantity import Cells, Quantity, Simulation
 from dynamics.support.errors import InputError
-
-if TYPE_CHECKING:
-    from dynamics.phase.cells import Cells, Descent, Quantity, Vector
+from dynamics.support.typing import Vector
 
 AXES = {
     "T": "input bits T",
@@ -54,8 +52,6 @@ class SparseFunction:
 
     @property
     def usual(self) -> Quantity:
-        from dynamics.phase.cells import Quantity
-
         return Quantity("learnt", "exact")
 
     @property
@@ -123,7 +119,7 @@ class SparseFunction:
         draws: int,
         seed: int,
         threads: int | None,
-        descent: Descent,
+        descent: Simulation,
     ) -> Vector:
         from dynamics.train.sparse import learning_probability
 
