@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dynamics.comparison.compare import compare, distance
+    from dynamics.comparison.compare import compare
+    from dynamics.comparison.side_by_side import distance
     from dynamics.counts.cooccurrence import CoOccurrence
     from dynamics.phase.diagram import phase_diagram
     from dynamics.phase.quantity import Quantity, Simulation
@@ -55,7 +56,7 @@ _HOMES = {
     "solve": "problems.solve",
     "simulate": "train.simulate",
     "compare": "comparison.compare",
-    "distance": "comparison.compare",
+    "distance": "comparison.side_by_side",
     "phase_diagram": "phase.diagram",
     "Quantity": "phase.quantity",
     "Simulation": "phase.quantity",

@@ -14,8 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from dynamics import phase_diagram
-from dynamics import Quantity, Simulation
+from dynamics import Quantity, Simulation, phase_diagram
 from dynamics.plot import phase, save
 from dynamics.problems.closed_forms import branch_odds
 

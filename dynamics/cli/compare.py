@@ -10,7 +10,7 @@ import typer
 from dynamics.cli.console import progress, table
 from dynamics.cli.options import INPUT, OUTPUT, SOLVING, Figures, Output, given, with_options, words_of
 from dynamics.cli.output import finish, folder, write
-from dynamics.cli.predictions import predicted_by, start_of, theory_of
+from dynamics.cli.predictions import predicted_by, theory_of
 from dynamics.cli.simulate import TrainingOptions, divergence, run
 from dynamics.cli.system import Chosen, SystemOptions
 from dynamics.support.errors import InputError
@@ -83,14 +83,21 @@ def compare(
         compared = compare(*loaded, band=band)
         saved = {"comparison": compared}
     else:
+        from dynamics.comparison.beside import measured, solved_for
+
         chosen = system.chosen()
         picked = theory_of(chosen, theory)
         if stages is not None and picked != "closure":
             raise InputError(f"--stages is for --theory closure, and this is {picked}; leave it out")
         with progress("simulating") as show:
             found = run(chosen, training, show)
-        predicted = _predicted(chosen, found, picked, stages or "joint")
-        compared = _measured(chosen, predicted, found, band)
+        listed = words_of(stages)
+        with progress("solving") as show:
+            predicted = solved_for(
+                predicted_by(chosen, picked), chosen.problem, found, chosen.rates or None,
+                None if not listed else listed[0] if len(listed) == 1 else listed, show,
+            )  # fmt: skip
+        compared = measured(chosen.problem, predicted, found, band, chosen.right)
         saved = {"comparison": compared, "prediction": predicted, "run": found}
 
     def draw() -> dict[str, Figure]:
@@ -99,53 +106,6 @@ def compare(
         return {"comparison": plot.comparison(compared)}
 
     finish(write(place, figures, saved, draw), *_shown(compared))
-
-
-def _predicted(chosen: Chosen, found: xr.Dataset, theory: str, stages: str) -> xr.Dataset:
-    """The prediction from the state at which each seed starts; one for all if they start alike."""
-    import xarray as xr
-
-    from dynamics.problems.solve import solve
-
-    names = chosen.problem.program.state_names
-    begin = found.isel(time=0)
-    alike = all((begin[name] == begin[name].isel(seed=0)).all() for name in names)
-    seeds = found.seed.values[:1] if alike else found.seed.values
-    problem, parts = predicted_by(chosen, theory), []
-    listed = words_of(stages)
-    options: dict[str, Any] = {"rates": chosen.rates or None}
-    if theory == "closure":
-        options["stages"] = listed if len(listed) > 1 else listed[0]
-    with progress("solving") as show:
-        for k, seed in enumerate(seeds):
-            start = start_of(problem, {name: begin[name].sel(seed=seed).values for name in names})
-            part = solve(problem, _flow_times(found), initial=start, **options)
-            parts.append(part.assign_coords(time=found.time.values))
-            if show is not None:
-                show((k + 1) / len(seeds))
-    return (
-        parts[0] if alike else xr.concat(parts, xr.DataArray(seeds, dims="seed", name="seed"), combine_attrs="override")
-    )
-
-
-def _flow_times(found: xr.Dataset) -> Any:
-    """The times of a run on the clock of the flow: momentum m makes descent follow it 1/(1 - m) times as fast."""
-    return found.time.values / (1 - found.attrs["momentum"])
-
-
-def _measured(chosen: Chosen, predicted: xr.Dataset, found: xr.Dataset, band: float) -> xr.Dataset:
-    """The comparison, with the agreement measures where the model has words with values."""
-    from dynamics.comparison.agreement import has_stage_one, stage_one
-    from dynamics.comparison.compare import compare
-    from dynamics.problems.exact import Exact
-
-    problem = chosen.problem
-    if not isinstance(problem, Exact) or not has_stage_one(problem.model):
-        return compare(predicted, found, band=band)
-    examples = problem.examples
-    reached = stage_one(problem.model, examples, float(_flow_times(found)[-1]))
-    few = examples.take(range(min(len(examples), MEASURED)))
-    return compare(predicted, found, problem.model, few, band=band, right=chosen.right, **reached)  # type: ignore[arg-type]
 
 
 def _shown(compared: xr.Dataset) -> list[str]:

@@ -130,7 +130,7 @@ def simulate(
 
     def draw() -> dict[str, Figure]:
         from dynamics import plot
-        from dynamics.comparison.compare import bands
+        from dynamics.comparison.side_by_side import bands
         from dynamics.plot.programs import course
 
         return {"course": course(found)} if system.program is not None else {"run": plot.comparison(bands(found))}

@@ -172,7 +172,7 @@ def _counts_shown(
     found: xr.Dataset, counts: CoOccurrence, words: Sequence[str], output: Path, figures: str
 ) -> list[str]:
     """Write the trajectory and the figures of a closure; what was written, and lines for the reader."""
-    from dynamics.comparison.compare import distance
+    from dynamics.comparison.side_by_side import distance
     from dynamics.support.trajectory import half_time
 
     pairs, first = pairs_of(found, words), found.isel(stages=0)

@@ -210,7 +210,7 @@ def trained(
     """The quantity over several runs of the full model in one cell; not a number if one diverges."""
     from scipy.special import softmax
 
-    from dynamics.comparison.compare import scalars
+    from dynamics.comparison.side_by_side import scalars
     from dynamics.problems.models import positional
     from dynamics.tasks import Copying
     from dynamics.train.simulate import simulate

@@ -56,7 +56,7 @@ def order(trajectory: xr.Dataset) -> Figure:
     >>> [ax.get_title("left") for ax in figure.axes][:2]
     ['loss', 'u: diagonal of W less the rest']
     """
-    from dynamics.comparison.compare import scalars
+    from dynamics.comparison.side_by_side import scalars
 
     found = scalars(trajectory)
     if "loss" not in found:

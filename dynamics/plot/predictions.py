@@ -264,7 +264,7 @@ def distance(distances: xr.Dataset) -> Figure:
     Parameters
     ----------
     distances : xarray.Dataset
-        From :func:`dynamics.comparison.compare.distance`: ``W``, ``A`` and ``beta`` over (stages, time), or some of them,
+        From :func:`dynamics.distance`: ``W``, ``A`` and ``beta`` over (stages, time), or some of them,
         relative to the prediction that the attribute ``reference`` names (``joint`` by default). NaN is left out. With
         an attribute ``switch``, the two stages are marked.
 
@@ -285,7 +285,7 @@ def distance(distances: xr.Dataset) -> Figure:
     Examples
     --------
     >>> from dynamics import CoOccurrence, solve
-    >>> from dynamics.comparison import compare as comparison
+    >>> from dynamics.comparison import side_by_side as comparison
     >>> found = solve(CoOccurrence.from_counts([[8, 1], [1, 8]]), [1, 10], stages=("joint", "two-stage", "frozen"))
     >>> [ax.get_title("left") for ax in distance(comparison.distance(found)).axes]
     ['two-stage', 'frozen']

@@ -11,7 +11,7 @@ import xarray as xr
 
 from dynamics import CoOccurrence, compare, simulate, solve
 from dynamics.comparison.agreement import measures, stage_one
-from dynamics.comparison.compare import bands, order_parameter, scalars
+from dynamics.comparison.side_by_side import bands, order_parameter, scalars
 from dynamics.problems.models import lexical, positional
 from dynamics.problems.reduction import copying, excess
 from dynamics.support.errors import DataWarning, InputError

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from dynamics import CoOccurrence, InputError, plot, solve
-from dynamics.comparison import compare as comparison
+from dynamics.comparison import side_by_side as comparison
 from dynamics.plot import frame
 
 STAGES = ("joint", "two-stage", "frozen")

@@ -1,0 +1,88 @@
+"""A problem trained and solved, from the states at which the seeds start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dynamics.comparison.agreement import has_stage_one, stage_one
+from dynamics.comparison.side_by_side import side_by_side
+from dynamics.problems.exact import Exact
+from dynamics.problems.problem import Problem
+from dynamics.problems.reduction import Reduction
+from dynamics.problems.solve import as_problem, solve
+from dynamics.train.simulate import simulate
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["flow_times", "measured", "solved_for", "trained_and_solved"]
+
+MEASURED = 256
+"""Examples on which the agreement measures are taken."""
+
+
+def trained_and_solved(
+    problem: Any,
+    data: Any,
+    *,
+    prediction: Problem | None = None,
+    stages: str | Sequence[str] | None = None,
+    band: float,
+    right: ArrayLike | None = None,
+    values: Mapping[str, float] | None = None,
+    **training: Any,
+) -> xr.Dataset:
+    """What :func:`dynamics.compare` does with a problem."""
+    chosen = as_problem(problem, data, values=values)
+    run = simulate(chosen, **training)
+    predicted = solved_for(prediction or chosen, chosen, run, training.get("rates"), stages)
+    return measured(chosen, predicted, run, band, right)
+
+
+def flow_times(run: xr.Dataset) -> Any:
+    """The times of a run on the clock of the flow: momentum m makes descent follow it 1/(1 - m) times as fast."""
+    return run.time.values / (1 - run.attrs["momentum"])
+
+
+def solved_for(
+    prediction: Problem,
+    problem: Problem,
+    run: xr.Dataset,
+    rates: Mapping[str, float] | None = None,
+    stages: str | Sequence[str] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> xr.Dataset:
+    """A prediction of a run from the state at which each seed starts; one for all if they start alike."""
+    import xarray as xr
+
+    names = problem.program.state_names
+    begin = run.isel(time=0)
+    alike = all((begin[name] == begin[name].isel(seed=0)).all() for name in names)
+    seeds = run.seed.values[:1] if alike else run.seed.values
+    parts = []
+    for k, seed in enumerate(seeds):
+        states = {name: np.asarray(begin[name].sel(seed=seed)) for name in names}
+        start = prediction.project(states) if isinstance(prediction, Reduction) else states
+        part = solve(prediction, flow_times(run), initial=start, rates=rates, stages=stages)
+        parts.append(part.assign_coords(time=run.time.values))
+        if progress is not None:
+            progress((k + 1) / len(seeds))
+    return (
+        parts[0] if alike else xr.concat(parts, xr.DataArray(seeds, dims="seed", name="seed"), combine_attrs="override")
+    )
+
+
+def measured(
+    problem: Problem, predicted: xr.Dataset, run: xr.Dataset, band: float, right: ArrayLike | None = None
+) -> xr.Dataset:
+    """The comparison, with the agreement measures where the model has words with values."""
+    if not isinstance(problem, Exact) or not has_stage_one(problem.model):
+        return side_by_side(predicted, run, band=band)
+    examples = problem.examples
+    reached: dict[str, Any] = stage_one(problem.model, examples, float(flow_times(run)[-1]))
+    few = examples.take(range(min(len(examples), MEASURED)))
+    return side_by_side(predicted, run, problem.model, few, band=band, right=right, **reached)
