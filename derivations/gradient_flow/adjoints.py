@@ -325,6 +325,11 @@ def descent_flow(program: Program) -> Program:
     program : Program
         A model with a loss, or its gradient flow.
 
+    Raises
+    ------
+    ProgramError
+        The flow of the program is not the gradient flow of its loss: it has a metric, or is given and not derived.
+
     References
     ----------
     E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration, chapter IX; for gradient descent: D. G. T.
@@ -337,6 +342,11 @@ def descent_flow(program: Program) -> Program:
     >>> print(descent_flow(keyword_classifier()).loss)
     loss_modified
     """
+    if program.metric or (program.flow and program.model is None):
+        raise ProgramError(
+            f"{program.name}: its flow is not the gradient flow of its loss, which the flow of descent needs; give a "
+            "model, or its gradient flow"
+        )
     program = program.model or program
     definitions, extents, value = adjoints(program)
     taken = {*names_of(program), *(index.name for index in extents), *(d.name for d in definitions)}
