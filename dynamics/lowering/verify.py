@@ -66,7 +66,7 @@ def require_faithful(program: Program, *kernels: Kernel) -> None:
 
     Examples
     --------
-    >>> from derivations.closures.cooccurrence import linear
+    >>> from derivations.closures import linear
     >>> require_faithful(linear())
     """
     wrong = verified(program, *kernels)
