@@ -18,6 +18,7 @@ from sympy import (
     Abs,
     Add,
     Basic,
+    Eq,
     Expr,
     Function,
     Indexed,
@@ -64,13 +65,14 @@ from derivations.program.language import (
     scalars,
     subscript,
     tensors,
+    unused,
 )
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean, existing
 
 __all__ = [
-    "Abs", "Definition", "LogSumExp", "Max", "MaxOver", "Piecewise", "Program", "Rational", "SumOver", "cos", "cosh",
-    "exp", "indices", "log", "model", "pi", "scalars", "sin", "sinh", "sizes", "sqrt", "tanh", "tensors",
+    "Abs", "Definition", "Eq", "LogSumExp", "Max", "MaxOver", "Piecewise", "Program", "Rational", "SumOver", "cos",
+    "cosh", "exp", "indices", "log", "model", "pi", "scalars", "sin", "sinh", "sizes", "sqrt", "tanh", "tensors",
 ]  # fmt: skip
 
 FUNCTIONS = (Abs, Max, Piecewise, cos, cosh, exp, log, sin, sinh, tanh)
@@ -143,7 +145,10 @@ def model(
     """
     defined = [_definition(d) for d in _each(definitions)]
     if loss is not None and loss not in [d.lhs for d in defined]:
-        defined.append(_definition(Definition(Symbol("loss", real=True), loss)))
+        given = (*_each(data), *_each(states), *_each(parameters))
+        taken = {name_of(x) for x in (*given, *(d.lhs for d in defined)) if isinstance(x, Indexed | Symbol)}
+        taken |= {x.name for x in {**(extents or {})} if isinstance(x, Symbol)}
+        defined.append(_definition(Definition(Symbol(unused(["loss"], taken), real=True), loss)))
         loss = defined[-1].lhs
     return Program(
         name="program",
@@ -197,7 +202,7 @@ def check(program: Program) -> None:
         raise ProgramError("has no states; say what is learnt, states=[W[i, k]] for example")
     if program.loss is None and not program.flow:
         raise ProgramError("has no loss; give it, loss=SumOver((z[n] - y[n])**2, n) for example")
-    if program.loss is not None and program.loss != Symbol("loss", real=True):
+    if program.loss is not None and (not isinstance(program.loss, Symbol) or program.loss.is_integer):
         raise ProgramError(f"the loss is {program.loss}; call it loss, a scalar: sum over the indices that it has")
     missing = [name for name in program.state_names if program.flow and name not in program.flow]
     if missing:

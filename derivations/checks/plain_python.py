@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from sympy import Expr, Indexed, S, Symbol
+from sympy import Expr, Indexed, Piecewise, S, Symbol
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
@@ -63,6 +63,10 @@ class Loops(PythonCodePrinter):
 
     def _print_Symbol(self, expr: Symbol) -> str:
         return safe(expr.name)
+
+    def _print_Piecewise(self, expr: Expr) -> str:
+        *_, (_, otherwise) = expr.args
+        return super()._print_Piecewise(expr if otherwise == True else Piecewise(*expr.args, (S.NaN, True)))  # noqa: E712
 
     def _print_Indexed(self, expr: Indexed) -> str:
         parts: list[str] = []

@@ -2,48 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
-from sympy import Expr, Indexed
+from sympy import Expr, Indexed, Integer, Symbol
 
 from derivations.checks.plain_python import Loops, function_name, plain_python, safe, start
 from derivations.program.language import Program, extent_symbols, name_of, subscript
 
-__all__ = ["Values", "as_function", "moving_point", "plain_flow", "random_values", "small_sizes"]
+__all__ = ["SPREADS", "Values", "as_function", "moving_point", "plain_flow", "random_values", "small_sizes"]
 
 Values = dict[str, Any]
 """Sizes, arrays and numbers by name."""
 
 
+SPREADS = (1.0, 0.3, 3.0, 0.1)
+"""Standard deviations of states that are drawn in turn: roots and logarithms have a domain."""
+
+
+def lookups(program: Program) -> list[tuple[Expr, Expr]]:
+    """(subscript, extent) for every subscript of every access: what is looked up, and among how many."""
+    declared = program.declarations
+    accessed = dict.fromkeys(a for d in program.definitions for a in (d.lhs, *d.reads) if isinstance(a, Indexed))
+    return [
+        (sub, program.extents[own])
+        for access in accessed
+        for sub, own in zip(subscript(access), subscript(declared[name_of(access)]), strict=True)
+    ]
+
+
 def small_sizes(program: Program) -> dict[str, int]:
-    """A size for every size symbol."""
-    return {size.name: 3 + k % 2 for k, size in enumerate(extent_symbols(program))}
+    """A size for every size symbol; entries that are looked up by their number exist."""
+    found = {size.name: 3 + k % 2 for k, size in enumerate(extent_symbols(program))}
+    for sub, extent in lookups(program):
+        if isinstance(sub, Integer) and isinstance(extent, Symbol):
+            found[extent.name] = max(found[extent.name], int(sub) + 1)
+    return found
 
 
-def random_values(program: Program, seed: int = 0) -> Values:
+def random_values(
+    program: Program, seed: int = 0, sizes: Mapping[str, int] | None = None, spread: float = 1.0
+) -> Values:
     """States, data, parameters and sizes that no array has, small and random, by name.
 
     Tables hold what they are used for: an ``x[n, l]`` that is a subscript of W is below the first size of W, and a row
     that walks positions is no longer than there are.
+
+    Parameters
+    ----------
+    program : Program
+    seed : int
+    sizes : mapping of str to int, optional
+        Those of :func:`small_sizes` if not given.
+    spread : float
+        Standard deviation of the states.
     """
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    declared = program.declarations
     loops = Loops(program)
-    sizes = {size: small_sizes(program)[size.name] for size in extent_symbols(program)}
-    values: Values = {size.name: n for size, n in sizes.items()}
+    named = small_sizes(program) if sizes is None else sizes
+    known_sizes = {size: named[size.name] for size in extent_symbols(program)}
+    values: Values = {size.name: n for size, n in known_sizes.items()}
     below: dict[str, int] = {}  # what the entries of a table are below
-    for access in {a for d in program.definitions for a in (d.lhs, *d.reads) if isinstance(a, Indexed)}:
-        for sub, own in zip(subscript(access), subscript(declared[name_of(access)]), strict=True):
-            size = sizes.get(program.extents[own])
-            if isinstance(sub, Indexed) and size:
-                below[name_of(sub)] = min(size, below.get(name_of(sub), size))
-            length = program.extents.get(sub)
-            if isinstance(length, Indexed) and size:
-                below[name_of(length)] = min(size + 1, below.get(name_of(length), size + 1))
+    least: dict[str, int] = {}  # what the lengths of rows are at least
+    within: dict[str, str] = {}  # a table of places in rows: the lengths of these
+    for sub, extent in lookups(program):
+        size = known_sizes.get(extent)
+        if isinstance(sub, Indexed) and size:
+            below[name_of(sub)] = min(size, below.get(name_of(sub), size))
+        elif isinstance(sub, Indexed) and isinstance(extent, Indexed):
+            within[name_of(sub)] = name_of(extent)
+        elif isinstance(sub, Integer) and isinstance(extent, Indexed):
+            least[name_of(extent)] = max(int(sub) + 1, least.get(name_of(extent), 1))
+        length = program.extents.get(sub)
+        if isinstance(length, Indexed) and size:
+            below[name_of(length)] = min(size + 1, below.get(name_of(length), size + 1))
     lengths = {name_of(extent) for extent in program.extents.values() if isinstance(extent, Indexed)}
     given = (*program.data, *program.states)
     for access in sorted(given, key=lambda a: name_of(a) not in lengths):
@@ -52,9 +87,11 @@ def random_values(program: Program, seed: int = 0) -> Values:
         scope |= {start(i): starts(values, e) for i, e in loops.ragged.items()}
         shape = tuple(int(eval(axis, scope)) for axis in loops.shape(access))
         if access.is_integer:
-            values[name] = rng.integers(name in lengths, below.get(name, 4), shape)
+            shortest = [int(values[within[name]].min())] if name in within else []
+            low, high = least.get(name, int(name in lengths)), min([below.get(name, 4), *shortest])
+            values[name] = rng.integers(low, max(high, low + 1), shape)
         elif access in program.states:
-            values[name] = rng.normal(size=shape) if shape else float(rng.uniform(0.5, 1.5))
+            values[name] = spread * (rng.normal(size=shape) if shape else float(rng.uniform(0.5, 1.5)))
         else:
             values[name] = rng.uniform(0.2, 1, shape)
     free = {s: rng.uniform(0.5, 1.5) for value in program.domain.values() for s in sorted(value.free_symbols, key=str)}
@@ -91,9 +128,13 @@ def moving_point(program: Program) -> Values:
     import numpy as np
 
     run, values = as_function(program), random_values(program)
-    for seed in range(1, 20):
-        flow = run(**values)
-        if min(float(np.max(np.abs(flow[rate]), initial=0)) for rate in program.flow.values()) > 1e-3:
+    for seed in range(1, 40):
+        try:
+            flow = {**values, **run(**values)}
+        except (ArithmeticError, ValueError):
+            flow = {}  # outside of its domain
+        moves = [float(np.max(np.abs(flow.get(rate, np.nan)), initial=0)) for rate in program.flow.values()]
+        if np.isfinite(moves).all() and min(moves) > 1e-3:
             break
-        values = random_values(program, seed)
+        values = random_values(program, seed, spread=SPREADS[seed % len(SPREADS)] if not flow else 1.0)
     return values

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sympy import Add, DiracDelta, Dummy, Expr, Indexed, IndexedBase, Mul, S, Symbol, exp
+from sympy import Add, DiracDelta, Dummy, Expr, Heaviside, Indexed, IndexedBase, Max, Mul, S, Symbol, exp
 
 from derivations.program.language import (
     Access,
@@ -84,13 +84,29 @@ def local_derivatives(d: Definition, active: set[str]) -> list[tuple[Access, Exp
         derivative = {x: share * (weight * body.diff(x) + weight.diff(x)) for x in dummies.values()}
     else:
         derivative = {x: body.diff(x) for x in dummies.values()}
+    steps = corners(body, {x for a, x in dummies.items() if name_of(a) in active})
     # The corner of a rectifier has no width: what its second derivative adds there is left out.
-    flat = {value: value.replace(DiracDelta, lambda *_: S.Zero) for value in derivative.values()}
+    flat = {value: value.replace(DiracDelta, lambda *_: S.Zero).xreplace(steps) for value in derivative.values()}
     found = [(a, flat[derivative[x]].xreplace(back)) for a, x in dummies.items() if name_of(a) in active]
     for access, value in found:
         if value.has(Dummy) or value.atoms(Symbol) & set(dummies.values()):
             raise ProgramError(f"definition of {d.lhs}: sympy cannot differentiate it by {access}")
     return [(a, value) for a, value in found if value != 0]
+
+
+def corners(body: Expr, moving: set[Dummy]) -> dict[Expr, Expr]:
+    """What the derivative of a maximum is where its sides are equal.
+
+    A side that moves beside one that does not, as in a rectifier, rests there: ``Max(z, 0)`` has the slope 0 at z = 0.
+    Of two sides that move each has a half, the subgradient that does not prefer one of them.
+    """
+    found: dict[Expr, Expr] = {}
+    for maximum in body.atoms(Max):
+        sides = maximum.args
+        if len(sides) == 2 and sum(bool(side.free_symbols & moving) for side in sides) == 1:
+            for one, other in (sides, sides[::-1]):
+                found[Heaviside(one - other)] = Heaviside(one - other, 0)
+    return found
 
 
 def repeated(expr: Expr, access: Access, d: Definition, table: dict[Symbol, Expr]) -> Expr:

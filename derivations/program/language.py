@@ -160,9 +160,10 @@ def accesses(expr: Expr) -> Iterator[Access]:
 
 
 def gathers(expr: Expr) -> Iterator[Indexed]:
-    """The integer tables read in the subscripts of an expression's accesses."""
+    """The integer tables read in the subscripts of an expression's accesses; those that tables need before them."""
     for access in accesses(expr):
         for sub in subscript(access):
+            yield from gathers(sub)
             yield from (a for a in accesses(sub) if isinstance(a, Indexed))
 
 
@@ -402,7 +403,8 @@ def check(program: Program) -> None:
             if index not in table:
                 raise ProgramError(f"{where}: reduces over {index}, which has no extent; add it to the extents")
             if index not in body_indices:
-                raise ProgramError(f"{where}: reduces over {index}, which does not occur in {d.body}")
+                hint = "; compare with Eq(a, b), as == is Python's own" if d.body.is_number else ""
+                raise ProgramError(f"{where}: reduces over {index}, which does not occur in {d.body}{hint}")
             if index in index_symbols(d.lhs, table):
                 kind = type(d.rhs).__name__
                 raise ProgramError(

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from dynamics.support.errors import InputError
+
 ENVIRONMENT = "DYNAMICS_CACHE_DIR"
 
 
@@ -53,7 +55,17 @@ def module_name(source: str) -> str:
 
 @cache
 def compiled(source: str) -> Callable[..., None]:
-    """The function ``kernel`` of a generated module; machine code comes from the cache if it is there."""
+    """The function ``kernel`` of a generated module; machine code comes from the cache if it is there.
+
+    Raises
+    ------
+    InputError
+        The compiler is switched off.
+    """
+    import numba
+
+    if numba.config.DISABLE_JIT:
+        raise InputError("NUMBA_DISABLE_JIT is set, and nothing is solved without the compiler; unset it")
     name = module_name(source)
     path = cache_directory() / f"{name}.py"
     if not path.exists():

@@ -30,7 +30,7 @@ from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.names import ROWS, Names
 from dynamics.lowering.runtime import PANELS, TILE
-from dynamics.lowering.statements import Statement
+from dynamics.lowering.statements import BOUND, MAXIMA, Statement
 from dynamics.lowering.storage import Kind, Slot, Storage, declarations, walk
 from dynamics.lowering.unroll import across, points, short_sizes
 
@@ -112,11 +112,21 @@ class ExpressionPrinter(PythonCodePrinter):
         return f"{'exp_row' if row else 'exp'}({self._print(expr.args[0])})"
 
     def _print_Max(self, expr: Expr) -> str:
-        one, other = map(self._print, expr.args)
-        return f"({one} if {one} > {other} else {other})"
+        sides = sorted(expr.args, key=lambda side: not side.is_number)
+        one, other = map(self._print, sides)
+        if sides[0].is_number:
+            return f"({one} if {one} > {other} else {other})"
+        return f"({one} if ({one} > {other}) | ({one} != {one}) else {other})"  # if either is NaN, so is this
 
     def _print_Heaviside(self, expr: Expr) -> str:
-        return f"(1.0 if {self._print(expr.args[0])} > 0 else 0.0)"
+        step, at_zero = expr.args
+        text = self._print(step)
+        half = f"{float(at_zero)} if {text} == 0 else " if at_zero != 0 else ""
+        return f"(1.0 if {text} > 0 else {half}0.0)"
+
+    def _print_Finite(self, expr: Expr) -> str:
+        number = self._print(expr.args[0])
+        return f"({number} if abs({number}) < math.inf else 0.0)"
 
     def _print_Infinity(self, expr: Expr) -> str:
         return "math.inf"
@@ -124,8 +134,13 @@ class ExpressionPrinter(PythonCodePrinter):
     def _print_NegativeInfinity(self, expr: Expr) -> str:
         return "-math.inf"
 
+    def _print_NaN(self, expr: Expr) -> str:
+        return "math.nan"
+
     def _print_Piecewise(self, expr: Piecewise) -> str:
-        *cases, (last, _) = expr.args
+        *cases, (last, otherwise) = expr.args
+        if otherwise != True:  # noqa: E712  sympy's own
+            cases, last = list(expr.args), S.NaN
         text = f"{self._print(last)}"
         for value, condition in reversed(cases):
             text = f"({self._print(value)} if {self._print(condition)} else {text})"
@@ -344,9 +359,10 @@ class Emitter:
 
     def statement(self, access: Access, op: str, value: str) -> None:
         target = self.access(access)
-        if op == "max=":
+        if op in MAXIMA:
             self.line(f"candidate = {value}")
-            op, value = "=", f"candidate if candidate > {target} else {target}"
+            greater = f"candidate > {target}" if op == BOUND else f"(candidate > {target}) | (candidate != candidate)"
+            op, value = "=", f"candidate if {greater} else {target}"
         if target.startswith("lane("):
             array, (place,) = self.array_at(access)
             self.line(f"{array} = {'with_lane' if op == '=' else 'add_lane'}({array}, {place}, {value})")

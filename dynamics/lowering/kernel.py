@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,17 +63,33 @@ def lower(
     names = tuple(outputs) if outputs is not None else tuple(program.flow[s] for s in program.state_names)
     sizes = {size.name for size in extent_symbols(program)}
     fixed = tuple(sorted((name, n) for name, n in (constants or {}).items() if name in sizes))
-    return Kernel(program, names, parallel, source_of(program, names, parallel, fixed))
+    return _kernel(program, names, parallel, fixed)
+
+
+def _kernel(
+    program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
+) -> Kernel:
+    return Kernel(program, outputs, parallel, source_of(program, outputs, parallel, constants))
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Generated code for some outputs of a program; :meth:`bind` gives it data."""
+    """Generated code for some outputs of a program; :meth:`bind` gives it data.
+
+    Pickled and copied as the program that it was generated from: another process, or another version of this package,
+    generates its own.
+    """
 
     program: Program
     outputs: tuple[str, ...]
     parallel: bool
     code: Source
+
+    def __hash__(self) -> int:
+        return hash((self.program, self.outputs, self.parallel, self.code.text))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _kernel, (self.program, self.outputs, self.parallel, tuple(sorted(self.code.constants.items())))
 
     @property
     def source(self) -> str:
@@ -159,6 +176,9 @@ class Bound:
         from dynamics.lowering.compile import compiled
 
         return compiled(self.kernel.source)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "function"}  # compiled again
 
     def __call__(self, y: Vector, out: Vector) -> None:
         self.function(y, out, *self.arguments)

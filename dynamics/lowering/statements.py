@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sympy import Expr, Indexed, IndexedBase, Mul, Or, Piecewise, S, Symbol, exp, log
+from sympy import Expr, Float, Function, Indexed, IndexedBase, Mul, Or, Piecewise, S, Symbol, exp, log
 
 from derivations.program.language import (
     Access,
@@ -35,9 +35,23 @@ they would vanish. Nor may the attention of a single word be a last place off 1:
 """
 
 
+NOTHING = Float("2.5e-308")
+"""Added to a sum before it divides: where nothing has weight shares are 0 and not 0 / 0. Others do not see it."""
+
+BOUND = "bound="
+"""The greatest number so far, without NaN: what is subtracted before exponentials, which show a NaN."""
+MAXIMA = ("max=", BOUND)
+
+
+class Finite(Function):
+    """A number, or 0 if it is not finite. What is subtracted from infinities must not be infinite."""
+
+    is_real = True
+
+
 @dataclass(frozen=True)
 class Statement:
-    """``target op expr`` at every point of an iteration space; op is ``=``, ``+=`` or ``max=``.
+    """``target op expr`` at every point of an iteration space; op is ``=``, ``+=``, ``max=`` or ``bound=``.
 
     With a condition, only at the points where it holds.
     """
@@ -170,7 +184,8 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
                 low = part(d.lhs, "low", taken)
                 (word,) = subscript(rhs.body)
                 add(top, "=", -S.Infinity)
-                add(top, "max=", words, subscript(words))
+                add(top, BOUND, words, subscript(words))
+                add(top, "=", Finite(top))
                 add(known, "=", exp(words - top))
                 add(largest, "=", top)
                 add(power, "=", known.base[word])
@@ -179,7 +194,8 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
                 add(low, "=", total)
                 condition = Or(low < LOW, *(table[index] < 2 for index in rhs.over))
             add(largest, "=", -S.Infinity, (), condition)
-            add(largest, "max=", body, rhs.over, condition)
+            add(largest, BOUND, body, rhs.over, condition)
+            add(largest, "=", Finite(largest), (), condition)
             if again:
                 add(power, "=", value, (), condition)
                 shared.append((share, rhs.weight, power * inverse))
@@ -187,7 +203,7 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
             # vectorised only if no address of one array is found near another's: its rounding would depend on them.
             add(total, "=", S.Zero, (), condition)
             add(total, "+=", rhs.weight * (power if again else value), rhs.over, condition)
-            add(inverse, "=", 1 / total)
+            add(inverse, "=", 1 / (total + NOTHING))
             add(d.lhs, "=", largest + log(total))
         elif d.over:
             op, start = ("max=", -S.Infinity) if isinstance(rhs, MaxOver) else ("+=", S.Zero)

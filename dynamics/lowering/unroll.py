@@ -15,7 +15,7 @@ from sympy import Add, Expr, Indexed, Integer, Mul, Symbol, exp
 
 from derivations.program.language import Access, Program, subscript
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
-from dynamics.lowering.statements import Statement
+from dynamics.lowering.statements import MAXIMA, Statement
 from dynamics.lowering.vectors import LONGEST
 
 MOST = 256
@@ -70,7 +70,7 @@ def across(short: Short) -> Symbol | None:
     last = subscript(s.target)[-1:]
     for index in sorted(short.space, key=lambda index: (index,) != last):
         inside = index in s.target.free_symbols
-        if s.op == "max=" or not (inside or s.op == "+="):
+        if s.op in MAXIMA or not (inside or s.op == "+="):
             continue
         if in_rows(s.expr, index) and (in_rows(s.target, index) if inside else index in s.expr.free_symbols):
             return index

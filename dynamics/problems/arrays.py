@@ -203,11 +203,11 @@ def _sizes_of(program: Program, arrays: Mapping[str, NDArray[Any]]) -> dict[str,
         name, subs = name_of(access), subscript(access)
         array = arrays[name]
         # Rows of different lengths, and the index that they belong to, are one axis.
-        axes = [program.extents[index] for index in subs]
-        for k, (extent, before) in enumerate(zip(axes[1:], subs, strict=False), 1):
-            if isinstance(extent, Indexed) and before in extent.free_symbols:
-                axes[k - 1] = extent
-        axes = [extent for k, extent in enumerate(axes) if k == 0 or extent is not axes[k - 1]]
+        axes: list[Expr] = []
+        for k, index in enumerate(subs):
+            extent = program.extents[index]
+            ragged = k > 0 and isinstance(extent, Indexed) and subs[k - 1] in extent.free_symbols
+            axes[len(axes) - ragged :] = [extent]
         if array.ndim != len(axes):
             raise InputError(f"{name} has {array.ndim} dimensions where {access} has {len(axes)}")
         for extent, n in zip(axes, array.shape, strict=True):

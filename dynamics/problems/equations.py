@@ -10,7 +10,7 @@ from derivations import registry as catalogue
 from derivations.checks import proofs
 from derivations.checks.check import Check, largest
 from derivations.checks.programs import checked
-from derivations.checks.small_data import moving_point, plain_flow, small_sizes
+from derivations.checks.small_data import moving_point, plain_flow
 from derivations.closures.exactness import Exactness
 from derivations.program.language import Program, ProgramError
 from derivations.program.words import unmarked
@@ -93,14 +93,11 @@ def checks(found: Program | Theorem, exact_for: Exactness | None = None) -> tupl
 
 def compiled_against_plain(program: Program) -> Check:
     """The compiled flow of a program against its equations in plain Python loops, at a random point."""
-    import numpy as np
-
     from dynamics.lowering import lower  # loads numba
+    from dynamics.lowering.verify import evaluated
 
     values = moving_point(program)
-    bound = lower(program).bind(values, small_sizes(program) | values)
-    y = np.concatenate([np.ravel(values[name]) for name in program.state_names]).astype(float)
-    compiled, plain = bound.evaluate(y), plain_flow(program, values)
+    compiled, plain = evaluated(lower(program), values), {**values, **plain_flow(program, values)}
     pairs = [(compiled[rate], plain[rate]) for rate in program.flow.values()]
     return Check("compiled flow against the equations in plain Python, at a random point", largest(pairs), 1e-11)
 
