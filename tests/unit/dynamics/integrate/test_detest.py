@@ -278,7 +278,7 @@ def check_cells(solve: Callable, ends: np.ndarray, tolerances: np.ndarray, order
         errors.append(np.abs(reached - ends).max(axis=0) / (1 + np.abs(ends).max(axis=0)))
         steps.append(found.steps.values)
     exponents = [slopes(error, tolerances) for error in np.transpose(errors)]
-    assert np.median(exponents) == pytest.approx(1, abs=0.12), exponents
+    assert np.median(exponents) == pytest.approx(1, abs=0.16), exponents
     assert min(exponents) > 0.6
     growth = [-slopes(count, tolerances) for count in np.transpose(steps)]
     assert max(growth) == pytest.approx(1 / order, rel=0.15), growth
@@ -313,7 +313,7 @@ def test_orbits_in_a_sweep() -> None:
 
     def solve(tolerance: float):
         initial = dict(zip(("y", "v", "p", "q"), starts, strict=True))
-        found = sweep(orbits, {}, initial, END, method="DOP853", rtol=tolerance, atol=tolerance)
+        found = sweep(orbits, {}, initial, END, method="RK23", rtol=tolerance, atol=tolerance)
         return found, np.stack([found[name].values for name in initial])
 
-    check_cells(solve, ends, TOLERANCES["DOP853"][:6], 8)
+    check_cells(solve, ends, TOLERANCES["RK23"], 3)
