@@ -28,6 +28,7 @@ from dynamics.integrate.arguments import (
     whole,
     within,
 )
+from dynamics.integrate.conserved import Conserved, allowed, drift
 from dynamics.support.errors import InputError, IntegrationError
 
 __all__ = ["Integration", "Statistics", "integrate", "times"]
@@ -116,6 +117,7 @@ def integrate(
     dense_output: bool = False,
     max_steps: int = 100_000,
     locate: Callable[[Vector], str] | None = None,
+    conserved: Sequence[Conserved] = (),
     **options: Any,
 ) -> Integration:
     """Integrate dy/dt = f(y) over a span, showing the state to a function at chosen times.
@@ -149,11 +151,15 @@ def integrate(
         some methods may take a thousand.
     locate : callable, optional
         ``locate(y)`` names the tensor that holds the first number of y that is not finite, for messages.
+    conserved : sequence of Conserved
+        What the flow keeps. It is looked at at every time of ``at``, before the state is shown, and at the end.
 
     Raises
     ------
     IntegrationError
-        The integration failed or stalled; the message names the time reached and what to try.
+        The integration failed or stalled, or lost what the flow keeps by more than rounding and the tolerances allow
+        (:func:`dynamics.integrate.conserved.allowed`); the message names the time reached, up to which time the numbers
+        hold, and what to try.
     InputError
         Unknown method, or a state, times, tolerances or steps that cannot be used.
     TypeError
@@ -175,15 +181,16 @@ def integrate(
     solver_class, extra = choose(method, into, y0.size, rtol)
     options = checked(options, solver_class, start, end, max_steps)
     held = [Held(event) for event in listed(events)]
-    show = save or (lambda t, y: None)
     began = perf_counter()
     if end == start:
-        for t in wanted:
-            show(t, y0)
+        if save is not None and wanted.size:
+            save(end, y0)
         return Integration(end, y0, Statistics())
 
     direction = 1.0 if end > start else -1.0
-    found: dict[str, Any] = {"solver": None, "bad": None, "begun": False}
+    found: dict[str, Any] = {"solver": None, "bad": None, "begun": False, "held": start}
+    explicit = hasattr(solver_class, "error_estimator_order") or hasattr(solver_class, "estimate_radius")
+    kept = [(quantity, np.array(quantity.values(y0), dtype=float)) for quantity in conserved]
 
     def fun(t: float, y: Vector) -> Vector:
         y = np.ascontiguousarray(y)  # Jacobians by differences come as columns of a matrix
@@ -204,6 +211,22 @@ def integrate(
             " try a smaller rtol, method='LSODA' for a stiff tail, or an earlier end"
         )
 
+    def check(t: float, y: Vector, steps: int) -> None:
+        for quantity, before in kept:
+            lost = drift(quantity.values(y), before, quantity.scale(y), atol * (1 if quantity.linear else steps))
+            if lost > allowed(steps, rtol, quantity.linear and explicit):
+                raise IntegrationError(
+                    f"the integration has lost the {quantity.name} at tau = {t:.6g} of {end:g}, by {lost:.1e} of its"
+                    f" size ({solver_class.__name__}, rtol {rtol:g}): the numbers hold up to tau = {found['held']:.6g};"
+                    " end there, or give smaller rates"
+                )
+        found["held"] = t
+
+    def show(t: float, y: Vector, steps: int) -> None:
+        check(t, y, steps)
+        if save is not None:
+            save(t, y)
+
     at_rest = 0
     if "first_step" not in options and hasattr(solver_class, "error_estimator_order") and not y0.any():
         with np.errstate(over="ignore", invalid="ignore"):
@@ -219,7 +242,7 @@ def integrate(
             self.steps, self.shown = 0, 0
             self.buffer = np.empty_like(self.y)
             if wanted.size and wanted[0] == start:
-                show(start, self.y)
+                show(start, self.y, 0)
                 self.shown = 1
 
         def step(self) -> str | None:
@@ -239,9 +262,10 @@ def integrate(
                 interpolant = None if hasattr(self, "at") else self.dense_output()
                 for t in wanted[self.shown : reached]:
                     if t == self.t:
-                        show(t, self.y)
+                        show(t, self.y, self.steps)
                     else:
-                        show(t, interpolant(t) if interpolant is not None else self.at(t, self.buffer))
+                        between = interpolant(t) if interpolant is not None else self.at(t, self.buffer)
+                        show(t, between, self.steps)
                 self.shown = reached
             return message
 
@@ -274,6 +298,7 @@ def integrate(
         # Compiled steps look at their slopes afterwards.
         bad = found["bad"] if found["bad"] is not None or not hasattr(solver, "bad_slope") else solver.bad_slope()
         raise fail(solver.t, "needs steps that are too small" if bad is None else "met a slope that is not finite", bad)
+    check(solver.t, solver.y, solver.steps)
     statistics = Statistics(int(solver.nfev) + at_rest, solver.steps, perf_counter() - began)
     t, y = solver.t, solver.y
     # SciPy's solvers refer to themselves, and so does any class: without this, what they hold would wait for the
@@ -284,7 +309,8 @@ def integrate(
         solver.nfev, solver.fun_single = 0, fun
     for event in held:
         event.event = None
-    show, locate = (lambda t, y: None), None
+    save, locate = None, None
+    kept.clear()
     if result.status == 1:  # a terminal event: the last of all
         t, y = max(
             (

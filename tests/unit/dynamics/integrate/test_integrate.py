@@ -135,6 +135,41 @@ def test_a_nonlinear_closed_form(method: str) -> None:
     np.testing.assert_array_equal(y0, [0.1, 0.5, 3.0])
 
 
+def rational(y: np.ndarray, out: np.ndarray) -> None:
+    """Solved by (t/(t + 10), 10 t/(t + 10)^2), with time as a third state; it has poles at 0 and -10."""
+    u, v, t = y
+    out[0], out[1], out[2] = v / t, v * (u + 2 * v - 1) / (t * (u - 1)), 1.0
+
+
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("span", [(5.0, 9.0), (5.0, 1.0)])
+def test_a_rational_system_forwards_and_back(method: str, span: tuple[float, float]) -> None:
+    at, seen = np.linspace(*span, 9), Watch()
+    exact = np.stack([at / (at + 10), 10 * at / (at + 10) ** 2, at], axis=1)
+    end = integrate(rational, exact[0], span, at=at, save=seen, method=method, rtol=1e-3, atol=1e-6, dense_output=True)
+    np.testing.assert_array_equal(seen.t, at)
+    off = np.abs(np.array(seen.y) - exact) / (1e-6 + 1e-3 * np.abs(exact))
+    assert off.max() < 8
+    assert end.sol is not None
+    np.testing.assert_allclose(end.sol(at).T[1:-1], np.array(seen.y)[1:-1], rtol=1e-12)
+    assert end.statistics.evaluations < 80
+
+
+@pytest.mark.parametrize("method", ["Radau", "BDF", "LSODA", "RKC"])
+def test_stiff_kinetics(method: str) -> None:
+    """Robertson's reaction: the sum of what reacts is kept, and work does not follow the fastest rate of 3e7."""
+
+    def reaction(y: np.ndarray, out: np.ndarray) -> None:
+        out[0] = -0.04 * y[0] + 1e4 * y[1] * y[2]
+        out[2] = 3e7 * y[1] ** 2
+        out[1] = -out[0] - out[2]
+
+    end = integrate(reaction, np.array([1.0, 0.0, 0.0]), (0, 40), method=method, rtol=1e-6, atol=1e-11)
+    np.testing.assert_allclose(end.y, [0.7158270687, 9.185534765e-6, 0.2841637457], rtol=2e-4)
+    assert end.y.sum() == pytest.approx(1, abs=1e-9)
+    assert end.statistics.evaluations < (20_000 if method == "RKC" else 1500)
+
+
 @pytest.mark.parametrize("method", ["RK45", "RK23", "RKC"])
 def test_large_states_are_integrated_as_small_ones(method: str) -> None:
     """Copies of a small system in a large state take the same steps and come to the same numbers."""

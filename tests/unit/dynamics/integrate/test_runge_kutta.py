@@ -64,8 +64,11 @@ def test_steps_are_those_of_scipy(name: str, problem: str) -> None:
     own, theirs = (solved(m, f, y0, end, rtol=1e-5, atol=1e-8, dense_output=True) for m in METHODS[name])
     assert own.nfev == theirs.nfev
     assert own.t.size == theirs.t.size
-    # Steps follow from error norms near 1e-16 / 1e-5, so round-off is magnified in the times of steps.
-    np.testing.assert_allclose(own.t, theirs.t, rtol=1e-8)
+    # Steps follow from error norms near 1e-16 / 1e-5, so round-off is magnified in the times of steps: as it is in
+    # SciPy's own, from a start that is off by a rounding or two.
+    shaken = [solved(METHODS[name][1], f, y0 * (1 + k * 2.0**-52), end, rtol=1e-5, atol=1e-8).t for k in (-2, -1, 1, 2)]
+    moved = max(np.abs(t[1:] / theirs.t[1:] - 1).max() for t in shaken)
+    np.testing.assert_allclose(own.t, theirs.t, rtol=max(1e-8, 4 * moved))
     np.testing.assert_allclose(own.y, theirs.y, rtol=1e-6, atol=1e-8 * np.abs(theirs.y).max())
     middle = (own.t[1:] + own.t[:-1]) / 2
     scale = np.abs(theirs.y).max()

@@ -223,7 +223,7 @@ def test_a_rotation_loses_one_rtol_a_turn(method: str, rtols) -> None:
     turns = np.array([10, 50, 250])
     for rtol in rtols:
         k = (2 * math.pi * turns) ** 2  # so many turns in a unit of time
-        found = oscillate(method, 1.0, k=k, events={}, rtol=rtol, atol=1e-3 * rtol)
+        found = oscillate(method, 1.0, k=k, rtol=rtol, atol=1e-3 * rtol)
         lost = np.hypot(found.x.values - 1, found.v.values / np.sqrt(k))
         assert (found.status == Status.FINISHED).all()
         assert (lost < rtol * turns).all()
