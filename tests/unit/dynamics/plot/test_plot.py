@@ -482,7 +482,7 @@ def test_study_is_legible_and_draws_the_power_laws(rates):
         np.testing.assert_array_equal(points.get_ydata(), found.error.sel(flow=flow))
         np.testing.assert_allclose(line.get_ydata(), found.error.sel(flow=flow).values[[0, -1]])  # an exact power law
     assert ax.get_xlabel() == "learning rate"
-    with pytest.raises(InputError, match=r"study of dynamics\.compare\.convergence"):
+    with pytest.raises(InputError, match=r"study of dynamics\.comparison\.convergence"):
         plot.study(xr.Dataset())
 
 
