@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.integrate import DenseOutput, OdeSolver
 
 from dynamics.integrate.arguments import span_of, state, step_sizes, tolerances
+from dynamics.support.threads import one_at_a_time
 
 Vector = NDArray[np.float64]
 
@@ -99,6 +100,7 @@ class Hermite(DenseOutput):
         return found.T if np.ndim(t) else found[0]
 
 
+@one_at_a_time
 def hermite(
     t: float, t_old: float, t_new: float, ends: tuple[Vector, Vector], slopes: tuple[Vector, Vector], out: Vector
 ) -> Vector:
@@ -173,6 +175,7 @@ class RKC(OdeSolver):
             out[:] = self.fun_single(t, y)
         self.nfev += 1
 
+    @one_at_a_time
     def estimate_radius(self) -> None:
         """The spectral radius of the Jacobian, from differences of slopes along their own direction (power method)."""
         y, f, z = self.y, self.f, self.work
@@ -195,6 +198,7 @@ class RKC(OdeSolver):
         self.direction_of_radius = direction
         self.radius, self.age = 1.2 * radius, 0
 
+    @one_at_a_time
     def _step_impl(self) -> tuple[bool, str | None]:
         t, y = self.t, self.y
         min_step = 10 * abs(np.nextafter(t, self.direction * np.inf) - t)
@@ -253,6 +257,7 @@ class RKC(OdeSolver):
         if last is not new:
             new[:] = last
 
+    @one_at_a_time
     def initial_step(self) -> float:
         """A first step that the error estimate accepts, from the paper: 1/radius, shortened until it is."""
         span = abs(self.t_bound - self.t)

@@ -16,7 +16,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 from scipy.integrate import DOP853, RK23, RK45, DenseOutput
 
-from dynamics.support.threads import libraries
+from dynamics.support.threads import libraries, one_at_a_time
 
 Vector = NDArray[np.float64]
 
@@ -79,6 +79,7 @@ def error_norm(y, new, slopes, weights, rtol, atol):
     return np.sqrt(whole / n)
 
 
+@one_at_a_time
 def interpolate(
     t: float, t_old: float, t_new: float, new: Vector, slopes: NDArray[np.float64], P: Vector, out: Vector
 ) -> None:
@@ -121,6 +122,7 @@ class Compiled:
         with libraries().limit(limits=1, user_api="blas"):
             super().__init__(fun, t0, y0, t_bound, **options)  # type: ignore[call-arg]
 
+    @one_at_a_time
     def _step_impl(self: Any) -> tuple[bool, str | None]:
         slopes, t, y = self.K, self.t, self.y
         slopes[0] = self.f

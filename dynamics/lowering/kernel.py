@@ -178,10 +178,18 @@ class Bound:
         return compiled(self.kernel.source)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "function"}  # compiled again
+        return {name: value for name, value in vars(self).items() if name not in ("function", "_call")}  # compiled again
+
+    @cached_property
+    def _call(self) -> Callable[..., None]:
+        """The function, which takes one caller at a time if it has loops that run on several threads."""
+        from dynamics.support.threads import one_at_a_time
+
+        beside = getattr(self.function, "targetoptions", {}).get("nogil", False)
+        return self.function if beside else one_at_a_time(self.function)
 
     def __call__(self, y: Vector, out: Vector) -> None:
-        self.function(y, out, *self.arguments)
+        self._call(y, out, *self.arguments)
 
     def with_parameters(self, **changes: float) -> Bound:
         """The same kernel on the same arrays with other parameters; the workspace is shared."""

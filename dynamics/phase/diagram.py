@@ -180,7 +180,10 @@ def phase_diagram(
     closed = np.concatenate([part for part in parts if part is not None] or [np.empty(0)])
     if closed.size:
         data["theorem"] = (names, closed.reshape(value.shape), {"long_name": f"{shown.label}, closed form"})
-    coordinates = {n: (n, v, {"long_name": chosen.axes[n]}) for n, v in zip(names, values, strict=True)}
+    coordinates = {
+        n: (n, v, {"long_name": chosen.axes[n], "whole": int(n in chosen.whole)})
+        for n, v in zip(names, values, strict=True)
+    }
     attrs = {
         "system": chosen.name, "quantity": shown.kind, "observable": shown.observable, "threshold": shown.threshold,
         "t_end": t_end, "draws": draws, "seed": seed, "method": "simulation" if simulation else "theory",

@@ -4,6 +4,7 @@ A figure is a matplotlib ``Figure`` with no state behind it: it needs no display
 wide as a column (3.4 inches) or a page (7 inches). Colours are those of Okabe and Ito, and line styles differ too.
 """
 
+import dynamics.plot.backend  # noqa: F401 first, as the others import matplotlib
 from dynamics.plot.comparisons import comparison, study
 from dynamics.plot.exact import best_scores, order, scores
 from dynamics.plot.frame import save

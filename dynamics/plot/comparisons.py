@@ -35,7 +35,7 @@ _RUN = "#56B4E9"
 TITLES = {
     "loss": ("loss", "nats"),
     "u": ("u: diagonal of W less the rest", "logit"),
-    "a": ("a: the same of attention logits", "logit"),
+    "a": ("a: diagonal of A less the rest", "logit"),
     "alpha": ("attention to the right position α", "share"),
     "attention": ("attention on the right word", "share"),
     "accuracy": ("accuracy", "share of targets"),
@@ -46,6 +46,18 @@ TITLES = {
 """Title and unit of every panel."""
 _KNOWN_BY = {"beta": "KTIW β", "uf": "βᵘᶠ, uniform", "px": "βᵖˣ, counts", "delta": "gradient Δ", "shuffled": "shuffled"}
 _COLUMNS = 3
+
+
+def title_of(name: str, values: xr.DataArray | None) -> tuple[str, str]:
+    """Title and unit of a panel; those that are not known by name tell their unit themselves.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> title_of("p", xr.DataArray(0.5, attrs={"units": "probability"}))
+    ('p', 'probability')
+    """
+    return TITLES.get(name, (name, "" if values is None else str(values.attrs.get("units", ""))))
 
 
 def comparison(compared: xr.Dataset) -> Figure:
@@ -101,7 +113,7 @@ def comparison(compared: xr.Dataset) -> Figure:
             else:
                 _quantity(ax, compared, name)
             time_axis(ax, times)
-            title, unit = TITLES.get(name, (name, ""))
+            title, unit = title_of(name, compared.get(f"{name}_mean"))
             ax.set_title(title, loc="left")
             ax.set_ylabel(unit)
         for ax in axes[len(panels) :]:
@@ -127,7 +139,8 @@ def study(found: xr.Dataset) -> Figure:
     Parameters
     ----------
     found : xarray.Dataset
-        From :func:`dynamics.comparison.convergence.learning_rate_study` or :func:`dynamics.comparison.convergence.batch_study`.
+        From :func:`dynamics.comparison.convergence.learning_rate_study` or
+        :func:`dynamics.comparison.convergence.batch_study`.
 
     Returns
     -------

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from dynamics.plot.comparisons import TITLES
+from derivations.program.role import Role
+from dynamics.plot.comparisons import title_of
 from dynamics.plot.frame import (
     COLUMN,
     PAGE,
@@ -24,6 +25,7 @@ from dynamics.plot.frame import (
 )
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
+from dynamics.support.roles import loss_of, with_role
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,9 +61,10 @@ def order(trajectory: xr.Dataset) -> Figure:
     from dynamics.comparison.side_by_side import scalars
 
     found = scalars(trajectory)
-    if "loss" not in found:
+    loss = loss_of(trajectory)
+    if loss not in found:
         raise InputError("the dataset has no 'loss' to draw: give what solve() returns")
-    names = ["loss", *(name for name in found if name != "loss")]
+    names = [loss, *(name for name in found if name != loss)]
     times = times_of(trajectory)
     columns = 2 if len(names) in (2, 4) else min(len(names), 3)
     rows = -(-len(names) // columns)
@@ -77,7 +80,7 @@ def order(trajectory: xr.Dataset) -> Figure:
                 ax.plot(times, line.values, **look, **marker(times), label=label)
             time_axis(ax, times)
             from_zero(ax, value.values)
-            title, unit = TITLES.get(name, (name, ""))
+            title, unit = title_of(name, value)
             ax.set_title(title, loc="left")
             ax.set_ylabel(unit)
             if over and not any(other.get_legend() for other in axes):
@@ -100,7 +103,7 @@ def best_scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, numb
     >>> best_scores(xr.Dataset({"s": scores}), number=1)
     ['fine']
     """
-    last = trajectory["s"].isel(time=-1)
+    last = _scores(trajectory).isel(time=-1)
     known = last["input"].values.tolist()
     if words is None:
         return [known[k] for k in np.argsort(-last.values, kind="stable")[:number]]
@@ -111,13 +114,21 @@ def best_scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, numb
     return [by_name[word] for word in words]
 
 
+def _scores(trajectory: xr.Dataset) -> xr.DataArray:
+    """The attention logits of words, whatever their name."""
+    for name in with_role(trajectory, Role.ATTENTION):
+        if set(trajectory[name].dims) == {"time", "input"}:
+            return trajectory[name].transpose("time", "input")
+    raise InputError("the dataset has no scores of words to draw: give the flow of a keyword or topic classifier")
+
+
 def scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: int = SHOWN) -> Figure:
     """Scores of words over time: what attention looks for.
 
     Parameters
     ----------
     trajectory : xarray.Dataset
-        With ``s`` (time, input).
+        With attention logits over (time, input).
     words : sequence of str, optional
         By default those with the highest scores at the end.
     number : int
@@ -140,11 +151,9 @@ def scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: i
     >>> scores(xr.Dataset({"s": values})).axes[0].get_ylabel()
     'score s (logit of attention)'
     """
-    if "s" not in trajectory:
-        raise InputError("the dataset has no scores 's' to draw: give the flow of a keyword or topic classifier")
-    times, values = times_of(trajectory), trajectory["s"]
+    times, values = times_of(trajectory), _scores(trajectory)
     chosen = best_scores(trajectory, words, number)
-    with house_style():
+    with house_style(chosen):
         figure = Figure((COLUMN, 2.6), layout="constrained")
         ax = figure.add_subplot()
         low, high = values.min("input").values, values.max("input").values
@@ -155,6 +164,6 @@ def scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: i
         ]
         time_axis(ax, times)
         from_zero(ax, np.array([low, high]))
-        ax.set(xlabel=TIME, ylabel="score s (logit of attention)")
+        ax.set(xlabel=TIME, ylabel=f"score {values.name} (logit of attention)")
         label_ends(figure, {ax: lines})
         return figure

@@ -9,28 +9,28 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import font_manager, style
+from matplotlib import style
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
+from dynamics.plot.scripts import families
 from dynamics.support.errors import InputError
 from dynamics.support.files import write_aside
+from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
-
-Vector = NDArray[np.float64]
 
 COLUMN, PAGE = 3.4, 7.0
 """Widths of figures in inches."""
@@ -42,26 +42,6 @@ COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#5
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (4, 1.2, 1, 1.2)), (0, (1, 1)), (0, (6, 1.2, 1, 1.2, 1, 1.2)))
 
 SMALL = 7.0
-
-# matplotlib comes with DejaVu Sans, which has the Latin, Greek, Cyrillic, Hebrew and Arabic letters. Others are taken
-# from whichever of these is installed.
-OTHER_SCRIPTS = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Noto Sans JP",
-    "Noto Sans SC",
-    "Noto Sans KR",
-    "Noto Sans Devanagari",
-    "Noto Sans Thai",
-    "Hiragino Sans",
-    "PingFang SC",
-    "Yu Gothic",
-    "Microsoft YaHei",
-    "Malgun Gothic",
-    "Nirmala UI",
-    "Arial Unicode MS",
-    "WenQuanYi Micro Hei",
-)
 
 # From the end of a line to the middle of its name's left side.
 LEADER: Mapping[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
@@ -129,10 +109,15 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 
 @contextlib.contextmanager
-def house_style() -> Iterator[None]:
-    """The look of all figures, whatever the user's own settings are."""
-    installed = set(font_manager.get_font_names())
-    family = ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in installed), "sans-serif"]
+def house_style(words: Iterable[object] = ()) -> Iterator[None]:
+    """The look of all figures, whatever the user's own settings are, in fonts that have the letters of some words.
+
+    Warns
+    -----
+    DataWarning
+        If no installed font has some of them, see `dynamics.plot.scripts.families`.
+    """
+    family = [*families(words), "sans-serif"]
     with style.context({**STYLE, "font.family": family}, after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
-from dynamics.plot.frame import COLUMN, Vector, house_style, number
+from dynamics.plot.frame import COLUMN, SMALL, house_style, number, time_ticks
 from dynamics.support.errors import InputError
+from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,7 +41,8 @@ def phase(diagram: xr.Dataset) -> Figure:
     -------
     matplotlib.figure.Figure
         One column wide. Cells where it never happens are grey, those that make no sense are blank. Solid contours are
-        those of the map (of times the decades, of probabilities 0.5 and 0.9), dashed ones those of the closed form.
+        those of the map (of times the decades, of probabilities 0.5 and 0.9), dashed ones those of the closed form;
+        where there are several, each has its number. Along axes of whole numbers they follow the edges of cells.
 
     Raises
     ------
@@ -81,6 +83,10 @@ def phase(diagram: xr.Dataset) -> Figure:
         if finite.size:
             bar = figure.colorbar(image, ax=ax, label=str(value.attrs.get("long_name", "value")), aspect=25, pad=0.02)
             bar.outline.set_visible(False)
+            if isinstance(norm, LogNorm):  # decades may have no power of ten among them
+                major, minor = time_ticks(float(norm.vmin or 1), float(norm.vmax or 1))
+                bar.ax.yaxis.set_major_locator(FixedLocator(list(major)))
+                bar.ax.yaxis.set_minor_locator(FixedLocator(list(minor)))
             bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
             bar.ax.yaxis.set_minor_formatter(NullFormatter())
         else:
@@ -145,8 +151,35 @@ def _contours(
         if not inside:
             continue
         z, at = (np.log(np.maximum(values, 1e-300)), np.log(inside)) if kind == "time" else (values, inside)
-        lines = ax.contour(x, y, z, levels=at, colors=colour, linewidths=1.0, linestyles=style)
+        lines = ax.contour(*_stepped(diagram, x, y, z), levels=at, colors=colour, linewidths=1.0, linestyles=style)
         lines.set_path_effects([_HALO])
+        if len(inside) > 1:
+            _number_contours(ax, lines, inside, colour, 0.65 if keys else 0.35)
         label += "" if keys else f" at {', '.join(number(level) for level in inside)}"
         keys.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.0, label=label))
     return keys
+
+
+def _number_contours(ax: Axes, lines: Any, levels: list[float], colour: str, share: float) -> None:
+    """Write its number on each contour, at a share of its length: those of two sets do not meet there."""
+    for level, path in zip(levels, lines.get_paths(), strict=True):
+        if len(path.vertices):
+            x, y = path.vertices[int(share * (len(path.vertices) - 1))]
+            text = ax.text(x, y, number(level), color=colour, fontsize=SMALL - 1, ha="center", va="center")
+            text.set_path_effects([_HALO])
+
+
+def _stepped(diagram: xr.Dataset, x: Vector, y: Vector, z: Vector) -> tuple[Vector, Vector, Vector]:
+    """Along axes of whole numbers a value belongs to its cell: contours run along the edges of cells, not through them.
+
+    Axes are whole if their coordinate says so.
+    """
+    axes = []
+    for k, (dim, at) in enumerate(zip(diagram["value"].dims, (y, x), strict=True)):
+        if diagram[dim].attrs.get("whole") and at.size > 1:
+            gap = 1e-6 * np.diff(at).min()
+            edges = np.r_[1.5 * at[0] - at[1] / 2, (at[1:] + at[:-1]) / 2, 1.5 * at[-1] - at[-2] / 2]
+            at = np.ravel([edges[:-1] + gap, edges[1:] - gap], order="F")
+            z = np.repeat(z, 2, axis=k)
+        axes.append(at)
+    return axes[1], axes[0], z

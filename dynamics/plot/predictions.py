@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from derivations.program.role import Role
+from dynamics.plot.scripts import pair
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
+from dynamics.support.roles import loss_of, with_role
+from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,7 +28,6 @@ from dynamics.plot.frame import (
     PAGE,
     SMALL,
     TIME,
-    Vector,
     apart,
     figure_of,
     from_zero,
@@ -86,15 +90,15 @@ def loss(trajectory: xr.Dataset, ax: Axes | None = None) -> Figure:
     >>> [line.get_label() for line in figure.axes[0].lines[:2]]
     ['joint', 'frozen']
     """
-    _require(trajectory, "loss")
+    name_of_loss = _the_loss(trajectory)
     with house_style():
         figure = Figure((COLUMN, 2.4), layout="constrained") if ax is None else figure_of(ax)
         ax = figure.add_subplot() if ax is None else ax
         times = times_of(trajectory)
         for name, part in _predictions(trajectory).items():
-            ax.plot(times, part["loss"].values, **_prediction_look(name), **marker(times), label=name)
+            ax.plot(times, part[name_of_loss].values, **_prediction_look(name), **marker(times), label=name)
         time_axis(ax, times)
-        from_zero(ax, trajectory["loss"].values)
+        from_zero(ax, trajectory[name_of_loss].values)
         ax.set(xlabel=TIME, ylabel="loss (nats)")
         ax.legend(loc="best")
         _mark_stages(ax, trajectory)
@@ -139,12 +143,13 @@ def words(trajectory: xr.Dataset, pairs: Sequence[tuple[str, str]] | None = None
     >>> [ax.get_ylabel() for ax in figure.axes]
     ['KTIW β (probability)', 'attention (share)']
     """
-    _require(trajectory, "beta")
     part = _prediction(trajectory, stages)
+    _the_ktiw(part)
     pairs = learnt(part) if pairs is None else _pairs(pairs, part)
     times = times_of(part)
-    panels = 2 if "attention" in part else 1
-    with house_style():
+    panels = 2 if "attended" in part else 1
+    shown = [word for both in pairs for word in both] + (list(part["attended"].values[-1]) if panels == 2 else [])
+    with house_style(shown):
         height = max(1.5, 1.25 * SMALL / 72 * len(pairs))
         figure = Figure((COLUMN, panels * height + 0.6), layout="constrained")
         axes = figure.subplots(panels, sharex=True, squeeze=False)[:, 0]
@@ -182,7 +187,7 @@ def learnt(trajectory: xr.Dataset, number: int = 5) -> list[tuple[str, str]]:
     >>> learnt(solve(lexicon, [0, 10]))
     [('Hund', 'dog'), ('Katze', 'cat')]
     """
-    final = _prediction(trajectory, None)["beta"].values[-1]
+    final = _the_ktiw(_prediction(trajectory, None)).values[-1]
     best_input, best_output = final.argmax(axis=0), final.argmax(axis=1)
     inputs, outputs = trajectory["input"].values, trajectory["output"].values
     mutual = [(i, o) for o, i in enumerate(best_input) if best_output[i] == o]
@@ -230,15 +235,15 @@ def ktiw(trajectory: xr.Dataset, at: ArrayLike | None = None, size: int = 20, st
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['Hund', 'Katze']
     """
-    _require(trajectory, "beta")
+    part = _prediction(trajectory, stages)
+    beta = _the_ktiw(part)
     if size < 1:
         raise InputError(f"size = {size} must be 1 or more")
-    part = _prediction(trajectory, stages)
-    shown = part["beta"].isel(input=slice(size), output=slice(size))
+    shown = beta.isel(input=slice(size), output=slice(size))
     titles = _landmarks(part) if at is None else _nearest(part, at)
     shown = shown.isel(input=_by_translation(shown.values[-1]))
     rows, columns = shown.shape[1:]
-    with house_style():
+    with house_style([*shown["input"].values, *shown["output"].values]):
         width = PAGE if len(titles) > 1 else COLUMN
         cell = min((width - 1.2) / len(titles) / columns, 0.5)
         figure = Figure((width, max(1.7, cell * rows + 0.9)), layout="constrained")
@@ -264,9 +269,9 @@ def distance(distances: xr.Dataset) -> Figure:
     Parameters
     ----------
     distances : xarray.Dataset
-        From :func:`dynamics.distance`: ``W``, ``A`` and ``beta`` over (stages, time), or some of them,
-        relative to the prediction that the attribute ``reference`` names (``joint`` by default). NaN is left out. With
-        an attribute ``switch``, the two stages are marked.
+        From :func:`dynamics.distance`: ``W``, ``A`` and ``beta`` over (stages, time), or some of
+        them, relative to the prediction that the attribute ``reference`` names (``joint`` by default). NaN is left out.
+        With an attribute ``switch``, the two stages are marked.
 
     Returns
     -------
@@ -290,8 +295,7 @@ def distance(distances: xr.Dataset) -> Figure:
     >>> [ax.get_title("left") for ax in distance(comparison.distance(found)).axes]
     ['two-stage', 'frozen']
     """
-    names = {"W": "W", "A": "A", "beta": "β"}
-    drawn = [name for name in names if name in distances]
+    drawn = [name for role in (Role.VALUES, Role.ATTENTION, Role.KTIW) for name in with_role(distances, role)]
     reference = str(distances.attrs.get("reference", "joint"))
     parts = {name: part for name, part in _predictions(distances).items() if name != reference}
     if not drawn or not parts:
@@ -304,7 +308,7 @@ def distance(distances: xr.Dataset) -> Figure:
         for ax, (name, part) in zip(axes, parts.items(), strict=True):
             looks = zip(drawn, looks_of(len(drawn)), strict=True)
             named[ax] = [
-                ax.plot(times, part[variable].values, **look, **marker(times), label=names[variable])[0]
+                ax.plot(times, part[variable].values, **look, **marker(times), label=symbol(variable))[0]
                 for variable, look in looks
             ]
             ax.set_xlabel(TIME)
@@ -319,9 +323,33 @@ def distance(distances: xr.Dataset) -> Figure:
         return figure
 
 
-def _require(dataset: xr.Dataset, name: str) -> None:
-    if name not in dataset or not dataset[name].size:
-        raise InputError(f"the dataset has no {name!r} to draw: give what solve() returns")
+def symbol(name: str) -> str:
+    """A Greek letter for its name.
+
+    Examples
+    --------
+    >>> symbol("beta"), symbol("W")
+    ('β', 'W')
+    """
+    try:
+        return unicodedata.lookup(f"GREEK SMALL LETTER {name.upper()}")
+    except KeyError:
+        return name
+
+
+def _the_ktiw(dataset: xr.Dataset) -> xr.DataArray:
+    """KTIW over (time, input, output), whatever its name."""
+    for name in with_role(dataset, Role.KTIW):
+        if set(dataset[name].dims) == {"time", "input", "output"} and dataset[name].size:
+            return dataset[name].transpose("time", "input", "output")
+    raise InputError("the dataset has no 'beta' to draw, the KTIW of every word: give what solve() returns")
+
+
+def _the_loss(dataset: xr.Dataset) -> str:
+    name = loss_of(dataset)
+    if name is None or not dataset[name].size:
+        raise InputError("the dataset has no 'loss' to draw: give what solve() returns")
+    return name
 
 
 def _predictions(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -374,8 +402,7 @@ def _landmarks(trajectory: xr.Dataset) -> dict[int, str]:
     if "switch" in trajectory.attrs:
         middle, name = float(trajectory.attrs["switch"]), "end of stage 1"
     else:
-        _require(trajectory, "loss")
-        values = trajectory["loss"].values
+        values = trajectory[_the_loss(trajectory)].values
         middle, name = times[np.argmax(values <= (values[0] + values[-1]) / 2)], "loss half way"
     early, half = (int(np.abs(times - time).argmin()) for time in (middle / 4, middle))
     near = abs(times[half] - middle) <= 0.25 * middle
@@ -399,9 +426,9 @@ def _by_translation(final: Vector) -> NDArray[np.intp]:
 
 def _translation(ax: Axes, part: xr.Dataset, looks: Looks) -> list[Line2D]:
     """KTIW of each pair. Returns the lines to be named."""
-    times = times_of(part)
+    times, beta = times_of(part), _the_ktiw(part)
     lines = [
-        ax.plot(times, part["beta"].sel(input=i, output=o).values, **look, **marker(times), label=_pair(i, o))[0]
+        ax.plot(times, beta.sel(input=i, output=o).values, **look, **marker(times), label=_pair(i, o))[0]
         for (i, o), look in looks.items()
     ]
     from_zero(ax, np.array([line.get_ydata() for line in lines]))
@@ -447,7 +474,7 @@ def _prediction_look(name: str) -> dict[str, Any]:
 
 
 def _pair(i: str, o: str) -> str:
-    return f"{short(i)} → {short(o)}"
+    return pair(short(i), short(o))
 
 
 def _word_ticks(axis: Any, names: NDArray, cell: float) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from dynamics.plot.frame import COLOURS, COLUMN, PAGE, TIME, from_zero, house_style, marker, time_axis, times_of
+from dynamics.support.errors import InputError
+from dynamics.support.roles import loss_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,11 +22,16 @@ def course(found: xr.Dataset) -> Figure:
     Parameters
     ----------
     found : xarray.Dataset
-        With ``loss`` over (time,) or (seed, time).
+        With its loss over (time,) or (seed, time).
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If there is no loss.
 
     Examples
     --------
@@ -33,8 +40,11 @@ def course(found: xr.Dataset) -> Figure:
     >>> [ax.get_title("left") for ax in course(found).axes]
     ['loss', 'p']
     """
-    names = [str(name) for name, value in found.data_vars.items() if set(value.dims) == set(found.loss.dims)]
-    names.sort(key=lambda name: name != "loss")
+    loss = loss_of(found)
+    if loss is None:
+        raise InputError("the dataset has no loss to draw: give what solve() or simulate() returns")
+    names = [str(name) for name, value in found.data_vars.items() if set(value.dims) == set(found[loss].dims)]
+    names.sort(key=lambda name: name != loss)
     times = times_of(found)
     columns = 2 if len(names) == 4 else min(len(names), COLUMNS)
     rows = -(-len(names) // columns)

@@ -25,6 +25,7 @@ FIRST_NAMES: Mapping[str, Role] = {
 """The names that version 0.1 gave, and what they were."""
 
 FIRST_LOSS = "loss"
+"""So was the loss called, and nothing said so."""
 
 
 def with_role(result: xr.Dataset, role: Role) -> list[str]:
@@ -51,7 +52,7 @@ def loss_of(result: xr.Dataset) -> str | None:
     >>> loss_of(xr.Dataset({"misfit": ("time", [1.0, 0.5])}, attrs={"loss": "misfit"}))
     'misfit'
     """
-    name = FIRST_LOSS if _says_nothing(result) else str(result.attrs.get("loss"))
+    name = str(result.attrs.get("loss", FIRST_LOSS))
     return name if name in result.data_vars else None
 
 

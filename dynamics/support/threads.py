@@ -7,25 +7,33 @@ other places, which shows in the last digits; so it has one thread for small sta
 A process that has started threads may be forked, by joblib or by multiprocessing. numba's layers of Intel's TBB and of
 its own work queue go on in the child; that of GNU OpenMP, which numba would choose, ends the child with a signal, and a
 pool of workers starts anew for ever. So one of the former is chosen, unless the user has chosen or threads run already.
+The work queue takes one caller at a time, and ends the process if there are two: loops on it stand in `one_at_a_time`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import cache, wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from dynamics.support.errors import InputError, IntegrationError
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 WORTH_SHARING = 1_000_000
 """States with fewer numbers than this run on one thread unless told otherwise."""
 
+
+_queue = threading.RLock()
+"""Held by the caller of a loop that runs on several threads."""
 
 _inherited: str | None = None
 """The layer of the threads of the process that this one was forked from."""
@@ -33,8 +41,26 @@ _inherited: str | None = None
 
 def _remember() -> None:
     """In a child: which threads its parent had, as they are gone."""
-    global _inherited
+    global _inherited, _queue
+    _queue = threading.RLock()  # a thread that is gone may have held it
     _inherited = running() or _inherited
+
+
+def one_at_a_time(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, called by one Python thread at a time, because loops that it runs share numba's threads.
+
+    Examples
+    --------
+    >>> one_at_a_time(max)(1, 2)
+    2
+    """
+
+    @wraps(function)
+    def called(*args: P.args, **options: P.kwargs) -> R:
+        with _queue:
+            return function(*args, **options)
+
+    return called
 
 
 def running() -> str | None:

@@ -133,3 +133,39 @@ def test_axes_are_logarithmic_where_values_are_and_whole_where_they_are():
 def test_no_diagram():
     with pytest.raises(InputError, match="give what phase_diagram"):
         plot.phase(xr.Dataset({"value": ("x", [1.0, 2.0])}))
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.246, 3.256), (58, 98), (0.31, 0.33), (3, 4000)])
+def test_colours_have_numbers_whatever_their_range(low, high):
+    figure = drawn(diagram(np.geomspace(low, high, 12).reshape(3, 4)))
+    bar = figure.axes[1]
+    at = [tick for tick in bar.get_yticks() if low <= tick <= high]
+    assert len(at) >= 2
+    shown = [label.get_text() for label in bar.get_yticklabels()]
+    assert len(set(shown)) == len(shown) >= 2
+    assert all(shown)
+
+
+def test_several_contours_have_their_numbers():
+    figure = drawn(diagram(10**LOGARITHMS, theorem=10 ** (LOGARITHMS + 0.1)))
+    texts = figure.axes[0].texts
+    assert [text.get_text() for text in texts] == ["100", "1000", "100", "1000"]
+    contours = [c for c in figure.axes[0].collections if hasattr(c, "levels")]
+    paths = [path for one in contours for path in one.get_paths()]
+    for text, path in zip(texts, paths, strict=True):
+        assert np.isclose(path.vertices, text.get_position()).all(axis=1).any()
+    assert list(drawn(diagram(np.add.outer(np.zeros(5), np.linspace(0.2, 0.8, 7)), "learnt")).axes[0].texts) == []
+
+
+@pytest.mark.parametrize("whole", [("L", "V"), ("V",), ("L",)])
+def test_contours_follow_the_edges_of_whole_numbers(whole):
+    found = diagram(10**LOGARITHMS)
+    for name in whole:
+        found[name].attrs["whole"] = 1
+    (contours,) = (c for c in drawn(found).axes[0].collections if hasattr(c, "levels"))
+    for path in contours.get_paths():
+        between = np.diff(path.vertices, axis=0)
+        for axis, name in enumerate(("V", "L")):
+            if name in whole:  # a step along one axis of whole numbers is from one edge to the next
+                at = path.vertices[np.abs(between[:, 1 - axis]).argsort()[-3:], axis]
+                np.testing.assert_allclose(at % 1, 0.5, atol=1e-5)

@@ -100,3 +100,29 @@ def test_a_process_that_is_forked_goes_on_or_says_what_to_do(layer: str | None) 
             "this process was forked from one that had started threads of OpenMP, which do not survive it; start "
             "workers by multiprocessing's 'spawn', or set NUMBA_THREADING_LAYER=workqueue"
         )
+
+
+SHARED = """
+from concurrent.futures import ThreadPoolExecutor
+import numba, scipy.sparse
+from dynamics import CoOccurrence, solve
+
+one = CoOccurrence.from_counts(scipy.sparse.eye(400) + scipy.sparse.random(400, 400, 0.02, random_state=1))
+assert one.is_sparse
+def work(method):
+    return float(solve(one, [0, 0.5], method=method).loss[-1])
+
+methods = ["RK45", "RKC"] * 2
+alone = [work(method) for method in methods]
+with ThreadPoolExecutor(4) as pool:
+    print(list(pool.map(work, methods)) == alone, numba.threading_layer())
+"""
+
+
+@pytest.mark.parametrize("layer", ["default", "omp"])
+def test_solves_on_several_threads_of_python_share_those_of_numba(layer: str) -> None:
+    """numba's work queue ends the process when two of them use it at once."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "NUMBA_THREADING_LAYER": layer}
+    ended = subprocess.run([sys.executable, "-c", SHARED], capture_output=True, text=True, env=environment, timeout=400)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.split()[0] == "True"
