@@ -64,7 +64,7 @@ def compiled(source: str) -> Callable[..., None]:
     """
     import numba
 
-    if numba.config.DISABLE_JIT:
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise InputError("NUMBA_DISABLE_JIT is set, and nothing is solved without the compiler; unset it")
     name = module_name(source)
     path = cache_directory() / f"{name}.py"

@@ -178,7 +178,9 @@ class Bound:
         return compiled(self.kernel.source)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("function", "_call")}  # compiled again
+        return {
+            name: value for name, value in vars(self).items() if name not in ("function", "_call")
+        }  # compiled again
 
     @cached_property
     def _call(self) -> Callable[..., None]:

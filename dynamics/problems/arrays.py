@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Indexed, Integer, Symbol
+from sympy import Expr, Indexed, Integer, Symbol
 
 from derivations.program import Program, extent_symbols, name_of, subscript
 from dynamics.problems.models import Model
@@ -42,6 +42,10 @@ class OnArrays(Problem):
     data: Mapping[str, NDArray[Any]]
     known: Mapping[str, int]
     given: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_own(self) -> bool:
+        return True
 
     @property
     def program(self) -> Program:
@@ -83,7 +87,8 @@ def on_examples(program: Program, values: Mapping[str, float] | None = None) -> 
     if read is None:
         return Model(program)  # which says so
     sizes, parameters = _values(program, dict.fromkeys(read.sizes, 0), values or {})
-    return Model(program, {name: n for name, n in sizes.items() if name not in read.sizes}, {}, parameters)
+    own = {name: n for name, n in sizes.items() if name not in read.sizes}
+    return Model(program, own, {}, parameters, is_own=True)
 
 
 def on_arrays(

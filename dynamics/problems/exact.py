@@ -71,6 +71,10 @@ class Exact(Problem):
         return self.data if isinstance(self.data, Examples) else self.data.examples(self.population, self.seed)
 
     @property
+    def is_own(self) -> bool:
+        return self.model.is_own
+
+    @property
     def program(self) -> Program:
         return self.model.program
 

@@ -38,6 +38,8 @@ class Model(ByContent):
         Data of the model that is not trained (the classifier U of FC).
     parameters : mapping of str to float
         Parameters other than learning rates.
+    is_own : bool
+        Whether its program is a reader's, whose compiled code is checked before it is first run.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class Model(ByContent):
     sizes: Mapping[str, int] = field(default_factory=dict)
     fixed: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     parameters: Mapping[str, float] = field(default_factory=dict)
+    is_own: bool = False
 
     def __post_init__(self) -> None:
         if reading(self.program) is None:

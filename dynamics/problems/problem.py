@@ -77,6 +77,11 @@ class Problem(ByContent, ABC):
     tolerances: Tolerances = Tolerances()
 
     @property
+    def is_own(self) -> bool:
+        """Whether its program is a reader's, whose compiled code is checked before it is first run."""
+        return False
+
+    @property
     @abstractmethod
     def program(self) -> Program:
         """The flow."""

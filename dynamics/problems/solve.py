@@ -14,8 +14,10 @@ from derivations.program import Program, ProgramError
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.integrate.initial_value import Statistics, integrate, times
 from dynamics.lowering import Bound
+from dynamics.lowering.verify import require_faithful
 from dynamics.problems.arrays import on_arrays, on_examples
 from dynamics.problems.closure import BOTH_STAGES, Closure
+from dynamics.problems.conserved import conserved_by
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
 from dynamics.problems.models import Model
@@ -24,7 +26,7 @@ from dynamics.problems.problem import Problem, Variable
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.reading import takes_examples
 from dynamics.problems.stages import Span, end_of_stage_one, schedule, stage_names
-from dynamics.support.errors import InputError
+from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.threads import limited
 from dynamics.support.trajectory import provenance
 from dynamics.tasks import Task
@@ -200,7 +202,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     >>> bool(solve(keyword(), examples, [0, 1000]).s[-1, 0] > 0)  # attention goes to the words that decide
     True
     """
-    known(options, solve, integrate, but=("save", "at", "locate", "dense_output", "events"))
+    known(options, solve, integrate, but=("save", "at", "locate", "dense_output", "events", "conserved"))
     if t is None:
         data, t = None, data
     if t is None:
@@ -226,6 +228,9 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     }
     y0 = chosen.initial(initial, seed)
     flow, observe = chosen.bind(speeds, lr)
+    if chosen.is_own:
+        require_faithful(chosen.program, flow.kernel, observe.kernel)
+    control["conserved"] = conserved_by(chosen.program, flow, chosen.parameters)
     variables, end = chosen.variables(keeping), float(wanted[-1])
     with limited(threads, sys.maxsize if chosen.parallel else 0) as used:
         if timed and switch is None:
@@ -242,7 +247,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         "source": chosen.program.source,
         **({"loss": "loss"} if chosen.loss else {}),
         **chosen.attrs,
-        **control,
+        **{name: control[name] for name in ("rtol", "atol", "method")},
         "threads": used,
         "seed": seed,
         **{f"rate_{state}": rate for state, rate in speeds.items()},
@@ -324,7 +329,13 @@ class Record:
     def save(self, t: float, states: Mapping[str, NDArray[Any]], seen: Mapping[str, NDArray[Any]]) -> None:
         k = int(np.searchsorted(self.wanted, t))
         for variable in self.variables:
-            self.kept[variable.name][k] = variable.read(states, seen)
+            value = variable.read(states, seen)
+            if variable.name == "loss" and not np.isfinite(value):
+                raise IntegrationError(
+                    f"the loss is {float(value)} at tau = {t:.6g}: its definition has no finite value there;"
+                    " start from another state (initial=), or end before"
+                )
+            self.kept[variable.name][k] = value
 
 
 def run(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from derivations.program import Program
+from dynamics.lowering.verify import require_faithful
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
 from dynamics.problems.models import Model
@@ -187,6 +188,8 @@ def simulate(
         steps,
         record_steps(steps, records),
     )
+    if chosen.is_own:
+        require_faithful(chosen.program, descent.flow, descent.loss)
     keeping = kept(chosen.extents, chosen.labels, chosen.frequency, keep, top)
     settings = _settings(descent, initial)
     begun: dict[int, Snapshot] = {}
