@@ -133,7 +133,10 @@ class LogSumExp(Reduction):
 
 def name_of(access: Access) -> str:
     """The name of the tensor that an access reads or writes."""
-    return str(access.base.label) if isinstance(access, Indexed) else access.name
+    if not isinstance(access, Indexed):
+        return access.name
+    label = access.base.label
+    return label.name if isinstance(label, Symbol) else str(label)
 
 
 def subscript(access: Access) -> tuple[Expr, ...]:
@@ -309,21 +312,22 @@ class Program:
         return hash(tuple(getattr(self, one.name) for one in fields(self)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_hash"}  # of strings: of this process
+        own = {one.name for one in fields(self)}
+        return {name: value for name, value in vars(self).items() if name in own}  # hashes are of this process
 
-    @property
-    def declarations(self) -> dict[str, Access]:
+    @cached_property
+    def declarations(self) -> Mapping[str, Access]:
         """Name -> canonical access, for everything declared or defined, in order."""
         found = {name_of(a): a for a in (*self.data, *self.states, *self.parameters)}
         for definition in self.definitions:
             found.setdefault(definition.name, definition.lhs)
-        return found
+        return Frozen(found)
 
     def with_role(self, role: Role) -> tuple[str, ...]:
         """The names of the tensors that have a role, in order of declaration."""
         return tuple(name for name in self.declarations if self.roles.get(name) == role)
 
-    @property
+    @cached_property
     def state_names(self) -> tuple[str, ...]:
         return tuple(name_of(s) for s in self.states)
 
