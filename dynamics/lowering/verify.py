@@ -158,7 +158,7 @@ class Trial:
         wanted = [*self.program.flow.values(), *([] if self.program.loss is None else [name_of(self.program.loss)])]
         sizes = _sizes(self.program, self.kernels)
         for draw in range(DRAWS):
-            values = random_values(self.program, draw, sizes, SPREADS[draw % len(SPREADS)])
+            values = random_values(self.program, draw, sizes, *SPREADS[draw % len(SPREADS)])
             found = self.read(values)
             if found is not None and all(np.isfinite(found[name]).all() for name in wanted if name in found):
                 yield values, found

@@ -1,8 +1,8 @@
 """Random programs, and the generated source of a program run by the Python interpreter: no compiler, every race seen.
 
 A random program draws on everything that the language has: elementwise definitions, sums, maxima and weighted
-log-sum-exps over any of its indices, gathers through tables, ragged indices, and scatter-adds on diagonals and through
-tables. Two indices share the extent V and two share K, so that swapped subscripts have equal shapes.
+log-sum-exps over any of its indices, roots, logarithms and powers, square data, gathers through tables, ragged indices,
+and scatter-adds on diagonals and through tables. Two indices share the extent V and two share K, so that swapped subscripts have equal shapes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Integer, Rational, Symbol, exp, sin
+from sympy import Expr, Integer, Max, Rational, Symbol, exp, log, sin, sqrt
 
 from derivations.checks.plain_python import plain_python
 from derivations.program.language import Definition, LogSumExp, MaxOver, Program, SumOver, indices, scalars, tensors
@@ -24,10 +24,10 @@ from dynamics.lowering import Kernel
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
 i, j, o, v, n, l = indices("i j o v n l")
 x, target, length = tensors("x target length", integer=True)
-W, s, B, w, r = tensors("W s B w r")
+W, s, B, w, r, S = tensors("W s B w r S")
 (g,) = scalars("g")
 EXTENTS = {i: V, j: V, o: K, v: K, n: N, l: length[n]}
-DATA = (length[n], x[n, l], target[n], w[i, o], r[n, l], B[n, o])
+DATA = (length[n], x[n, l], target[n], w[i, o], r[n, l], B[n, o], S[i, j])
 STATES = (W[i, o], s[i])
 WEIGHTS = ((w, (V, K)), (r, (N, "l")))
 SHAPES = [(), (i,), (o,), (n,), (i, o), (o, i), (o, v), (i, j), (n, l), (n, o), (n, l, o), (i, o, v)]
@@ -38,7 +38,7 @@ class Author:
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.known: dict[str, tuple] = {"W": (i, o), "s": (i,), "w": (i, o), "r": (n, l), "B": (n, o), "g": ()}
+        self.known: dict[str, tuple] = {"W": (i, o), "s": (i,), "w": (i, o), "r": (n, l), "B": (n, o), "S": (i, j), "g": ()}
         self.definitions: list[Definition] = []
         self.unread: list[str] = []
 
@@ -71,7 +71,9 @@ class Author:
 
     def factor(self, space: tuple[Symbol, ...]) -> Expr:
         found = next((a for a in (self.access(space) for _ in range(8)) if a is not None), Rational(3, 2))
-        return self.rng.choice([found, found, found, sin(found), exp(-(found**2)), Integer(2) - found])
+        plain = [found] * 4
+        curved = [sin(found), exp(-(found**2)), sqrt(1 + found**2), log(2 + found**2), found**2, 1 / (1 + found**2)]
+        return self.rng.choice([*plain, *curved, Integer(2) - found, Max(found, Rational(1, 3)), abs(found)])
 
     def body(self, space: tuple[Symbol, ...]) -> Expr:
         rng = self.rng
@@ -199,6 +201,7 @@ def random_data(seed: int, inputs: int, outputs: int, examples: int) -> tuple[di
         "w": rng.random((inputs, outputs)) * (rng.random((inputs, outputs)) < 0.7),
         "r": rng.random(total) * (rng.random(total) < 0.7),
         "B": rng.normal(size=(examples, outputs)),
+        "S": rng.normal(size=(inputs, inputs)),
     }
     return data, rng.normal(size=inputs * outputs + inputs)
 
@@ -213,7 +216,9 @@ def naive(program: Program, data: Mapping[str, np.ndarray], y: np.ndarray, g: fl
         return {name: np.asarray(value) for name, value in space["random"](**states, **data, g=g).items()}
 
 
-quiet = SimpleNamespace(inf=np.inf, exp=np.exp, log=np.log, sin=np.sin, sqrt=np.sqrt)
+quiet = SimpleNamespace(
+    **{name: getattr(np, name) for name in "inf nan pi exp log sin cos sinh cosh tanh sqrt copysign".split()}
+)
 """Python's mathematics without its exceptions, as in compiled code."""
 
 
@@ -258,7 +263,7 @@ class Interpreted:
                 self.races += int((seen & changed).sum())
                 seen |= changed
 
-    def __call__(self, data: Mapping[str, np.ndarray], y: np.ndarray, **parameters: float) -> dict[str, np.ndarray]:
+    def __call__(self, data: Mapping[str, np.ndarray], y: np.ndarray, /, **parameters: float) -> dict[str, np.ndarray]:
         bound = self.kernel.bind(data, parameters)
         workspace, out = np.full(bound.workspace.size, np.nan), np.full(bound.output_size, np.nan)
         self.shared = (out, workspace)
