@@ -18,7 +18,17 @@ import numpy as np
 from sympy import Expr, Integer, Max, Rational, Symbol, exp, log, sin, sqrt
 
 from derivations.checks.plain_python import plain_python
-from derivations.program.language import Definition, LogSumExp, MaxOver, Program, SumOver, indices, scalars, tensors
+from derivations.program.language import (
+    Definition,
+    LogSumExp,
+    MaxOver,
+    Program,
+    SumOver,
+    indices,
+    name_of,
+    scalars,
+    tensors,
+)
 from dynamics.lowering import Kernel
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
@@ -34,11 +44,12 @@ SHAPES = [(), (i,), (o,), (n,), (i, o), (o, i), (o, v), (i, j), (n, l), (n, o), 
 
 
 class Author:
-    """Writes one random program."""
+    """Writes one random program; a rich one has roots, logarithms, powers, corners and square data too."""
 
-    def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.known: dict[str, tuple] = {"W": (i, o), "s": (i,), "w": (i, o), "r": (n, l), "B": (n, o), "S": (i, j), "g": ()}
+    def __init__(self, seed: int, rich: bool = False) -> None:
+        self.rng, self.rich = random.Random(seed), rich
+        self.known: dict[str, tuple] = {"W": (i, o), "s": (i,), "w": (i, o), "r": (n, l), "B": (n, o), "g": ()}
+        self.known |= {"S": (i, j)} if rich else {}
         self.definitions: list[Definition] = []
         self.unread: list[str] = []
 
@@ -71,9 +82,10 @@ class Author:
 
     def factor(self, space: tuple[Symbol, ...]) -> Expr:
         found = next((a for a in (self.access(space) for _ in range(8)) if a is not None), Rational(3, 2))
-        plain = [found] * 4
-        curved = [sin(found), exp(-(found**2)), sqrt(1 + found**2), log(2 + found**2), found**2, 1 / (1 + found**2)]
-        return self.rng.choice([*plain, *curved, Integer(2) - found, Max(found, Rational(1, 3)), abs(found)])
+        ways = [found, found, found, sin(found), exp(-(found**2)), Integer(2) - found]
+        if self.rich:
+            ways += [sqrt(1 + found**2), log(2 + found**2), found**2, 1 / (1 + found**2), Max(found, 1), abs(found)]
+        return self.rng.choice(ways)
 
     def body(self, space: tuple[Symbol, ...]) -> Expr:
         rng = self.rng
@@ -184,8 +196,8 @@ def legal(order: tuple[Symbol, ...]) -> bool:
     return all(k > 0 and order[k - 1] == n for k, index in enumerate(order) if index == l)
 
 
-def random_program(seed: int, streamed: bool = False) -> Program:
-    return Author(seed).program(streamed)
+def random_program(seed: int, streamed: bool = False, rich: bool = False) -> Program:
+    return Author(seed, rich).program(streamed)
 
 
 def random_data(seed: int, inputs: int, outputs: int, examples: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -211,13 +223,15 @@ def naive(program: Program, data: Mapping[str, np.ndarray], y: np.ndarray, g: fl
     space: dict[str, Any] = {}
     exec(plain_python(program).replace("import math", "from oracles.random_programs import quiet as math"), space)
     inputs, outputs = data["w"].shape
+    declared = {name_of(access) for access in program.data}
+    data = {name: array for name, array in data.items() if name in declared}
     states = {"W": y[: inputs * outputs].reshape(inputs, outputs), "s": y[inputs * outputs :]}
     with np.errstate(all="ignore"):
         return {name: np.asarray(value) for name, value in space["random"](**states, **data, g=g).items()}
 
 
 quiet = SimpleNamespace(
-    **{name: getattr(np, name) for name in "inf nan pi exp log sin cos sinh cosh tanh sqrt copysign".split()}
+    **{name: getattr(np, name) for name in ["inf", "nan", "pi", "exp", "log", "sin", "cos", "sinh", "cosh", "tanh", "sqrt", "copysign"]}
 )
 """Python's mathematics without its exceptions, as in compiled code."""
 

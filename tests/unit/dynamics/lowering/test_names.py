@@ -17,8 +17,8 @@ from sympy import Symbol
 import dynamics
 from derivations.checks.small_data import as_function, moving_point
 from derivations.gradient_flow import descent_flow, gradient_flow
-from derivations.program.language import Program, name_of, names_of
 from derivations.program.identifiers import spelled
+from derivations.program.language import Program, name_of, names_of
 from derivations.report.document import derivation
 from dynamics.lowering import lower
 from dynamics.lowering.lanes import kernel
@@ -77,7 +77,7 @@ def test_numbers_do_not_depend_on_names(path: Path, seed: int) -> None:
 @settings(max_examples=15, phases=(Phase.generate,))
 @given(seed=st.integers(0, 2**32), streamed=st.booleans(), parallel=st.booleans())
 def test_random_programs_under_any_names(seed: int, streamed: bool, parallel: bool) -> None:
-    program = random_program(seed, streamed)
+    program = random_program(seed, streamed, rich=True)
     names = shuffled(program, random.Random(seed))
     outputs = tuple(dict.fromkeys(d.name for d in program.definitions if not ragged(program, d.name)))
     data, y = random_data(seed, 4, 3, 5)
@@ -120,7 +120,9 @@ def test_any_names_are_solved(path: Path) -> None:
         start = {name: numbers[name] for name in flow.state_names}
         data = {name_of(a): numbers[name_of(a)] for a in flow.data}
         size = {s.name: sized(flow, numbers)[s.name] for s in flow.extents.values() if isinstance(s, Symbol)}
-        free = {name: n for name, n in size.items() if not any(name == e.name for a in flow.data for e in extents(flow, a))}
+        free = {
+            name: n for name, n in size.items() if not any(name == e.name for a in flow.data for e in extents(flow, a))
+        }
         solved.append(dynamics.solve(flow, data, [0, 1, 5], initial=start, values=free, rtol=1e-8))
     for name in one.state_names:
         np.testing.assert_allclose(solved[1][names[name]].values, solved[0][name].values, rtol=1e-6, atol=1e-8)

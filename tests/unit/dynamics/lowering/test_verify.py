@@ -19,7 +19,19 @@ from derivations.program.language import ProgramError
 from dynamics.lowering import lower, verify
 from dynamics.lowering.kernel import Kernel
 from dynamics.lowering.verify import require_faithful, verified
-from dynamics.program_file import Definition, LogSumExp, MaxOver, SumOver, indices, log, model, scalars, sizes, sqrt, tensors
+from dynamics.program_file import (
+    Definition,
+    LogSumExp,
+    MaxOver,
+    SumOver,
+    indices,
+    log,
+    model,
+    scalars,
+    sizes,
+    sqrt,
+    tensors,
+)
 from dynamics.support.errors import InputError
 
 (V, K), (i, k), (w, y, z) = sizes("V K"), indices("i k"), tensors("w y z")
@@ -51,7 +63,9 @@ def test_a_program_is_faithful() -> None:
 
 def test_code_that_differs_is_refused_by_its_definition() -> None:
     flow = squares()
-    with pytest.raises(InputError, match=r"squares|program: compiled code does not compute wdot\[i\] = .* as it is written"):
+    with pytest.raises(
+        InputError, match=r"squares|program: compiled code does not compute wdot\[i\] = .* as it is written"
+    ):
         require_faithful(flow, broken(lower(flow), "-eta_w*", "-0.999*eta_w*"))
 
 
@@ -143,7 +157,9 @@ def test_lowering_takes_linear_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def pairs(number: int) -> int:
         chain = tensors(" ".join(f"h{n}" for n in range(number)))
         links = [Definition(chain[0][i, k], w[i] * y[i, k])]
-        links += [Definition(one[i, k], before[i, k] ** 2 / 2 + w[i]) for before, one in zip(chain, chain[1:], strict=False)]
+        links += [
+            Definition(one[i, k], before[i, k] ** 2 / 2 + w[i]) for before, one in zip(chain, chain[1:], strict=False)
+        ]
         program = model(f"Chain of {number}", extents={i: V, k: K}, data=y[i, k], states=w[i], definitions=links,
                         loss=SumOver(chain[-1][i, k], i, k))  # fmt: skip
         seen = []
@@ -158,6 +174,6 @@ def test_lowering_takes_linear_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_random_programs_are_what_they_say(seed: int) -> None:
-    program = random_program(seed)
+    program = random_program(seed, rich=True)
     names = tuple(dict.fromkeys(d.name for d in program.definitions))[-3:]
     assert verify.Trial(program, (lower(program, names),), verify.as_function(program)).verdict() == ""
