@@ -9,7 +9,7 @@ from typing import Any
 from sympy import Expr, Indexed, Integer, Symbol
 
 from derivations.checks.plain_python import Loops, function_name, plain_python, safe, start
-from derivations.program.language import Program, extent_symbols, name_of, subscript
+from derivations.program.language import Program, ProgramError, extent_symbols, name_of, subscript
 
 __all__ = ["SPREADS", "Values", "as_function", "moving_point", "plain_flow", "random_values", "small_sizes"]
 
@@ -141,4 +141,7 @@ def moving_point(program: Program) -> Values:
             break
         spread, positive = (1.0, False) if flow else SPREADS[seed % len(SPREADS)]
         values = random_values(program, seed, spread=spread, positive=positive)
+    else:
+        if not flow:
+            raise ProgramError(f"{program.name}: no point of the domain of its definitions was found at random")
     return values
