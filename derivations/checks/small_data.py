@@ -93,7 +93,7 @@ def random_values(
             low, high = least.get(name, int(name in lengths)), min([below.get(name, 4), *shortest])
             values[name] = rng.integers(low, max(high, low + 1), shape)
         elif access in program.states:
-            drawn = rng.normal(size=shape) if shape else float(rng.uniform(0.5, 1.5))
+            drawn: Any = rng.normal(size=shape) if shape else float(rng.uniform(0.5, 1.5))
             values[name] = spread * (abs(drawn) if positive else drawn)
         else:
             values[name] = rng.uniform(0.2, 1, shape)

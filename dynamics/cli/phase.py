@@ -177,6 +177,8 @@ def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray]:
         raise wrong
     if given is not None and given < 2:
         raise InputError(f"{option} {text!r}: an axis has two points or more")
+    if name in whole and not all(float(part).is_integer() for part in parts[:2]):
+        raise InputError(f"{option} {text!r}: {name} is a whole number; give whole ends, such as {name}=8:10")
     if logarithmic and low <= 0:
         raise InputError(f"{option} {text!r}: a logarithmic axis begins above 0")
     points = given or (round(high - low) + 1 if name in whole and not logarithmic else 41)

@@ -481,7 +481,9 @@ class Emitter:
                 continue
             place = self.storage.places.get(s.writes)
             alone = all(a == s.target for _, accessed in touched[s.writes] for a in accessed)
-            alone = alone and all(t.op == s.op for t, _ in touched[s.writes] if t.writes == s.writes)
+            alone = alone and all(
+                isinstance(t, Statement) and t.op == s.op for t, _ in touched[s.writes] if t.writes == s.writes
+            )
             reads = any(a != t.target for t, accessed in touched[s.writes] for a in accessed)
             if place is not None and place.slot is not None and alone and not reads:
                 found[s.target] = self.names(("sum", s.writes), f"{s.writes}_acc")

@@ -296,6 +296,12 @@ class Closure(Problem):
         entries = np.array([starts[o] + share[starts[o] : starts[o] + count[o]].argmax() for o in columns])
         return self.entries.word[entries], share[entries]
 
+    @property
+    def products(self) -> float:
+        """Multiplications of one evaluation, roughly: three products of the words given a target with W."""
+        inputs, outputs = self.counts.shape
+        return 3.0 * outputs * (self.counts.nnz if self.sparse else inputs * outputs)
+
     def drive(self, flow: Bound, before: Vector, after: Vector) -> float:
         """By how much the attention logits of an average target's best word have grown."""
         (logits,) = self.program.with_role(Role.ATTENTION)
