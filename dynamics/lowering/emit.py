@@ -468,7 +468,7 @@ class Emitter:
         steps = [step for _, _, step in walk([loop])]
         inner = {x.index for _, loops, _ in walk([loop]) for x in loops}
         inner |= {index for s in steps for index in s.space if index in self.short and index not in self.opened}
-        touched: dict[str, list[tuple[Statement | Product, list[Access]]]] = {}
+        touched: dict[str, list[tuple[Statement, list[Access]]]] = {}
         for step in steps:
             by_name: dict[str, list[Access]] = {}
             for access in (step.target, *step.read_accesses):

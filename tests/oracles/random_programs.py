@@ -1,8 +1,9 @@
 """Random programs, and the generated source of a program run by the Python interpreter: no compiler, every race seen.
 
 A random program draws on everything that the language has: elementwise definitions, sums, maxima and weighted
-log-sum-exps over any of its indices, roots, logarithms and powers, square data, gathers through tables, ragged indices,
-and scatter-adds on diagonals and through tables. Two indices share the extent V and two share K, so that swapped subscripts have equal shapes.
+log-sum-exps over any of its indices, gathers through tables, ragged indices, and scatter-adds on diagonals and through
+tables; rich ones roots, logarithms, powers and square data too. Two indices share the extent V and two share K, so that
+swapped subscripts have equal shapes.
 """
 
 from __future__ import annotations
@@ -230,12 +231,8 @@ def naive(program: Program, data: Mapping[str, np.ndarray], y: np.ndarray, g: fl
         return {name: np.asarray(value) for name, value in space["random"](**states, **data, g=g).items()}
 
 
-quiet = SimpleNamespace(
-    **{
-        name: getattr(np, name)
-        for name in ["inf", "nan", "pi", "exp", "log", "sin", "cos", "sinh", "cosh", "tanh", "sqrt", "copysign"]
-    }
-)
+FUNCTIONS = ("exp", "log", "sin", "cos", "sinh", "cosh", "tanh", "sqrt", "copysign")
+quiet = SimpleNamespace(inf=np.inf, nan=np.nan, pi=np.pi, **{name: getattr(np, name) for name in FUNCTIONS})
 """Python's mathematics without its exceptions, as in compiled code."""
 
 

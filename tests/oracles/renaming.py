@@ -17,8 +17,8 @@ NAMES = (
     # of sympy
     "S", "N", "E", "I", "O", "Q", "pi", "oo", "zoo", "beta", "gamma", "zeta", "Symbol",
     # like those that derivations and generated code make up
-    "W", "Wbar", "Wdot", "What", "W_bar", "Wbarhat", "eta_W", "eta_x", "square_W", "xbar", "fbar", "loss_modified", "lr",
-    "W_", "W__", "W_local", "W_part", "W_parts", "W_acc", "W_max", "W_sum", "W_exp", "W_inv", "W_top", "l_start",
+    "W", "Wbar", "Wdot", "What", "W_bar", "Wbarhat", "eta_W", "eta_x", "square_W", "xbar", "fbar", "loss_modified",
+    "lr", "W_", "W__", "W_local", "W_part", "W_parts", "W_acc", "W_max", "W_sum", "W_exp", "W_inv", "W_top", "l_start",
     "l_total", "l_max", "n_lo", "n_hi", "x_at_n_l", "l_at_n", "x_of_n", "largest_", "total_", "l_start_", "_0", "_1",
     # that are no identifiers, or that Python reads as others
     "1W", "2", "x'", "a b", "W.T", "α", "ω", "é", "ﬁ", "fi", "ﬀ", "x_u27_", "名",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -116,12 +118,18 @@ def test_an_index_that_is_free_is_not_summed_too(reduction) -> None:
 
 
 def test_only_sums_accumulate() -> None:
+    added = Definition(z[i], LogSumExp(w[i] * y[i, k], k), accumulate=True)
     with pytest.raises(ProgramError, match=r"definition of z\[i\]: \+= of a LogSumExp; only sums are added up"):
-        model(extents={i: V, k: K}, data=y[i, k], states=w[i], loss=SumOver(z[i] ** 2, i),
-              definitions=[Definition(z[i], w[i]), Definition(z[i], LogSumExp(w[i] * y[i, k], k), accumulate=True)])  # fmt: skip
+        model(
+            extents={i: V, k: K},
+            data=y[i, k],
+            states=w[i],
+            loss=SumOver(z[i] ** 2, i),
+            definitions=[Definition(z[i], w[i]), added],
+        )
 
 
-# -- kernels as values ---------------------------------------------------------------------------------------------------
+# -- kernels as values -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda kernel: pickle.loads(pickle.dumps(kernel))])
@@ -139,12 +147,13 @@ def test_without_a_compiler_one_line_says_so() -> None:
     script = (
         "from derivations import registry; from dynamics.lowering import lower; import numpy as np\n"
         "try:\n"
-        "    lower(registry.program('linear')).bind({'C': np.eye(2), 'c': [1, 1]}, {'eta_W': 1}).evaluate(np.zeros(4))\n"
+        "    bound = lower(registry.program('linear')).bind({'C': np.eye(2), 'c': [1, 1]}, {'eta_W': 1})\n"
+        "    bound.evaluate(np.zeros(4))\n"
         "except ValueError as error:\n"
         "    print(error)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], env={**__import__("os").environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True,
+        [sys.executable, "-c", script], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True,
         text=True, timeout=120, check=True,
     )  # fmt: skip
     assert done.stdout == "NUMBA_DISABLE_JIT is set, and nothing is solved without the compiler; unset it\n"
@@ -157,9 +166,7 @@ def test_lowering_takes_linear_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def pairs(number: int) -> int:
         chain = tensors(" ".join(f"h{n}" for n in range(number)))
         links = [Definition(chain[0][i, k], w[i] * y[i, k])]
-        links += [
-            Definition(one[i, k], before[i, k] ** 2 / 2 + w[i]) for before, one in zip(chain, chain[1:], strict=False)
-        ]
+        links += [Definition(one[i, k], before[i, k] ** 2 / 2 + w[i]) for before, one in pairwise(chain)]
         program = model(f"Chain of {number}", extents={i: V, k: K}, data=y[i, k], states=w[i], definitions=links,
                         loss=SumOver(chain[-1][i, k], i, k))  # fmt: skip
         seen = []

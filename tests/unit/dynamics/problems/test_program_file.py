@@ -651,7 +651,7 @@ def test_a_check_that_fails_is_status_1(capsys: pytest.CaptureFixture, monkeypat
     assert "failed" in capsys.readouterr().err
 
 
-# -- names, tables and losses of one's own -------------------------------------------------------------------------------
+# -- names, tables and losses of one's own -----------------------------------------------------------------------------
 
 HEAD = "from dynamics.program_file import *\n"
 OWN = {
@@ -662,18 +662,20 @@ OWN = {
     ),
     "Eq of tables": (
         "(N, D), (n, l), (w, z), (t, u) = sizes('N D'), indices('n l'), tensors('w z'), tensors('t u', integer=True)\n"
-        "program = model(extents={n: N, l: D}, data=[t[n, l], u[n]], states=[w[l]], loss=SumOver((z[n] - 1) ** 2 / 2, n),"
+        "program = model(extents={n: N, l: D}, data=[t[n, l], u[n]], states=[w[l]],"
+        " loss=SumOver((z[n] - 1) ** 2 / 2, n),"
         " definitions=[Definition(z[n], SumOver(Piecewise((w[l], Eq(t[n, l], u[n])), (0, True)), l))])",
         {"t": [[0, 1], [1, 0]], "u": [0, 0]}, {}, {}, math.exp(-2.0),
     ),
     "an entry by its number": (
         "(N,), (n,), (w,) = sizes('N'), indices('n'), tensors('w')\n"
-        "program = model(extents={n: N}, states=[w[n]], loss=SumOver(w[n] ** 2 * (1 + 0 * w[4]) + (w[4] - 1) ** 2 / N, n))",
-        {}, {"N": 5.0}, {}, None,
+        "program = model(extents={n: N}, states=[w[n]], loss=SumOver(w[n] ** 2 / 2 + (w[4] - 1) ** 2 / (2 * N), n))",
+        {}, {"N": 5.0}, {}, 0.25 * (1 + math.exp(-4.0)),
     ),
     "a square matrix": (
         "(I,), (i, j), (S, w) = sizes('I'), indices('i j'), tensors('S w')\n"
-        "program = model(extents={i: I, j: I}, data=[S[i, j]], states=[w[i]], loss=SumOver(S[i, j]*w[i]*w[j] / 2, i, j))",
+        "program = model(extents={i: I, j: I}, data=[S[i, j]], states=[w[i]],"
+        " loss=SumOver(S[i, j] * w[i] * w[j] / 2, i, j))",
         {"S": [[2.0, 1.0], [1.0, 2.0]]}, {}, {"w": [1.0, 1.0]}, 3 * math.exp(-2 * 3 * 1.0),
     ),
     "a rate of one's own": (
@@ -705,5 +707,4 @@ def test_own_names_tables_and_losses(case: str, tmp_path: Path, capsys: pytest.C
     assert "all hold" in capsys.readouterr().out
     arrays = {name: np.array(value) for name, value in data.items()}
     found = solve(load(file), arrays, [0, 1], values=values, initial=initial, rtol=1e-9)
-    if loss is not None:
-        assert float(found.loss[-1]) == pytest.approx(loss, rel=1e-6)
+    assert float(found.loss[-1]) == pytest.approx(loss, rel=1e-6)
