@@ -148,7 +148,7 @@ def model(
     if loss is not None and loss not in [d.lhs for d in defined]:
         given = (*_each(data), *_each(states), *_each(parameters))
         taken = {name_of(x) for x in (*given, *(d.lhs for d in defined)) if isinstance(x, Indexed | Symbol)}
-        taken |= {x.name for x in {**(extents or {})} if isinstance(x, Symbol)}
+        taken |= {x.name for x in extents or () if isinstance(x, Symbol)}
         defined.append(_definition(Definition(Symbol(unused(["loss"], taken), real=True), loss)))
         loss = defined[-1].lhs
     return Program(

@@ -26,7 +26,6 @@ from derivations.program.language import (
     Program,
     SumOver,
     indices,
-    name_of,
     scalars,
     tensors,
 )
@@ -38,7 +37,7 @@ x, target, length = tensors("x target length", integer=True)
 W, s, B, w, r, S = tensors("W s B w r S")
 (g,) = scalars("g")
 EXTENTS = {i: V, j: V, o: K, v: K, n: N, l: length[n]}
-DATA = (length[n], x[n, l], target[n], w[i, o], r[n, l], B[n, o], S[i, j])
+DATA = (length[n], x[n, l], target[n], w[i, o], r[n, l], B[n, o])
 STATES = (W[i, o], s[i])
 WEIGHTS = ((w, (V, K)), (r, (N, "l")))
 SHAPES = [(), (i,), (o,), (n,), (i, o), (o, i), (o, v), (i, j), (n, l), (n, o), (n, l, o), (i, o, v)]
@@ -184,7 +183,7 @@ class Author:
             title="A random program",
             source="nowhere",
             extents=EXTENTS,
-            data=DATA,
+            data=(*DATA, S[i, j]) if self.rich else DATA,
             states=STATES,
             definitions=tuple(self.definitions),
             parameters=(g,),
@@ -201,7 +200,9 @@ def random_program(seed: int, streamed: bool = False, rich: bool = False) -> Pro
     return Author(seed, rich).program(streamed)
 
 
-def random_data(seed: int, inputs: int, outputs: int, examples: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def random_data(
+    seed: int, inputs: int, outputs: int, examples: int, rich: bool = False
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Data for a random program, with empty rows and zero weights, and a packed state."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 5, examples)
@@ -214,8 +215,8 @@ def random_data(seed: int, inputs: int, outputs: int, examples: int) -> tuple[di
         "w": rng.random((inputs, outputs)) * (rng.random((inputs, outputs)) < 0.7),
         "r": rng.random(total) * (rng.random(total) < 0.7),
         "B": rng.normal(size=(examples, outputs)),
-        "S": rng.normal(size=(inputs, inputs)),
     }
+    data |= {"S": rng.normal(size=(inputs, inputs))} if rich else {}
     return data, rng.normal(size=inputs * outputs + inputs)
 
 
@@ -224,8 +225,6 @@ def naive(program: Program, data: Mapping[str, np.ndarray], y: np.ndarray, g: fl
     space: dict[str, Any] = {}
     exec(plain_python(program).replace("import math", "from oracles.random_programs import quiet as math"), space)
     inputs, outputs = data["w"].shape
-    declared = {name_of(access) for access in program.data}
-    data = {name: array for name, array in data.items() if name in declared}
     states = {"W": y[: inputs * outputs].reshape(inputs, outputs), "s": y[inputs * outputs :]}
     with np.errstate(all="ignore"):
         return {name: np.asarray(value) for name, value in space["random"](**states, **data, g=g).items()}

@@ -653,7 +653,7 @@ def test_a_check_that_fails_is_status_1(capsys: pytest.CaptureFixture, monkeypat
 
 # -- names, tables and losses of one's own -----------------------------------------------------------------------------
 
-HEAD = "from dynamics.program_file import *\n"
+START = "from dynamics.program_file import *\n"
 OWN = {
     "named lambda": (
         "w, lam = scalars('w lambda')\n"
@@ -702,7 +702,7 @@ OWN = {
 def test_own_names_tables_and_losses(case: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     text, data, values, initial, loss = OWN[case]
     file = tmp_path / "own.py"
-    file.write_text(HEAD + text, encoding="utf-8")
+    file.write_text(START + text, encoding="utf-8")
     assert run(["derive", "--program", str(file)]) == 0
     assert "all hold" in capsys.readouterr().out
     arrays = {name: np.array(value) for name, value in data.items()}
