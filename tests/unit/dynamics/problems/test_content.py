@@ -1,4 +1,4 @@
-"""Programs, models and problems are values: equal by content, copied, pickled, and solved elsewhere to the same bits."""
+"""Programs, models and problems are values: equal by content, copied, pickled, solved elsewhere to the same bits."""
 
 import copy
 import multiprocessing
