@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,15 @@ def words_of(command: str) -> list[str]:
 
 COMMANDS = [" ".join(["dynamics", *words_of(command)]) for command in commands()]
 
-# What takes minutes, or needs a cluster. Options of these are read all the same, and their like is run.
-LONG = {
+# What takes minutes, needs a cluster, or is run elsewhere. Their options are looked at all the same.
+LEFT_OUT = {
     "--scheduler": "a Dask cluster",
     "--all": "every derivation, tried in test_cli_derive.py",
     "--study": "a study of convergence, tried in test_cli_runs.py",
+    "--simulate": "a diagram of training runs, tried in test_cli_phase.py",
+    "--system": "a diagram of trained functions, tried in test_cli_phase.py",
+    "--steps": "many steps of descent, tried in test_cli_runs.py",
+    "--program": "tried in test_program_file.py",
 }
 
 
@@ -48,15 +51,17 @@ def texts(folder: Path) -> None:
         (folder / name).write_text("".join(pair[place] + "\n" for pair in pairs * 5), encoding="utf-8")
     labelled = "good a fine film\nbad a dull film\ngood what a fine day\nbad dull and slow\n"
     (folder / "sentences.txt").write_text(labelled, encoding="utf-8")
-    (folder / "two_layers.py").write_text((HERE / "examples" / "programs" / "two_layers.py").read_text("utf-8"), "utf-8")
+    (folder / "two_layers.py").write_text(
+        (HERE / "examples" / "programs" / "two_layers.py").read_text("utf-8"), "utf-8"
+    )
     (folder / "examples").symlink_to(HERE / "examples")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     texts(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 def test_there_is_something_to_run() -> None:
@@ -77,7 +82,7 @@ def test_every_block_of_python_runs(number: int, folder: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_runs(command: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for option, reason in LONG.items():
+    for option, reason in LEFT_OUT.items():
         if option in words_of(command):
             pytest.skip(reason)
     if "--cooccurrence" in words_of(command):  # the other half of its line makes the file
