@@ -1,8 +1,8 @@
 """A model of your own: a short Python file with definitions and a loss, from which everything else is derived.
 
 The file begins with ``from dynamics.program_file import *``, which brings the language of the theory
-(:mod:`derivations.program.language`) and the functions that can be derived and compiled, and ends with ``program = model(...)``.
-:func:`load` runs it, checks it and derives its gradient flow. The file is Python, and it is run.
+(:mod:`derivations.program.language`) and the functions that can be derived and compiled, and ends with
+``program = model(...)``. :func:`load` runs it, checks it and derives its gradient flow. The file is Python, and it is run.
 """
 
 from __future__ import annotations
