@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -149,7 +149,7 @@ def critical_samples(found: xr.Dataset) -> str:
     return f"half succeed at m = {listed}{fit}"
 
 
-def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray]:
+def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray[Any]]:
     """An axis from its description.
 
     Examples

@@ -43,6 +43,9 @@ class Product:
         ]
         return {name_of(self.left), name_of(self.right), *tables}
 
+    def __str__(self) -> str:
+        return f"{self.target} = {self.left} . {self.right} ({self.kind} product)"
+
 
 Step = Statement | Product
 

@@ -26,6 +26,9 @@ class Loop:
     index: Symbol
     body: tuple[Node, ...]
 
+    def __str__(self) -> str:
+        return written(f"for {self.index}:", self.body)
+
 
 @dataclass(frozen=True)
 class Chunked:
@@ -39,6 +42,10 @@ class Chunked:
     body: tuple[Node, ...]
     shared: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        shared = f", which add to {', '.join(self.shared)}" if self.shared else ""
+        return written(f"in chunks of {self.index}{shared}:", self.body)
+
 
 @dataclass(frozen=True)
 class Short:
@@ -51,8 +58,16 @@ class Short:
     def space(self) -> tuple[Symbol, ...]:
         return tuple(index for index, _ in self.sizes)
 
+    def __str__(self) -> str:
+        return f"{self.statement}, all {' x '.join(f'{size} {index}' for index, size in self.sizes)} at once"
+
 
 Node = Loop | Chunked | Short | Statement | Product
+
+
+def written(head: str, body: Sequence[Node]) -> str:
+    """A loop as text, its body indented."""
+    return "\n".join([head, *(f"    {line}" for node in body for line in str(node).splitlines())])
 
 
 class Run:

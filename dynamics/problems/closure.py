@@ -97,6 +97,12 @@ class Closure(Problem):
     References
     ----------
     Snell et al., arXiv 2103.07601. The equations: :mod:`derivations.closures`.
+
+    Examples
+    --------
+    >>> lexicon = Closure(CoOccurrence.from_counts([[8, 1, 0], [1, 8, 2]]))
+    >>> lexicon.name, lexicon.shapes
+    ('joint', {'W': (2, 3), 'A': (2, 3)})
     """
 
     counts: CoOccurrence

@@ -72,6 +72,15 @@ class Problem(ByContent, ABC):
     (:class:`~dynamics.problems.exact.Exact`), a reduction (:class:`~dynamics.problems.reduction.Reduction`) and any
     program with arrays (:class:`~dynamics.problems.arrays.OnArrays`). A subclass says what its program is and what its
     data are; what it does not say follows from the program.
+
+    Two problems are equal if they have the same content; they can be copied, and pickled for another process.
+
+    Examples
+    --------
+    >>> from dynamics import copying
+    >>> problem = copying(vocab=6, length=4)
+    >>> isinstance(problem, Problem), problem.dims, problem.rates
+    (True, {'u': (), 'a': ()}, {'W': 'eta_W', 'P': 'eta_A'})
     """
 
     tolerances: Tolerances = Tolerances()
