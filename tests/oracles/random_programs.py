@@ -231,7 +231,10 @@ def naive(program: Program, data: Mapping[str, np.ndarray], y: np.ndarray, g: fl
 
 
 quiet = SimpleNamespace(
-    **{name: getattr(np, name) for name in ["inf", "nan", "pi", "exp", "log", "sin", "cos", "sinh", "cosh", "tanh", "sqrt", "copysign"]}
+    **{
+        name: getattr(np, name)
+        for name in ["inf", "nan", "pi", "exp", "log", "sin", "cos", "sinh", "cosh", "tanh", "sqrt", "copysign"]
+    }
 )
 """Python's mathematics without its exceptions, as in compiled code."""
 
