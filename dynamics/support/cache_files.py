@@ -54,7 +54,7 @@ def uncached(reason: str) -> None:
     if not _told:
         _told.append(reason)
         warnings.warn(
-            f"{reason}; what is compiled is not kept, and compiled again next time (DYNAMICS_CACHE_DIR moves the cache)",
+            f"{reason}; compiled code is not kept, and compiled again next time (DYNAMICS_CACHE_DIR moves the cache)",
             CacheWarning,
             stacklevel=3,
         )

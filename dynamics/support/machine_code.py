@@ -60,7 +60,7 @@ class Kept(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         base = os.path.join(self._cache_path, self._impl.filename_base)
-        self._cache_file = Files(base, self._impl.locator.get_source_stamp())
+        self._cache_file = Files(base, self._impl.locator.get_source_stamp())  # type: ignore[assignment]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
