@@ -186,8 +186,9 @@ def _foretell(counts: CoOccurrence, predictions: int) -> None:
     if seconds > LONG:
         inputs, outputs = counts.shape
         warn(
-            f"{inputs:,} x {outputs:,} words, {problem.size:,} numbers of state: {predictions} predictions may take about"
-            f" {seconds / 60:.0f} minutes; --max-vocab 300 when counting, --stages joint or an earlier --time are quicker"
+            f"{inputs:,} x {outputs:,} words, {problem.size:,} numbers of state: {predictions} predictions may take"
+            f" about {seconds / 60:.0f} minutes; --max-vocab 300 when counting, --stages joint or an earlier --time are"
+            " quicker"
         )
 
 

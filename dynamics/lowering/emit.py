@@ -619,11 +619,12 @@ class Emitter:
         alone = self.parallel or bool(self.scratch())
         text = (
             f'"""{said(program.title)}.\n\nGenerated from the program {said(repr(program.name))}; do not edit."""\n\n'
-            "import math\n\nimport numpy as np\nfrom numba import njit, prange\n\n"
+            "import math\n\nimport numpy as np\nfrom numba import prange\n\n"
             "from dynamics.lowering.runtime import add_parts, exp\n"
             "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n"
-            f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n\n\n"
-            f'@njit("void({", ".join(types)})", cache=True, parallel={self.parallel}, nogil={not alone},\n'
+            f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n"
+            "from dynamics.support.machine_code import kept\n\n\n"
+            f'@kept("void({", ".join(types)})", parallel={self.parallel}, nogil={not alone},\n'
             f'      error_model="numpy", fastmath={FASTMATH})\n'
             f"def kernel({', '.join(names)}):\n{body}\n"
         )

@@ -47,6 +47,10 @@ class DataWarning(UserWarning):
     """
 
 
+class CacheWarning(UserWarning):
+    """Nothing is kept between runs, because it cannot be written; results do not depend on it."""
+
+
 class Interrupted(Exception):
     """Stopped from the keyboard; the message says how to go on."""
 

@@ -88,7 +88,7 @@ def test_the_verdict_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     flow = squares()
     wrong = broken(lower(flow), "-eta_w*", "-0.5*eta_w*")
     told = verified(flow, wrong)
-    assert len(list(tmp_path.glob("verdict_*.txt"))) == 1
+    assert len(list(tmp_path.glob("verdict_*"))) == 1
     verify._verdict.cache_clear()
     monkeypatch.setattr(verify.Trial, "verdict", lambda self: pytest.fail("checked again"))
     assert verified(flow, wrong) == told != ""
@@ -97,11 +97,13 @@ def test_the_verdict_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 def test_a_damaged_verdict_is_found_again(tmp_path) -> None:
     flow = squares()
     assert verified(flow) == ""
-    (path,) = tmp_path.glob("verdict_*.txt")
-    path.write_bytes(b"\xff\xfe")
-    verify._verdict.cache_clear()
-    assert verified(flow) == ""
-    assert path.read_text(encoding="utf-8") == "\n"
+    (path,) = tmp_path.glob("verdict_*")
+    whole = path.read_bytes()
+    for damaged in (b"", b"\xff\xfe", whole[:-1], whole + b"it is wrong\n"):
+        path.write_bytes(damaged)
+        verify._verdict.cache_clear()
+        assert verified(flow) == ""
+        assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("name", ["joint", "keyword", "topic-TL"])
