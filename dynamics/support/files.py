@@ -4,8 +4,11 @@ import contextlib
 import difflib
 import hashlib
 import os
+import platform
+import re
 import secrets
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from dynamics.support.errors import InputError
@@ -111,7 +114,8 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file beside its destination and move it there when it is complete.
 
     Readers see the old file or the new one, never half of one; whatever ends the block early, an interrupt from the
-    keyboard too, leaves the old file as it was and no debris.
+    keyboard too, leaves the old file as it was and no debris. A process that is killed in the block cannot clean up: what
+    it leaves is removed by the next one that writes to the directory.
 
     Parameters
     ----------
@@ -144,7 +148,7 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError:
         raise InputError(f"cannot write {_shorten(str(path))}: the working directory has been deleted") from None
     # The name says nothing of the destination: a long one stays within the file system's limit.
-    aside = destination.parent / f".{secrets.token_hex(8)}{destination.suffix}"
+    aside = destination.parent / f".{_here()}-{os.getpid()}-{secrets.token_hex(8)}{destination.suffix}"
     created: list[Path] = []
     try:
         try:
@@ -156,6 +160,7 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
                 if not folder.exists():
                     folder.mkdir(exist_ok=True)
                     created.append(folder)
+            _remove_debris(destination.parent)
             # Not mkstemp: its files are readable by their owner only, and would stay so after the move.
             aside.open("xb").close()
         except OSError as error:
@@ -171,6 +176,37 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
             for folder in reversed(created):
                 folder.rmdir()  # fails, as it should, when somebody else has put something there
         raise
+
+
+@cache
+def _here() -> str:
+    """What tells the processes of this machine, or of this container, from those of others that share a directory."""
+    try:
+        numbered = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        numbered = 0
+    return hashlib.sha256(f"{platform.node()} {numbered}".encode()).hexdigest()[:8]
+
+
+def _remove_debris(directory: Path) -> None:
+    """Remove what processes of this machine were writing to a directory when they were killed."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(directory):
+            found = re.fullmatch(rf"\.{_here()}-(\d+)-[0-9a-f]{{16}}(\..*)?", entry.name)
+            if found and not _runs(int(found[1])):
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        pass
+    return True
 
 
 def _reason(error: OSError) -> str:

@@ -194,7 +194,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     for _ in range(2):
         run = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, env=environment)
         assert run.returncode == 0, run.stderr
-        files = {path.relative_to(directory): path.stat().st_mtime_ns for path in directory.rglob("*.nb?")}
+        files = {path.relative_to(directory): path.stat().st_mtime_ns for path in directory.rglob("*.code")}
         found.append({**json.loads(run.stdout), "files": files})
     return found
 

@@ -70,3 +70,21 @@ def test_a_working_directory_that_has_been_deleted_is_one_line(tmp_path: Path) -
 def test_the_command_line_names_options_where_python_names_arguments() -> None:
     assert in_options("start anew with force=True") == "start anew with --force"
     assert in_options("no_lower=True, but x=Trueish and X=True") == "--no-lower, but x=Trueish and X=True"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are told by their numbers")
+def test_what_a_killed_process_leaves_is_removed_by_the_next(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from dynamics.support.files import write_aside\n"
+        "with write_aside(sys.argv[1]) as aside:\n"
+        "    aside.write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", script, str(tmp_path / "one.txt")]).returncode == -9
+        assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / ".hidden-1-0123456789abcdef.txt").write_text("the user's")
+    with write_aside(tmp_path / "two.txt") as aside:
+        aside.write_text("mine")
+        with write_aside(tmp_path / "three.txt") as other:  # the first is still being written
+            other.write_text("mine too")
+    assert {path.name for path in tmp_path.iterdir()} == {".hidden-1-0123456789abcdef.txt", "two.txt", "three.txt"}
