@@ -114,8 +114,8 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file beside its destination and move it there when it is complete.
 
     Readers see the old file or the new one, never half of one; whatever ends the block early, an interrupt from the
-    keyboard too, leaves the old file as it was and no debris. A process that is killed in the block cannot clean up: what
-    it leaves is removed by the next one that writes to the directory.
+    keyboard too, leaves the old file as it was and no debris. A process that is killed in the block cannot clean up:
+    what it leaves is removed by the next one that writes to the directory.
 
     Parameters
     ----------

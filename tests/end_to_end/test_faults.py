@@ -114,7 +114,8 @@ CASES = {
     ),
     "square data": Case(
         "(I,), (i, j), (S, w) = sizes('I'), indices('i j'), tensors('S w')\n"
-        "program = model(extents={i: I, j: I}, data=[S[i, j]], states=[w[i]], loss=SumOver(S[i, j]*w[i]*w[j] / 2, i, j))",
+        "program = model(extents={i: I, j: I}, data=[S[i, j]], states=[w[i]],"
+        " loss=SumOver(S[i, j] * w[i] * w[j] / 2, i, j))",
         lambda given: {"w": expm(-(given["S"] + given["S"].T) / 2 * END) @ given["w"]},
         {"w": np.array([1.0, 0.5])}, {"S": np.array([[2.0, 1.0], [0.0, 2.0]])},
     ),
@@ -160,8 +161,8 @@ REFUSED = {
         "program = model(extents={n: N, l: D}, data=[t[n, l], u[n]], states=[w[l]], loss=SumOver(z[n] ** 2, n),"
         " definitions=[Definition(z[n], SumOver(Piecewise((w[l], t[n, l] == u[n]), (0, True)), l))])",
         {}, 2,
-        "own.py: definition of z[n]: reduces over l, which does not occur in 0; compare with Eq(a, b), as == is Python's"
-        " own",
+        "own.py: definition of z[n]: reduces over l, which does not occur in 0; compare with Eq(a, b), as == is"
+        " Python's own",
     ),
 }  # fmt: skip
 

@@ -22,8 +22,8 @@ KILLS = int(os.environ.get("DYNAMICS_KILLS", "25"))
 COMMANDS = {
     "solve": ["solve", "--time", "300", "--max-vocab", "40", "--figures", "png", "-o", "out"],
     "simulate": [
-        "simulate", "--task", "copying", "--vocab", "8", "--length", "5", "--lr", "1", "--batch", "64", "--steps", "4000",
-        "--seeds", "2", "--figures", "svg", "-o", "out",
+        "simulate", "--task", "copying", "--vocab", "8", "--length", "5", "--lr", "1", "--batch", "64",
+        "--steps", "4000", "--seeds", "2", "--figures", "svg", "-o", "out",
     ],
     "phase": ["phase", "--x", "V=8:23", "--y", "L=4:19", "--figures", "png", "-o", "out"],
     "cooccurrence": ["cooccurrence", "one.txt", "other.txt", "-o", "out/counts.npz"],
