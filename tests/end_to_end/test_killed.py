@@ -84,15 +84,15 @@ def whole(directory: Path) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed_at_random_moments(name: str, tmp_path: Path) -> None:
     words = random.Random(5)
-    whole_run, killed = tmp_path / "whole", tmp_path / "killed"
-    for directory in (whole_run, killed):
+    compiling, whole_run, killed = (tmp_path / name for name in ("compiling", "whole", "killed"))
+    for directory in (compiling, whole_run, killed):
         directory.mkdir()
     for text in ("one.txt", "other.txt"):
         lines = [" ".join(f"w{words.randrange(3000)}" for _ in range(12)) for _ in range(60_000)]
-        for directory in (whole_run, killed) if name == "cooccurrence" else ():
+        for directory in (compiling, whole_run, killed) if name == "cooccurrence" else ():
             (directory / text).write_text("\n".join(lines))
-    finished(COMMANDS[name], whole_run)
-    seconds = finished(COMMANDS[name], whole_run)  # with everything compiled
+    finished(COMMANDS[name], compiling)
+    seconds = finished(COMMANDS[name], whole_run)
 
     moments, kept, resume = random.Random(name), *RESUMED.get(name, ("", []))
     ended = 0
