@@ -95,6 +95,12 @@ OPTIONS: dict[str, dict[str, st.SearchStrategy[str]]] = {
         **dict.fromkeys(["--threshold", "--draws", "--seed", "--rtol"], number),
         "--program": file,
     },
+    "compare": {
+        "--task": st.sampled_from(["copying", "lexicon", "topics", "boolean", "chess"]),
+        **dict.fromkeys(["--vocab", "--length", "--lr", "--seed", "--heads"], number),
+        **dict.fromkeys(["--model", "--theory", "--study", "--words"], words),
+        "--program": file,
+    },
     "derive": {"--format": words, "--program": file, "--source": st.just("")},
 }
 BOUNDS = {  # what keeps a run that is right short
@@ -102,6 +108,7 @@ BOUNDS = {  # what keeps a run that is right short
     "cooccurrence": [],
     "simulate": ["--steps", "4", "--batch", "8", "--seeds", "1", "--records", "3"],
     "phase": ["--x", "V=8:10", "--y", "L=4:6"],
+    "compare": ["--steps", "4", "--batch", "8", "--seeds", "1", "--records", "3"],
     "derive": [],
 }
 HUGE = re.compile(r"^(1e30|9{10,}|1e9.*|inf)$")
@@ -119,14 +126,14 @@ class Line:
 
     @property
     def command(self) -> str:
-        return self.arguments[0] if self.arguments else ""
+        return next(word for word in self.arguments if word != "--quiet")
 
 
 @st.composite
 def lines(draw: st.DrawFn) -> Line:
     command = draw(st.sampled_from(["solve", "solve", "solve", *OPTIONS, "slove"]))
     options = OPTIONS.get(command, OPTIONS["solve"])
-    arguments = [command, *BOUNDS.get(command, [])]
+    arguments = [*draw(st.sampled_from([[]] * 5 + [["--quiet"]])), command, *BOUNDS.get(command, [])]
     if command in ("solve", "cooccurrence"):
         both = st.just(["one.txt", "other.txt"])
         arguments += draw(st.one_of(st.just([]), both, both, st.lists(file, min_size=1, max_size=3)))
@@ -138,7 +145,9 @@ def lines(draw: st.DrawFn) -> Line:
         arguments += [spelt, value] if value or draw(st.booleans()) else [spelt]
     if command == "derive":
         arguments += draw(st.sampled_from([[], ["linear"], ["lineer"], ["[/bold]"], ["linear", "gram"]]))
-    if command in ("solve", "simulate", "phase"):
+    if command in ("solve", "compare", "phase"):
+        arguments += draw(st.sampled_from([[]] * 5 + [["--format", form] for form in ("csv", "json", "yaml")]))
+    if command in ("solve", "simulate", "phase", "compare"):
         arguments += ["--figures", draw(st.sampled_from(["none"] * 6 + ["svg", "bmp"]))]
     place = st.sampled_from(["out"] * 8 + ["one.txt", "new/[/bold]/out", os.fsdecode(b"out-\xff"), "one.txt/out"])
     if command == "cooccurrence":
@@ -183,7 +192,7 @@ def held(line: Line, status: int, errors: str, before: set[Path], directory: Pat
         assert len(said[0]) > len("error: ") if said else line.closed, (line, errors)
         if status == 2:
             assert not [path for path in new if path.suffix == ".nc"], (line, "results of a command that was refused")
-    elif line.command in ("solve", "simulate", "phase") and "--help" not in line.arguments:
+    elif line.command in ("solve", "simulate", "phase", "compare") and "--help" not in line.arguments:
         assert [path for path in new if path.suffix == ".nc"], (line, "no results")
 
 
