@@ -61,9 +61,15 @@ def save(trajectory: xr.Dataset, path: str | os.PathLike[str]) -> None:
         for name, values in trajectory.data_vars.items()
         if values.dtype.kind in "fi" and values.size >= WORTH
     }
+    trajectory = trajectory.assign_attrs({k: _text(v) for k, v in trajectory.attrs.items() if isinstance(v, str)})
     with write_aside(path) as aside:
         # Through memory: where HDF5 writes to the disk itself and the disk is full, it crashes when it closes the file.
         aside.write_bytes(trajectory.to_netcdf(engine="h5netcdf", encoding=encoding))
+
+
+def _text(value: str) -> str:
+    """Text as UTF-8 has it: what stands for the bytes of a file name in another coding is escaped."""
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:

@@ -23,6 +23,7 @@ from dynamics.cli import run
 
 ENGLISH = "the house is small\nthe dog sleeps\na small dog\nthe cat sees a house\n"
 GERMAN = "das haus ist klein\nder hund schläft\nein kleiner hund\ndie katze sieht ein haus\n"
+STRANGE = os.fsdecode(b"not-utf8-\xff.txt")
 PROGRAM = """from dynamics.program_file import *
 (I,), (i, j), (S, w) = sizes("I"), indices("i j"), tensors("S w")
 program = model(extents={i: I, j: I}, data=[S[i, j]], states=[w[i]], loss=SumOver(S[i, j] * w[i] * w[j] / 2, i, j))
@@ -40,7 +41,7 @@ def written(directory: Path) -> list[str]:
         "labelled.txt": "1 good film\n0 bad film\n1 good\n0 bad\n", "counts.csv": ",dog,cat\nHund,8,1\nKatze,1,8\n",
         "semicolon.csv": ";dog;cat\nHund;8;1\n", "shifted.csv": ",x,y\na,1,2,3\n", "negative.csv": ",x\na,-1\n",
         "own.py": PROGRAM, "broken.py": "program = model(", "raises.py": "1/0", "exits.py": "raise SystemExit(7)",
-        "[bold].txt": ENGLISH, "wörter 🐕.txt": GERMAN, os.fsdecode(b"not-utf8-\xff.txt"): GERMAN,
+        "[bold].txt": ENGLISH, "wörter 🐕.txt": GERMAN, STRANGE: GERMAN,
     }  # fmt: skip
     for name, text in texts.items():
         (directory / name).write_text(text, encoding="utf-8")
@@ -166,7 +167,7 @@ def terminal(encoding: str) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
     """Output and errors of this process, as bytes in an encoding."""
     out, errors = io.BytesIO(), io.BytesIO()
     with (
-        redirect_stdout(io.TextIOWrapper(out, encoding, "strict" if encoding == "ascii" else "surrogateescape")),
+        redirect_stdout(io.TextIOWrapper(out, encoding, "strict")),
         redirect_stderr(io.TextIOWrapper(errors, encoding, "backslashreplace")),
     ):
         yield out, errors
@@ -194,6 +195,8 @@ def held(line: Line, status: int, errors: str, before: set[Path], directory: Pat
             assert not [path for path in new if path.suffix == ".nc"], (line, "results of a command that was refused")
     elif line.command in ("solve", "simulate", "phase", "compare") and "--help" not in line.arguments:
         assert [path for path in new if path.suffix == ".nc"], (line, "no results")
+    elif line.command == "cooccurrence" and "--help" not in line.arguments:
+        assert [path for path in new if path.suffix == ".npz"], (line, "no results")
 
 
 @given(lines())

@@ -196,3 +196,9 @@ def test_half_time_of_curves_with_a_known_one() -> None:
     assert half_time(curve([1, 2, 3], [0, 0, 0])) == 1
     # It falls back: the first passage counts.
     assert half_time(curve([1, 2, 4, 8], [0, 1, 0, 2])) == pytest.approx(2)
+
+
+def test_attributes_that_are_not_text_are_escaped(tmp_path: Path) -> None:
+    """The name of a file in another coding, as Python has it."""
+    save(xr.Dataset({"loss": ("time", [0.7])}, attrs={"source_file": "caf\udce9.txt", "lr": 0.5}), tmp_path / "one.nc")
+    assert load(tmp_path / "one.nc").attrs == {"source_file": "caf\\udce9.txt", "lr": 0.5}
