@@ -1,7 +1,7 @@
 """Second moments of the gradient: what the noise of batches is made of, beside the gradient by the same sweep.
 
-The adjoint of a state is a sum of contributions, ``bar += SumOver(term, over)``: over what is reduced, and over all that
-is scattered into one entry. Here the contributions are squared before they are added up.
+The adjoint of a state is a sum of contributions, ``bar += SumOver(term, over)``: over what is reduced, and over all
+that is scattered into one entry. Here the contributions are squared before they are added up.
 """
 
 from __future__ import annotations

@@ -313,9 +313,7 @@ class Writer:
 
     def masked(self, array: Array, found: set[Symbol], frame: Frame) -> Array:
         """An array with zeros where several ragged indices of one owner leave their rows."""
-        several = [
-            inner for o, inner in ragged_in(found, self.table).items() if o in array.axes and len(inner) > 1
-        ]
+        several = [inner for o, inner in ragged_in(found, self.table).items() if o in array.axes and len(inner) > 1]
         if not several:
             return array
         masks = " & ".join(self.aligned(self.mask(frame, r), array.axes) for inner in several for r in inner)
@@ -365,7 +363,13 @@ class Writer:
             axes = frame.of(self.walked(factor))
             groups[axes] = groups.get(axes, S.One) * factor
         operands = [self.value(expr, frame, vanish=True) for expr in groups.values()]
-        safe = {r for axes in groups for owner, rs in ragged_in(self.flat(axes), self.table).items() for r in rs if owner in axes}
+        safe = {
+            r
+            for axes in groups
+            for owner, rs in ragged_in(self.flat(axes), self.table).items()
+            for r in rs
+            if owner in axes
+        }
         operands += [self.mask(frame, r) for r in sorted(vanish - safe, key=self.order.index)]
         product = self.product([Array(o.text, o.axes) for o in operands], frame, over)
         if outside:
@@ -427,7 +431,13 @@ class Writer:
                     # One matrix for a stack of them, which lie as they must.
                     return Array(f"({self.matrix(small, [], free, gone)} @ {large.text})", (wide[0], free[0], wide[1]))
         kept = [axis for axis in frame.axes if axis in {*stacked, *left, *right}]
-        if kept[len(stacked) :][:1] == right[:1] and right and left and len(left) == 1 and kept != [*stacked, *left, *right]:
+        if (
+            kept[len(stacked) :][:1] == right[:1]
+            and right
+            and left
+            and len(left) == 1
+            and kept != [*stacked, *left, *right]
+        ):
             one, other, left, right = other, one, right, left
         first = self.matrix(one, stacked, left, gone)
         second = self.matrix(other, stacked, gone, right)
@@ -491,7 +501,11 @@ class Writer:
         lhs = index_symbols(d.lhs, self.table)
         looked = any(isinstance(sub, Indexed) for sub in subscript(d.lhs))
         vanish = {
-            r for o, inner in by.items() if o in frame.axes for r in inner if looked or r in over or o in over or r not in lhs
+            r
+            for o, inner in by.items()
+            if o in frame.axes
+            for r in inner
+            if looked or r in over or o in over or r not in lhs
         }
         terms = Add.make_args(d.body)
         if any(not over <= set(frame.of(self.walked(term))) for term in terms):
@@ -499,7 +513,9 @@ class Writer:
             axes = frame.axes
             value = Array(f"np.broadcast_to({self.aligned(value, axes)}, {self.shape(axes)})", axes)
             if vanish:
-                masks = " & ".join(self.aligned(self.mask(frame, r), axes) for r in sorted(vanish, key=self.order.index))
+                masks = " & ".join(
+                    self.aligned(self.mask(frame, r), axes) for r in sorted(vanish, key=self.order.index)
+                )
                 value = Array(f"np.where({masks}, {value.text}, dtype(0))", axes)
             return self.total(value, over)
         found = [self.summed(term, frame, over, vanish) for term in terms]
@@ -596,7 +612,10 @@ class Writer:
             if len(inner) == 1 and owner in array.axes and inner[0] in array.axes:
                 array = self.packed(array, (owner, inner[0]))
         array = self.named(array)
-        axes = (*array.axes, *(a for a in frame.axes if a not in array.axes and self.flat([a]) <= index_symbols(d.lhs, self.table)))
+        axes = (
+            *array.axes,
+            *(a for a in frame.axes if a not in array.axes and self.flat([a]) <= index_symbols(d.lhs, self.table)),
+        )
         own = Frame(tuple(axis for axis in axes if not any(isinstance(o, tuple) and axis in o for o in axes)))
         subs = dict(zip(subscript(declared), subscript(d.lhs), strict=True))
         looked: list[Array] = []
@@ -617,8 +636,11 @@ class Writer:
                     looked.append(Array(f"{self.rows(axis[1])}.locate({where})", both))
                 order.append(k)
             elif (
-                isinstance(sub := subs[axis], Symbol) and sub in own.axes and owner_of(sub, self.table) is None
-                and sub not in everywhere and plain.count(sub) == 1
+                isinstance(sub := subs[axis], Symbol)
+                and sub in own.axes
+                and owner_of(sub, self.table) is None
+                and sub not in everywhere
+                and plain.count(sub) == 1
             ):
                 walked.append(sub)
                 straight.append(k)
@@ -635,7 +657,7 @@ class Writer:
         if not looked:
             self.lines.append(f"{target}[...] += {self.aligned(array, tuple(walked))}")
             return
-        at = ", ".join(self.aligned(a, common) if len(a.axes) == len(common) or not a.axes else self.aligned(a, common) for a in looked)
+        at = ", ".join(self.aligned(a, common) for a in looked)
         self.lines.append(f"add_at({target}, ({at},), {self.aligned(array, (*common, *walked))})")
 
     # the module
@@ -644,10 +666,7 @@ class Writer:
         program = self.program
         read = {name_of(a) for d in self.definitions for a in d.reads}
         read |= {
-            lengths(i, self.table)
-            for d in self.definitions
-            for i in all_indices(d, program)
-            if is_ragged(i, program)
+            lengths(i, self.table) for d in self.definitions for i in all_indices(d, program) if is_ragged(i, program)
         }
         given = (*program.states, *program.data)
         arguments = [name_of(p) for p in program.parameters if name_of(p) in read]
@@ -655,14 +674,16 @@ class Writer:
         for access in arrays:
             own, name = storage(access, self.table), spelled(name_of(access))
             if any(owner_of(axis, self.table) for axis in own if isinstance(axis, Symbol)):
-                raise InputError(f"{program.name}: {access} has several ragged indices, which array code cannot be given")
+                raise InputError(
+                    f"{program.name}: {access} has several ragged indices, which array code cannot be given"
+                )
             self.stored[name_of(access)] = own
             if not own:
                 self.lines.append(f"{name} = {'int' if access.is_integer else 'float'}({name})")
             else:
                 self.lines.append(f"{name} = np.asarray({name}, {'np.intp' if access.is_integer else 'dtype'})")
-        for own in arguments:
-            self.lines.append(f"{spelled(own)} = float({spelled(own)})")
+        for parameter in arguments:
+            self.lines.append(f"{spelled(parameter)} = float({spelled(parameter)})")
         left = []
         for size in extent_symbols(program):
             found = [
@@ -682,7 +703,9 @@ class Writer:
         results = ", ".join(f"{name!r}: {self.output(name)}" for name in self.outputs)
         head = ["import math", "import numpy as np", "from dynamics.lowering.arrays.ragged import Ragged, add_at", ""]
         body = [*self.lines, f"return {{{results}}}"]
-        return "\n".join([*head, f"def arrays(dtype, {', '.join(names)}, **_):", *(f"    {line}" for line in body)]) + "\n"
+        return (
+            "\n".join([*head, f"def arrays(dtype, {', '.join(names)}, **_):", *(f"    {line}" for line in body)]) + "\n"
+        )
 
     def extents_of(self, access: Access) -> list[Expr]:
         return [self.table[axis] for axis in storage(access, self.table) if isinstance(axis, Symbol)]

@@ -168,9 +168,7 @@ def test_single_precision_agrees_with_double(kind: str) -> None:
     for name, value in states[0].tensors.items():
         assert value.dtype == np.float32
         np.testing.assert_allclose(value, states[1].tensors[name], atol=5e-3)
-    slopes = [
-        model(kind, dtype).gradient(states[1], TEXT, 1.0)[0] for dtype in ("float32", "float64")
-    ]
+    slopes = [model(kind, dtype).gradient(states[1], TEXT, 1.0)[0] for dtype in ("float32", "float64")]
     for name in slopes[0]:
         size = np.abs(slopes[1][name]).max()
         np.testing.assert_allclose(slopes[0][name], slopes[1][name], atol=2e-5 * size)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from derivations.gradient_flow.optimisers import adam
-from dynamics.lowering.arrays import array_kernel
+from dynamics.lowering.arrays import fused
 
 __all__ = ["Adam", "Averages"]
 
@@ -85,9 +85,10 @@ class Adam:
             How many steps are taken at once.
         """
         found: tuple[dict[str, Any], ...] = ({}, {}, {})
+        run = fused(adam(), NEXT)
         for name, theta in tensors.items():
-            kernel = array_kernel(adam(), NEXT, str(theta.dtype))
-            after = kernel(
+            after = run(
+                theta.dtype.type,
                 theta=theta.reshape(-1), first=averages.first[name].reshape(-1),
                 second=averages.second[name].reshape(-1), gradient=gradient[name].reshape(-1),
                 moment=(moments or gradient)[name].reshape(-1), examples=examples if moments else self.batch,
