@@ -123,7 +123,7 @@ class Writer:
     outputs: tuple[str, ...]
     lines: list[str] = field(default_factory=list)
     made: dict[str, str] = field(default_factory=dict)
-    softmax: dict[Expr, Array] = field(default_factory=dict)
+    softmax: dict[Expr, tuple[Array, Array]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.table = self.program.extents
@@ -285,9 +285,10 @@ class Writer:
         arrays: dict[Symbol, Array] = {}
         replaced: dict[Expr, Expr] = {}
         for share in expr.atoms(exp) & set(self.softmax):
-            if frame.of(index_symbols(share, self.table)) == self.softmax[share].axes:
-                symbol = Symbol(f"access_{len(arrays)}", real=True)
-                arrays[symbol], replaced[share] = self.softmax[share], symbol
+            if frame.of(index_symbols(share, self.table)) == self.softmax[share][0].axes:
+                whole, part = (Symbol(f"access_{len(arrays) + k}", real=True) for k in range(2))
+                arrays[whole], arrays[part] = self.softmax[share]
+                replaced[share] = whole * part
         expr = expr.xreplace(replaced)
         for access in dict.fromkeys(accesses(expr)):
             if not isinstance(access, Indexed):
@@ -302,14 +303,30 @@ class Writer:
             array = self.index(sub, frame)
             arrays[sub] = Array(f"{array.text}.astype(dtype)", array.axes)
         axes = tuple(axis for axis in frame.axes if any(axis in array.axes for array in arrays.values()))
-        texts = {symbol: self.aligned(array, axes) for symbol, array in arrays.items()}
-        expr = self.hoisted(expr, set(arrays), texts)
-        result = Array(Printer(texts)._print(expr), axes)
-        if not isinstance(expr, Symbol):
-            result = Array(f"({result.text})", axes)
+        few = [f for f in Mul.make_args(expr) if self.joint(f, arrays, frame) != axes]
+        if 1 < len(few) < len(Mul.make_args(expr)):
+            # Factors on fewer axes are multiplied first.
+            parts = [self.printed(product, arrays, frame) for product in (Mul(*few), expr / Mul(*few))]
+            result = Array(f"({' * '.join(self.aligned(part, axes) for part in parts)})", axes)
+        else:
+            result = self.printed(expr, arrays, frame)
         if vanish:
             return self.masked(result, found, frame)
         return result
+
+    def joint(self, expr: Expr, arrays: dict[Symbol, Array], frame: Frame) -> tuple[Axis, ...]:
+        """The axes of an expression of arrays."""
+        found = {axis for symbol in expr.free_symbols if symbol in arrays for axis in arrays[symbol].axes}
+        return tuple(axis for axis in frame.axes if axis in found)
+
+    def printed(self, expr: Expr, arrays: dict[Symbol, Array], frame: Frame) -> Array:
+        """The code of an expression of arrays."""
+        axes = self.joint(expr, arrays, frame)
+        own = {symbol: array for symbol, array in arrays.items() if symbol in expr.free_symbols}
+        texts = {symbol: self.aligned(array, axes) for symbol, array in own.items()}
+        expr = self.hoisted(expr, set(own), texts)
+        text = Printer(texts)._print(expr)
+        return Array(text if isinstance(expr, Symbol) else f"({text})", axes)
 
     def masked(self, array: Array, found: set[Symbol], frame: Frame) -> Array:
         """An array with zeros where several ragged indices of one owner leave their rows."""
@@ -561,7 +578,8 @@ class Writer:
         total = self.keep(f"{f'({by} * {shares})' if by else shares}.sum({gone}, keepdims=True)", "total")
         if not by:
             # The softmax that a logarithm of a sum normalises needs no exponential of its own.
-            self.softmax[exp(d.body - d.lhs)] = Array(f"({shares} / {total})", axes)
+            each = self.keep(f"1 / {total}.squeeze({gone})", "each")
+            self.softmax[exp(d.body - d.lhs)] = Array(shares, axes), Array(each, kept)
         return Array(f"(np.log({total}) + {top}).squeeze({gone})", kept)
 
     def settled(self, array: Array, kept: tuple[Axis, ...]) -> Array:
@@ -593,7 +611,8 @@ class Writer:
             else:
                 text = f"np.broadcast_to({text}, {self.shape(kept)})"
         if d.name in self.added_to:
-            text = f"np.array({text}, order='C')"
+            fresh = text.startswith("(")  # the result of arithmetic, which nothing else holds
+            text = f"np.ascontiguousarray({text})" if fresh else f"np.array({text}, order='C')"
         self.lines.append(f"{name} = {text}")
 
     def accumulate(self, d: Definition, frame: Frame, array: Array) -> None:
