@@ -64,8 +64,8 @@ def second_moments(program: Program, by: tuple[Symbol, ...] = (), share: Expr = 
     >>> from derivations.registry import program
     >>> print(*second_moments(program("keyword-bias")).definitions[-3:], sep="\\n")
     W_moment[i, k] = 0
-    W_moment[x[n, l], k] += alpha[n, l]**2*contextbar[n, k]**2
-    b_moment[k] = SumOver(contextbar[n, k]**2, n)
+    W_moment[x[n, l], k] += alpha[n, l]**2*zbar[n, k]**2
+    b_moment[k] = SumOver(zbar[n, k]**2, n)
     """
     if not program.adjoints or program.metric:
         raise ProgramError(f"{program.name}: second moments need the gradient flow of a loss; derive it first")

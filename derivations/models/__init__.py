@@ -14,4 +14,4 @@ __all__ = [
     "topic_classifier",
 ]
 
-READING_ORDER = ("keyword", "translation", "topic", "rows", "descent")
+READING_ORDER = ("keyword", "translation", "topic", "uniform", "rows", "descent")
