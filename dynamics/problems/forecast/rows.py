@@ -205,6 +205,27 @@ class RowModel:
         tensors, averages = optimiser.step(state.tensors, state.averages, slopes, moments, len(sentences), dt)
         return RowState(tensors, averages, moments, state.evaluations + 1)
 
+    def answers(self, state: RowState, sentences: Sentences) -> tuple[Any, Any]:
+        """What is predicted of the answer in every row of some sentences, and the attention.
+
+        A key is made once for all rows of its sentence: quicker than :meth:`probabilities` where rows share sentences.
+
+        Returns
+        -------
+        probabilities : array, shape (n, T)
+            Zero where there is no row.
+        attention : array, shape (n, T, L)
+        """
+        given = self.data(sentences)
+        found = self.kernel("z", "normaliser", "alpha")(**state.tensors, **given)
+        rows = np.arange(sentences.o.shape[1]) < sentences.targets[:, None]
+        probabilities = np.zeros(sentences.o.shape, self.dtype)
+        z, answer = found["z"], given["y"]
+        probabilities[rows] = np.exp(z[np.arange(len(answer)), answer] - found["normaliser"])
+        attention = np.zeros((*sentences.o.shape, sentences.x.shape[1]), self.dtype)
+        attention[rows, : found["alpha"].shape[1]] = found["alpha"]
+        return probabilities, attention
+
     def probabilities(
         self, state: RowState, x: Any, length: Any, p: Any, t: Any, o: Any | None = None
     ) -> tuple[Any, Any]:

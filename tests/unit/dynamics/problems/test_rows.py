@@ -97,6 +97,10 @@ def test_probabilities_are_those_of_rows(kind: str) -> None:
         np.testing.assert_allclose(attention[r, : len(source)], a, rtol=1e-10)
         assert (attention[r, len(source) :] == 0).all()
         assert some[r] == pytest.approx(p[asked[r]], rel=1e-10)
+    answers, each = one.answers(state, TEXT)
+    np.testing.assert_allclose(answers[k, places], some, rtol=1e-10)
+    np.testing.assert_allclose(each[k, places], attention, rtol=1e-10)
+    assert answers.sum() == pytest.approx(some.sum())
 
 
 @pytest.mark.parametrize("kind", KINDS)
