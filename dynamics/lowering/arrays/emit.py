@@ -242,8 +242,8 @@ class Writer:
                     continue
                 whose, which = self.index(owner, frame), self.index(ragged, frame)
                 both = tuple(a for a in frame.axes if a in {*whose.axes, *which.axes})
-                start = f"{self.rows(axis[1])}.start[{self.aligned(whose, both)}]"
-                places.append(Array(f"({start} + {self.aligned(which, both)})", both))
+                at = f"{self.aligned(whose, both)}, {self.aligned(which, both)}"
+                places.append(Array(f"{self.rows(axis[1])}.locate({at})", both))
                 continue
             sub = subs[axis]
             plain = isinstance(sub, Symbol) and sub in frame.axes
@@ -584,8 +584,8 @@ class Writer:
                 else:
                     whose, which = self.index(pair[0], own), self.index(pair[1], own)
                     both = tuple(a for a in own.axes if a in {*whose.axes, *which.axes})
-                    start = f"{self.rows(axis[1])}.start[{self.aligned(whose, both)}]"
-                    looked.append(Array(f"({start} + {self.aligned(which, both)})", both))
+                    where = f"{self.aligned(whose, both)}, {self.aligned(which, both)}"
+                    looked.append(Array(f"{self.rows(axis[1])}.locate({where})", both))
                 order.append(k)
             elif (
                 isinstance(sub := subs[axis], Symbol) and sub in own.axes and owner_of(sub, self.table) is None

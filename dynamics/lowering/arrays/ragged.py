@@ -66,6 +66,10 @@ class Ragged:
         """What of the padded axes is a row, shape (N, most)."""
         return np.arange(self.most) < self.length[:, None]
 
+    def locate(self, owner: Any, place: Any) -> Any:
+        """Where a place in the row of an owner is on the flat axis; what is beyond a row is anywhere."""
+        return np.minimum(self.start[owner] + place, self.total - 1)
+
     def pack(self, padded: Any) -> Any:
         """From (N, most, ...) to (total, ...)."""
         return padded.reshape(-1, *padded.shape[2:]).take(self.at, 0)
