@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from sympy import Expr, Rational, Symbol, exp, sqrt
+from sympy import Eq, Expr, Integer, Piecewise, Rational, Symbol, exp, sqrt
 
 from derivations.gradient_flow import gradient_flow
 from derivations.models.symbols import (
@@ -49,6 +49,9 @@ KINDS = ("recurrent", "prefix", "mean")
 SOFTENING = Rational(1, 100_000)
 """What layer normalisation adds to a variance."""
 
+FADING = Rational(7, 10)
+"""What is left, from place to place, of an earlier word in a state: of recurrence, and of attention to a prefix."""
+
 J, I, T = (Symbol(size, integer=True, positive=True) for size in "JIT")
 j, s, w, a, c, g, r = indices("j s w a c g r")
 last, place, words, past = tensors("last place words past", integer=True)
@@ -82,9 +85,6 @@ MEANINGS: Mapping[str, str] = {
     "place": "place of a row in its target",
     "words": "number of target words that are known",
     "past": "target words, each before its place",
-    "decay": "weight of an earlier place in the state of a place",
-    "before": "weight of a place in the key to its right: 1 for the next one",
-    "after": "weight of a place in the key to its left: 1 for the next one",
     "rows": "mean number of rows of a sentence",
     "E": "embeddings of source words",
     "F": "embeddings of source places",
@@ -127,14 +127,22 @@ def surroundings(kind: str) -> tuple[tuple[Definition, ...], Expr]:
     found: list[Definition] = []
     total: Expr = Rational(0)
     if kind == "recurrent":
-        for table, shift, side in ((left, before, "left"), (right, after, "right")):
+        for table, shift, step, side in ((left, before, 1, "left"), (right, after, -1, "right")):
             word, neighbour = tensors(f"word_{side} neighbour_{side}")
             found += [
+                Definition(shift[a, g], Piecewise((1, Eq(a, g + step)), (0, True)), f"place to the {side}"),
                 Definition(word[n, w, d], table[x[n, w], d], f"words, for those whose {side} neighbours they are"),
                 Definition(neighbour[n, l, d], SumOver(shift[l, w] * word[n, w, d], w), f"word to the {side}"),
             ]
             total += neighbour[n, l, d]
     return tuple(found), total
+
+
+def remembered(kind: str) -> Expr:
+    """The weight of place r in the state of place c: an equal share of all so far, or the less the longer ago."""
+    if kind == "mean":
+        return Piecewise((1 / (c + Integer(1)), r <= c), (0, True))
+    return Piecewise((FADING ** (c - r - 1), r < c), (0, True))
 
 
 @model("rows-recurrent", "Rows: keys with neighbours, states with earlier words", given={"kind": "recurrent"})
@@ -145,15 +153,14 @@ def row_model(kind: str = "prefix") -> Program:
     """Attention from (place, previous words) to (words, places); the sentences of a batch are its examples.
 
     The rows of a sentence may be all places of its target, or some of them: `place` says which, and the words before
-    them are given apart. The three kinds differ in what keys hold of the words around them; how much a state
-    holds of earlier words is data, `decay`.
+    them are given apart. The three kinds differ in what keys hold of the words around them, and in what a state holds
+    of earlier words.
     """
     name = f"rows-{kind}"
     found, added = surroundings(kind)
     more = {"recurrent": (left[i, d], right[i, d]), "prefix": (), "mean": (around[i, d],)}[kind]
     m, keys = normalised("m", key[n, l, d], "keys")
     f, reads = normalised("f", sight[n, t, d], "what is read out")
-    near = (before[a, g], after[a, g]) if kind == "recurrent" else ()
     return gradient_flow(
         Program(
             name=name,
@@ -161,16 +168,16 @@ def row_model(kind: str = "prefix") -> Program:
             source="layer normalisation: Ba, Kiros, Hinton, arXiv 1607.06450; one head with the query of its place",
             extents={
                 n: N, t: targets[n], s: words[n], l: length[n], **({} if kind == "prefix" else {w: length[n]}),
-                i: V, j: J, k: K, a: I, **({g: I} if near else {}), c: T, r: T, d: D, e: D,
+                d: D, e: D, i: V, j: J, k: K, a: I, **({g: I} if kind == "recurrent" else {}), c: T, r: T,
             },
             data=(
-                length[n], x[n, l], targets[n], last[n, t], place[n, t], y[n, t], words[n], past[n, s], decay[c, r],
-                *near,
+                length[n], x[n, l], targets[n], last[n, t], place[n, t], y[n, t], words[n], past[n, s],
             ),
             states=(E[i, d], F[a, d], Y[j, d], G[c, d], H[j, d], *more, Q[d, e], C[d, e], U[k, d], b[k]),
             parameters=(rows,),
             definitions=(
                 *found,
+                Definition(decay[c, r], remembered(kind), "weight of an earlier place in a state"),
                 Definition(key[n, l, d], E[x[n, l], d] + F[l, d] + added, "keys before normalisation"),
                 *keys,
                 Definition(earlier[n, s, d], H[past[n, s], d], "earlier target words"),

@@ -105,9 +105,9 @@ class Printer(NumPyPrinter):
         return super()._print_Pow(expr, rational=rational)
 
     def _print_Piecewise(self, expr: Expr) -> str:
-        text = "np.nan"
+        text = "dtype(np.nan)"
         for value, condition in reversed(expr.args):
-            value = self._print(value)
+            value = f"dtype({value})" if value.is_number else self._print(value)
             text = value if condition == True else f"np.where({self._print(condition)}, {value}, {text})"  # noqa: E712
         return text
 
