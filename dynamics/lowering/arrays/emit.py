@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sympy import Add, Expr, Indexed, Integer, Mul, Piecewise, Pow, S, Symbol
+from sympy import Add, Expr, Indexed, Integer, Mul, Piecewise, Pow, S, Symbol, exp
 from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.pycode import PythonCodePrinter
 
@@ -123,6 +123,7 @@ class Writer:
     outputs: tuple[str, ...]
     lines: list[str] = field(default_factory=list)
     made: dict[str, str] = field(default_factory=dict)
+    softmax: dict[Expr, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.table = self.program.extents
@@ -279,6 +280,11 @@ class Writer:
             return self.unpacked(self.named(self.value(expr, frame.packed(*inner))), inner)
         arrays: dict[Symbol, Array] = {}
         replaced: dict[Expr, Expr] = {}
+        for share in expr.atoms(exp) & set(self.softmax):
+            if frame.of(index_symbols(share, self.table)) == self.softmax[share].axes:
+                symbol = Symbol(f"access_{len(arrays)}", real=True)
+                arrays[symbol], replaced[share] = self.softmax[share], symbol
+        whole, expr = expr, expr.xreplace(replaced)
         for access in dict.fromkeys(accesses(expr)):
             if not isinstance(access, Indexed):
                 continue
@@ -299,8 +305,7 @@ class Writer:
             result = Array(f"({result.text})", axes)
         if vanish:
             several = {o: inner for o, inner in ragged_in(found, self.table).items() if o in axes and len(inner) > 1}
-            bare = [a for a, s in replaced.items() if s == expr]
-            stored = bool(bare) and all(isinstance(sub, Symbol) for sub in subscript(bare[0]))
+            stored = isinstance(whole, Indexed) and all(isinstance(sub, Symbol) for sub in subscript(whole))
             if several and not stored:
                 masks = [self.aligned(self.mask(frame, r), axes) for inner in several.values() for r in inner]
                 result = Array(f"np.where({' & '.join(masks)}, {result.text}, dtype(0))", axes)
@@ -406,6 +411,11 @@ class Writer:
         stacked, gone = [a for a in both if a not in over], [a for a in both if a in over]
         left = [axis for axis in frame.axes if axis in one.axes and axis not in both]
         right = [axis for axis in frame.axes if axis in other.axes and axis not in both]
+        if not stacked and len(gone) == 1:
+            for small, large, free, wide in ((one, other, left, right), (other, one, right, left)):
+                if len(free) == 1 and len(wide) == 2 and large.axes == (wide[0], gone[0], wide[1]):
+                    # One matrix for a stack of them, which lie as they must.
+                    return Array(f"({self.matrix(small, [], free, gone)} @ {large.text})", (wide[0], free[0], wide[1]))
         kept = [axis for axis in frame.axes if axis in {*stacked, *left, *right}]
         if kept[len(stacked) :][:1] == right[:1] and right and left and len(left) == 1 and kept != [*stacked, *left, *right]:
             one, other, left, right = other, one, right, left
@@ -518,10 +528,13 @@ class Writer:
         kept = tuple(axis for axis in axes if axis not in over)
         if isinstance(d.rhs, MaxOver):
             return Array(f"{top}.squeeze({gone})", kept)
-        shares = f"np.exp({own} - {top})"
-        if by:
-            shares = f"({by} * {shares})"
-        return Array(f"(np.log({shares}.sum({gone})) + {top}.squeeze({gone}))", kept)
+        shares = self.keep(f"{own} - {top}", "shares")
+        self.lines.append(f"np.exp({shares}, out={shares})")
+        total = self.keep(f"{f'({by} * {shares})' if by else shares}.sum({gone}, keepdims=True)", "total")
+        if not by:
+            # The softmax that a logarithm of a sum normalises needs no exponential of its own.
+            self.softmax[exp(d.body - d.lhs)] = Array(f"({shares} / {total})", axes)
+        return Array(f"(np.log({total}) + {top}).squeeze({gone})", kept)
 
     def settled(self, array: Array, kept: tuple[Axis, ...]) -> Array:
         """An array on the axes that its tensor is kept on: packed, or folded where an index of a flat axis is gone."""
@@ -544,6 +557,9 @@ class Writer:
             return
         text = self.aligned(array, kept)
         if set(array.axes) != set(kept):
+            if d.rhs == 0:
+                self.lines.append(f"{name} = np.zeros({self.shape(kept)}, dtype)")
+                return
             if not array.axes:
                 text = f"np.full({self.shape(kept)}, {array.text}, dtype)"
             else:
@@ -555,6 +571,7 @@ class Writer:
     def accumulate(self, d: Definition, frame: Frame, array: Array) -> None:
         name = spelled(d.name)
         self.made = {text: own for text, own in self.made.items() if name not in words(text)}
+        self.softmax = {e: own for e, own in self.softmax.items() if d.name not in map(name_of, accesses(e))}
         declared = self.program.declarations[d.name]
         by = ragged_in(index_symbols(d.lhs, self.table), self.table)
         kept = storage(d.lhs, self.table)
