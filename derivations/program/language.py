@@ -267,6 +267,9 @@ class Program:
         For a flow: the parameter that is the learning rate of a state, by the state's name.
     adjoints, second : mapping of str to str
         For a derived flow: the tensor that holds the adjoint of another, of the first and of the second sweep.
+    moments : mapping of str to str
+        The tensor that holds the second moment of the gradient of a state, by the state's name; see
+        :func:`derivations.gradient_flow.second_moments`.
     step : str
         For the modified flow of descent: the parameter that is the learning rate of the steps.
     """
@@ -294,6 +297,7 @@ class Program:
     rates: Mapping[str, str] = field(default_factory=dict)
     adjoints: Mapping[str, str] = field(default_factory=dict)
     second: Mapping[str, str] = field(default_factory=dict)
+    moments: Mapping[str, str] = field(default_factory=dict)
     metric: tuple[Definition, ...] = ()
     domain: Mapping[Symbol, Expr] = field(default_factory=dict)
     step: str = ""
