@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 LANGUAGES = "english-french"
 """The bundled text that is read if no text is given."""
 
+BUNDLED_VOCABULARY, BUNDLED_STEPS = 80, 300
+"""Defaults for a bundled text: in more steps all 90 sentences are learnt by heart."""
+
+VOCABULARY, STEPS = 400, 2400
+
 SHOWN = 20
 """Rows of the table, unless words are named."""
 
@@ -57,8 +62,12 @@ class TextsOptions:
     tokenizer: Tokenizer = "words"
     lower: Lower = True
     max_vocab: Annotated[
-        int, typer.Option(help="Keep this many of the most frequent words a side.", rich_help_panel=INPUT)
-    ] = 400
+        int | None,
+        typer.Option(
+            help="Keep this many of the most frequent words a side. [default: 400, of a bundled text 80]",
+            rich_help_panel=INPUT,
+        ),
+    ] = None
     min_count: MinCount = 1
     max_pairs: MaxPairs = None
 
@@ -89,9 +98,9 @@ class TextsOptions:
     @property
     def reading(self) -> dict[str, Any]:
         """How text is read, as keywords."""
-        return {
-            name: getattr(self, name) for name in ("tokenizer", "lower", "max_vocab", "min_count", "max_pairs")
-        }
+        usual = BUNDLED_VOCABULARY if self.source is None else VOCABULARY
+        names = ("tokenizer", "lower", "min_count", "max_pairs")
+        return {name: getattr(self, name) for name in names} | {"max_vocab": usual if self.max_vocab is None else self.max_vocab}
 
     def excluded(self) -> tuple[int, ...]:
         """Line numbers of a file, divided by any white space.
@@ -133,16 +142,22 @@ class RunOptions:
     ] = None
     batch: Annotated[int, typer.Option(help="Sentences in a batch.", rich_help_panel=TRAINING)] = 32
     width: Annotated[int, typer.Option(help="Width of the hidden layers.", rich_help_panel=TRAINING)] = 128
-    steps: Annotated[int, typer.Option(help="Updates of the parameters.", rich_help_panel=TRAINING)] = 2400
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Updates of the parameters. [default: 2400, of a bundled text 300]", rich_help_panel=TRAINING
+        ),
+    ] = None
     kind: Annotated[
         str, typer.Option(help="Of the model: recurrent, transformer or other.", rich_help_panel=TRAINING)
     ] = "recurrent"
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Keywords of a forecast."""
-        names = ("optimizer", "lr", "schedule", "batch", "width", "steps")
-        return {name: getattr(self, name) for name in names} | {"kind": None if self.kind == OTHER else self.kind}
+    def settings(self, usual: int) -> dict[str, Any]:
+        """Keywords of a forecast; of so many steps, unless it is said."""
+        names = ("optimizer", "lr", "schedule", "batch", "width")
+        given = {name: getattr(self, name) for name in names}
+        steps = usual if self.steps is None else self.steps
+        return given | {"steps": steps, "kind": None if self.kind == OTHER else self.kind}
 
 
 @dataclass(frozen=True)
@@ -209,7 +224,7 @@ def forecast(
     place = folder(output, "forecast", figures)
     source, target = texts.texts()
     excluded, listed = texts.excluded(), words_of(words)
-    settings = {**run.settings, **how.settings}
+    settings = {**run.settings(BUNDLED_STEPS if texts.source is None else STEPS), **how.settings}
     runs = _runs(against or [], texts, source, target)
     from dynamics.problems.forecast.forecast import forecast as forecast_of
     from dynamics.support.files import did_you_mean
@@ -244,7 +259,7 @@ def _runs(
     from dynamics.counts.vocabulary import count_words, vocabulary
 
     read = ParallelText(source, source if target is None else target, texts.tokenizer, texts.lower, texts.max_pairs)
-    usual = vocabulary(count_words(read)[1], texts.max_vocab, texts.min_count)
+    usual = vocabulary(count_words(read)[1], texts.reading["max_vocab"], texts.min_count)
     return [read_run(path, usual) for path in paths]
 
 

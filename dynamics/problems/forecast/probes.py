@@ -11,7 +11,8 @@ import numpy as np
 from dynamics.support.typing import Indices, Numbers, Vector
 
 if TYPE_CHECKING:
-    from dynamics.problems.forecast.rows import RowModel, RowState, Sentences
+    from dynamics.problems.forecast.rows import RowModel, RowState
+    from dynamics.problems.forecast.sentences import Sentences
 
 __all__ = ["Measured", "Probes"]
 

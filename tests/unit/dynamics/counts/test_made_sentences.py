@@ -57,16 +57,17 @@ def test_presence_and_co_occurrence_are_the_counted_ones(counts: ContextCounts, 
     assert np.corrcoef(given[0][:, often].ravel(), given[1][:, often].ravel())[0, 1] > 0.97
     C = [c.together.toarray() / c.pairs for c in (counts, remade)]
     assert np.corrcoef(C[0].ravel(), C[1].ravel())[0, 1] > 0.97
-    words = [c.input_words / c.pairs for c in (counts, remade)]
-    assert np.abs(words[0] - words[1]).max() < 0.1 * words[0].max()
+    share = [c.input_sentences / c.pairs for c in (counts, remade)]
+    assert np.abs(share[0] - share[1]).max() < 0.1 * share[0].max()
 
 
 def test_translations_stand_where_they_stood(counts: ContextCounts, remade: ContextCounts) -> None:
+    """Places are counted anew after the words are in order: a sentence that lacks a word moves those behind it."""
     own = np.arange(K)
     often = counts.presence.toarray()[own, own] > 200
     spread = [c.spread_of_offset()[own, own][often] for c in (counts, remade)]
-    assert np.abs(counts.mean_offset() - remade.mean_offset())[own, own][often].max() < 0.7
-    assert spread[1].max() < 2 * spread[0].max()
+    assert np.abs(counts.mean_offset() - remade.mean_offset())[own, own][often].mean() < 0.6
+    assert np.abs(spread[1] - spread[0]).mean() < 0.5 * spread[0].mean()
 
 
 def test_a_seed_gives_the_same_sentences(counts: ContextCounts) -> None:
