@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from oracles.reference_data import REAL_MODELS, WORD_ORDER, real_models
 
 from dynamics.comparison.word_order import MeasuredRun, against, partial_rank_correlation, read_run
 from dynamics.problems.forecast.learning_step import learning_steps, smoothed
 from dynamics.support.errors import InputError
 
-SHARED = Path(__file__).parents[5] / "shared"
-EVIDENCE, TOOL = SHARED / "data" / "evidence" / "real_models", SHARED / "tools" / "word_order.py"
 W, R = 40, 12
 STEPS = np.concatenate([[0.0], np.geomspace(8, 2400, R - 1)])
 
@@ -84,16 +83,16 @@ def test_a_word_that_is_not_forecast_comes_last() -> None:
     assert float(found.forecast[0]) == pytest.approx(800)
 
 
-@pytest.mark.skipif(not TOOL.exists(), reason="the runs are not on this machine")
+@real_models
 @pytest.mark.parametrize("kind", ["lstm", "transf"])
 def test_figures_are_those_of_another_writing(kind: str) -> None:
-    spec = importlib.util.spec_from_file_location("word_order", TOOL)
+    spec = importlib.util.spec_from_file_location("word_order", WORD_ORDER)
     assert spec is not None
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    about = EVIDENCE / "words_de.npz"
-    paths = [EVIDENCE / f"{kind}_de_adam_s{seed}.npz" for seed in (0, 1)]
+    about = REAL_MODELS / "words_de.npz"
+    paths = [REAL_MODELS / f"{kind}_de_adam_s{seed}.npz" for seed in (0, 1)]
     w = np.load(about)
     words = [str(word) for word in w["target_words"]]
     steps = np.random.default_rng(0).lognormal(5 - 0.5 * np.log(w["q"]), 0.3)
