@@ -234,20 +234,20 @@ def forecast(
         raise InputError("next_word=True is for one text alone, and these counts are of two; leave it out")
     pairs = counts.reservoir.pairs if sentences is not False and counts.reservoir is not None else None
     ways = courses(counts, 0 if pairs is None else len(pairs), starts)
-    jobs = [(way, number) for way in ways for number in range(way.starts)]
+    jobs = [way for way in ways for _ in range(way.starts)]
     seen: dict[Course, list[_Start]] = {way: [] for way in ways}
     made = pairs if pairs is not None else make_sentences(counts, MADE, seed)
     best, share = _told_by_before(counts) if alone else best_sources(made, *counts.shape)
     records = np.concatenate([[0.0], np.geomspace(min(FIRST, steps / 10), steps, RECORDS)])
     times = records
     with limited(threads or 1, 10**9):
-        for done, (way, number) in enumerate(jobs):
+        for done, way in enumerate(jobs):
 
             def show(part: float, before: int = done) -> None:
                 if progress is not None:
                     progress((before + part) / len(jobs))
 
-            own = 1000 * seed + number
+            own = 1000 * seed + done  # other initial states, sentences and probes for each
             text = make_sentences(counts, MADE, own) if way.made else pairs
             assert text is not None
             times, found = _follow(way, run, text, counts.shape, best, records, own, alone, show)
