@@ -11,7 +11,15 @@ import typer
 
 from dynamics.cli.console import progress, table
 from dynamics.cli.options import (
-    INPUT, OUTPUT, SOLVING, TRAINING, Figures, Output, Threads, with_options, words_of,
+    INPUT,
+    OUTPUT,
+    SOLVING,
+    TRAINING,
+    Figures,
+    Output,
+    Threads,
+    with_options,
+    words_of,
 )  # fmt: skip
 from dynamics.cli.output import finish, folder, write
 from dynamics.cli.system import Lower, MaxPairs, MinCount, Tokenizer
@@ -100,7 +108,9 @@ class TextsOptions:
         """How text is read, as keywords."""
         usual = BUNDLED_VOCABULARY if self.source is None else VOCABULARY
         names = ("tokenizer", "lower", "min_count", "max_pairs")
-        return {name: getattr(self, name) for name in names} | {"max_vocab": usual if self.max_vocab is None else self.max_vocab}
+        return {name: getattr(self, name) for name in names} | {
+            "max_vocab": usual if self.max_vocab is None else self.max_vocab
+        }
 
     def excluded(self) -> tuple[int, ...]:
         """Line numbers of a file, divided by any white space.
@@ -208,7 +218,8 @@ def forecast(
         ),
     ] = None,
     words: Annotated[
-        str | None, typer.Option(help="Target words for the table and the figure: hund,katze,...", rich_help_panel=OUTPUT)
+        str | None,
+        typer.Option(help="Target words for the table and the figure: hund,katze,...", rich_help_panel=OUTPUT),
     ] = None,
     output: Output = None,
     figures: Figures = "png",
@@ -245,9 +256,7 @@ def forecast(
     finish(*_shown(found, compared, listed, place, figures, source.name))
 
 
-def _runs(
-    paths: Sequence[Path], texts: TextsOptions, source: Path, target: Path | None
-) -> list[MeasuredRun]:
+def _runs(paths: Sequence[Path], texts: TextsOptions, source: Path, target: Path | None) -> list[MeasuredRun]:
     """The measured runs; read first, so that a bad file is told before the work.
 
     Runs that do not name their words are of the most frequent ones of the whole text, those of excluded lines too.
@@ -297,11 +306,14 @@ def _shown(
         ("after" if alone else "best source word", "left"), ("gain at the end", "right"),
     ]  # fmt: skip
     attrs = found.attrs
-    kept = {"all": "all sentences", 0: "counts alone"}.get(attrs["sentences"], f"{attrs['sentences']} sentences and counts")
+    kept = {"all": "all sentences", 0: "counts alone"}.get(
+        attrs["sentences"], f"{attrs['sentences']} sentences and counts"
+    )
     lines = [
         f"{name}: {attrs['sentence_pairs']:,} sentences, {found.sizes['output']} words; {attrs['kind']} model of width"
-        f" {attrs['width']}, {attrs['optimizer']} {attrs['lr']:g}, {attrs['steps']:,} steps of {attrs['batch']} sentences"
-        f" ({attrs['passes']:.2g} times through the text); from {kept}, {found.sizes['start']} starts, {attrs['seconds']} s"
+        f" {attrs['width']}, {attrs['optimizer']} {attrs['lr']:g}, {attrs['steps']:,} steps of {attrs['batch']}"
+        f" sentences ({attrs['passes']:.2g} times through the text); from {kept}, {found.sizes['start']} starts,"
+        f" {attrs['seconds']} s"
     ]
     if rows:
         lines.append(table(head, rows))

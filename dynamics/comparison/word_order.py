@@ -128,15 +128,18 @@ def read_run(path: str | os.PathLike[str], words: Sequence[str] = ()) -> Measure
             raise InputError(f"{found}: {name} has numbers that are not finite")
     labels = [str(word) for word in arrays["words"]] if "words" in arrays else list(words)[: P.shape[1]]
     if len(labels) != P.shape[1]:
-        raise InputError(f"{found}: P is of {P.shape[1]:,} words, of which {len(labels):,} are known: add them as words")
+        raise InputError(
+            f"{found}: P is of {P.shape[1]:,} words, of which {len(labels):,} are known: add them as words"
+        )
     return MeasuredRun.of(arrays, labels)
 
 
 def against(forecast: xr.Dataset, runs: Sequence[MeasuredRun]) -> xr.Dataset:
     """Hold a forecast against runs.
 
-    Compared are the words among the `MOST_FREQUENT` that stand in `FEWEST_PLACES` places or more, whose best source word
-    stands for the half of them, and that every run has learnt; logarithms of measured steps are averaged over runs.
+    Compared are the words among the `MOST_FREQUENT` that stand in `FEWEST_PLACES` places or more, whose best source
+    word stands for the half of them, and that every run has learnt; logarithms of measured steps are averaged over
+    runs.
 
     Parameters
     ----------
@@ -179,7 +182,9 @@ def against(forecast: xr.Dataset, runs: Sequence[MeasuredRun]) -> xr.Dataset:
         logs = np.log(np.array([run.step for run in runs]))
     measured = logs.mean(axis=0)
     ok = (place >= 0) & (np.arange(len(words)) < MOST_FREQUENT) & np.isfinite(measured)
-    ok &= (np.min([run.number for run in runs], axis=0) >= FEWEST_PLACES) & (np.min([r.end for r in runs], axis=0) > LEARNT)
+    ok &= (np.min([run.number for run in runs], axis=0) >= FEWEST_PLACES) & (
+        np.min([r.end for r in runs], axis=0) > LEARNT
+    )
     if single:
         ok &= column("best_share") >= TRANSLATED
     if ok.sum() < 4:
@@ -216,9 +221,10 @@ def against(forecast: xr.Dataset, runs: Sequence[MeasuredRun]) -> xr.Dataset:
     }
     if len(runs) > 1:
         figures["runs_agree"] = _rank_correlation(logs[0, ok], logs[1, ok])
-    if "attention_step" in forecast and all(run.attention_step is not None for run in runs):
+    measured_attention = [run.attention_step for run in runs if run.attention_step is not None]
+    if "attention_step" in forecast and len(measured_attention) == len(runs):
         with np.errstate(divide="ignore"):
-            rises = np.log([run.attention_step for run in runs]).mean(axis=0)[ok]
+            rises = np.log(np.array(measured_attention)).mean(axis=0)[ok]
         mine = column("attention_step")[ok]
         both = np.isfinite(rises) & np.isfinite(mine)
         if both.sum() > 3:
@@ -249,4 +255,3 @@ def partial_rank_correlation(a: Vector, b: Vector, c: Vector) -> float:
 
 def _rank_correlation(a: Vector, b: Vector) -> float:
     return float(spearmanr(a, b)[0])
-

@@ -220,11 +220,14 @@ class ContextCounts:
         try:
             reservoir = None
             if about["reservoir"] is not None:
-                words = [arrays[name] for name in ("x", "x_lengths", "y", "y_lengths")]
-                pairs = EncodedPairs(*words, kept=np.arange(len(words[1])))
+                number = len(arrays["x_lengths"])
+                x, y = (arrays["x"], arrays["x_lengths"]), (arrays["y"], arrays["y_lengths"])
+                pairs = EncodedPairs(*x, *y, np.arange(number))
                 reservoir = Reservoir(pairs, arrays["keys"], **about["reservoir"])
             sums = {name: arrays[name] for name in _SUMS}
-            return cls(tuple(about["inputs"]), tuple(about["outputs"]), **sums, reservoir=reservoir, attrs=about["attrs"])
+            return cls(
+                tuple(about["inputs"]), tuple(about["outputs"]), **sums, reservoir=reservoir, attrs=about["attrs"]
+            )
         except KeyError as error:
             raise InputError(f"{path}: {error.args[0]} is missing in it") from None
         except InputError as error:
@@ -416,9 +419,8 @@ class ContextCounts:
 
     def __repr__(self) -> str:
         kept = "no sentences kept" if self.reservoir is None else f"{len(self.reservoir.pairs):,} sentences kept"
-        return (
-            f"ContextCounts({self.shape[0]:,} inputs x {self.shape[1]:,} outputs, {self.pairs:,} sentence pairs, {kept})"
-        )
+        size = f"{self.shape[0]:,} inputs x {self.shape[1]:,} outputs"
+        return f"ContextCounts({size}, {self.pairs:,} sentence pairs, {kept})"
 
 
 def shortened(pairs: EncodedPairs, longest: int) -> EncodedPairs:

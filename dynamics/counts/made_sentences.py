@@ -1,8 +1,8 @@
 """Sentences made from counts alone: text that has the counted transitions, lengths, presences and offsets, and no other
 regularity.
 
-Target sentences are a chain of transitions that ends as counted lengths say. A source word is in a sentence unless every
-target word of it, and a cause that is always there, fail to bring it (a noisy-or): the weights are such that its
+Target sentences are a chain of transitions that ends as counted lengths say. A source word is in a sentence unless
+every target word of it, and a cause that is always there, fail to bring it (a noisy-or): the weights are such that its
 presence given each target word is the counted one. It stands where the target word that brought it stands, moved by the
 counted offset.
 """
@@ -184,7 +184,7 @@ def _bags(y: Indices, starts: Indices, number: int, K: int) -> Any:
 
 
 def _copies(counts: ContextCounts, weights: Vector, brought: Vector, y: Indices, starts: Indices) -> Vector:
-    """With what probability a word that is brought again is there once more, so that words are as frequent as counted."""
+    """With what chance a word that is brought again is there once more, so that words are as frequent as counted."""
     tokens = _bags(y, starts, min(FITTED_ON, len(starts) - 1), len(counts.outputs))
     times = np.asarray((tokens @ brought.T).mean(axis=0))
     present = np.asarray((-np.expm1(-(tokens @ weights.T))).mean(axis=0))
@@ -193,7 +193,7 @@ def _copies(counts: ContextCounts, weights: Vector, brought: Vector, y: Indices,
 
 
 @njit(cache=True)
-def _draw(y, starts, words, sums, first, mean, spread, copied, longest, rng):  # type: ignore[no-untyped-def]
+def _draw(y, starts, words, sums, first, mean, spread, copied, longest, rng):
     """Source sentences, target word by target word.
 
     What a target word brings is sampled systematically: of words that it brings with half a chance each there is always

@@ -86,8 +86,11 @@ class Reservoir:
             raise InputError("samples of different sizes or seeds cannot be put together: sample both parts alike")
         one, two = self.pairs, other.pairs
         both = EncodedPairs(
-            *(np.concatenate([getattr(one, name), getattr(two, name)]) for name in ("x", "x_lengths", "y", "y_lengths")),
-            kept=np.arange(len(one) + len(two)),
+            np.concatenate([one.x, two.x]),
+            np.concatenate([one.x_lengths, two.x_lengths]),
+            np.concatenate([one.y, two.y]),
+            np.concatenate([one.y_lengths, two.y_lengths]),
+            np.arange(len(one) + len(two)),
         )
         return self._smallest(both, np.concatenate([self.keys, other.keys]), self.size, self.seed)
 

@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from dynamics.plot.frame import (
-    COLOURS, COLUMN, LEADER, PAGE, SMALL, apart, house_style, laid_out, number, short, time_ticks,
+    COLOURS,
+    COLUMN,
+    LEADER,
+    PAGE,
+    SMALL,
+    apart,
+    house_style,
+    laid_out,
+    number,
+    short,
+    time_ticks,
 )  # fmt: skip
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
@@ -93,9 +103,7 @@ def forecast(found: xr.Dataset, words: Sequence[str] | None = None) -> Figure:
     chosen = chosen.sortby("step")
     steps, low, high = (np.asarray(chosen[name].values, dtype=float) for name in ("step", "low", "high"))
     rows = np.arange(len(steps))
-    names = [
-        f"{short(o)}  ({short(i)})" for o, i in zip(chosen.output.values, chosen.best_source.values, strict=True)
-    ]
+    names = [f"{short(o)}  ({short(i)})" for o, i in zip(chosen.output.values, chosen.best_source.values, strict=True)]
     with house_style(names):
         figure = Figure((PAGE, 0.9 + 0.135 * len(rows)), layout="constrained")
         ax = figure.add_subplot()
@@ -118,7 +126,7 @@ def forecast(found: xr.Dataset, words: Sequence[str] | None = None) -> Figure:
         of = found.attrs
         told = "the word before that tells most" if of.get("next_word") else "its best source word"
         ax.set_title(
-            f"When each word is learnt: dot, forecast step; bar, {of.get('covered', 0.9):.0%} of runs; in brackets, {told}",
+            f"When each word is learnt: dot, forecast; bar, {of.get('covered', 0.9):.0%} of runs; in brackets, {told}",
             loc="left",
         )
         return figure

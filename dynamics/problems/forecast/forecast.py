@@ -56,12 +56,14 @@ COVERED = 0.9
 """Share of runs that the interval is to hold."""
 
 ROW_MODELS = ("recurrent", "prefix")
-"""The row models whose forecasts are averaged, of whatever kind the run's model is: a pair of "mean" and "prefix", which
+"""The row models whose forecasts are averaged, of whatever kind the run's model is: a pair of "mean" and "prefix",
+which
 is nearer to a transformer, ranks the words of transformers no better."""
 
 MISFIT = 0.25
-"""Standard deviation of the logarithm of a step that the forecast does not know of: what runs differ from it beyond what
-its own starts and samples differ among themselves (.2 on the runs of docs/forecast.md), and a little more, as other models
+"""Standard deviation of the logarithm of a step that the forecast does not know of: what runs differ from it beyond
+what its own starts and samples differ among themselves (.2 on the runs of docs/forecast.md), and a little more, as
+other models
 and texts are not those."""
 
 STARTS, MADE_STARTS = 4, 2
@@ -106,7 +108,10 @@ def courses(counts: ContextCounts, kept: int, starts: int | None) -> list[Course
     starts : int, optional
         Of each course.
     """
-    made = [Course("prefix", True, 0.2, starts or MADE_STARTS), Course("prefix", True, 0.05, starts or MADE_STARTS, 128)]
+    made = [
+        Course("prefix", True, 0.2, starts or MADE_STARTS),
+        Course("prefix", True, 0.05, starts or MADE_STARTS, 128),
+    ]
     if not kept:
         return made
     if kept < counts.pairs:  # what a sample does not know the counts of all do
@@ -159,9 +164,9 @@ def forecast(
 
     The run is of a translation model with attention, trained by Adam. Nothing of it is used but its settings: a small
     model of the same kind of context (a row model: embeddings with places, one normalised attention, one normalised
-    read-out) follows the mean of Adam's updates over the sentences, several of the run's steps at a time, with the noise
-    of the run's batches in the second moments. A word is learnt when its gain (its probability at its places less that
-    with the source of another sentence) has come half of the way to its end.
+    read-out) follows the mean of Adam's updates over the sentences, several of the run's steps at a time, with the
+    noise of the run's batches in the second moments. A word is learnt when its gain (its probability at its places less
+    that with the source of another sentence) has come half of the way to its end.
 
     Parameters
     ----------
@@ -281,7 +286,9 @@ def _counted(
             raise InputError("next_word=True is for one text alone: leave out the target, or next_word")
         return ContextCounts.from_text(source, chosen, longest=LONGEST, sentences=sentences, seed=seed, exclude=exclude)
     if target is None:
-        raise InputError("a second text is missing: give source and target, line by line translations, or next_word=True")
+        raise InputError(
+            "a second text is missing: give source and target, line by line translations, or next_word=True"
+        )
     return ContextCounts.from_parallel_text(
         source, target, chosen, longest=LONGEST, sentences=sentences, seed=seed, exclude=exclude
     )
@@ -343,9 +350,9 @@ def _follow(
     )
 
 
-def _lists(text: EncodedPairs) -> Iterable[tuple[Indices, Indices]]:
+def _lists(text: EncodedPairs) -> Iterable[tuple[list[int], list[int]]]:
     x, y = text.x_starts, text.y_starts
-    return ((text.x[x[k] : x[k + 1]], text.y[y[k] : y[k + 1]]) for k in range(len(text)))
+    return ((text.x[x[k] : x[k + 1]].tolist(), text.y[y[k] : y[k + 1]].tolist()) for k in range(len(text)))
 
 
 def _means(values: Vector, probes: Probes, words: int, weights: Vector | None = None) -> Vector:
@@ -450,8 +457,9 @@ def _interval(
 ) -> tuple[Vector, Vector]:
     """Between what steps a run learns a word: over starts, each with its sentences sampled again and again.
 
-    Sentences are weighted by draws of an exponential distribution, the Bayesian bootstrap. Each course is centred on the
-    mean of all, so that the interval is about `middle`. What the forecast does not know of, `MISFIT`, is added in squares.
+    Sentences are weighted by draws of an exponential distribution, the Bayesian bootstrap. Each course is centred on
+    the mean of all, so that the interval is about `middle`. What the forecast does not know of, `MISFIT`, is added in
+    squares.
     """
     rng = np.random.default_rng([seed, 1])
     logs = []

@@ -61,9 +61,7 @@ class Probes:
     alone: bool = False
 
     @classmethod
-    def of(
-        cls, sentences: Sentences, words: int, number: int, rng: np.random.Generator, alone: bool = False
-    ) -> Probes:
+    def of(cls, sentences: Sentences, words: int, number: int, rng: np.random.Generator, alone: bool = False) -> Probes:
         """Places at random.
 
         Parameters
@@ -116,7 +114,9 @@ class Probes:
             own[rows], weights, x, length = _at(model, state, sentences, self.sentence[rows], self.sentence[rows],
                                                 self.place[rows], word)  # fmt: skip
             source, context, place = (
-                (self.sentence[rows], *exchanged) if self.alone else (exchanged[0], self.sentence[rows], self.place[rows])
+                (self.sentence[rows], *exchanged)
+                if self.alone
+                else (exchanged[0], self.sentence[rows], self.place[rows])
             )
             other[rows] = _at(model, state, sentences, source, context, place, word)[0]
             there = (x == best[word][:, None]) & (np.arange(x.shape[1]) < length[:, None])
@@ -138,7 +138,7 @@ def _at(
     place: Indices,
     word: Indices,
 ) -> tuple[Vector, Numbers, Indices, Indices]:
-    """Probability of a word after the first words of a sentence, given the source of one; attention; and that source."""
+    """Probability of a word after the first words of a sentence, given a source; attention; and that source."""
     length = sentences.length[source]
     x = sentences.x[source, : length.max()]
     p = sentences.p[context, : place.max() + 1]

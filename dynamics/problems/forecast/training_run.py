@@ -67,7 +67,9 @@ class Schedule:
             elif part in DECAYS:
                 found["decay"] = part
             else:
-                raise InputError(f"schedule {text!r} is not one such as 'warmup=400,cosine'{did_you_mean(part, DECAYS)}")
+                raise InputError(
+                    f"schedule {text!r} is not one such as 'warmup=400,cosine'{did_you_mean(part, DECAYS)}"
+                )
         return cls(**found)
 
     def factor(self, step: float, steps: int) -> float:

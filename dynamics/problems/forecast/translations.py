@@ -45,17 +45,17 @@ def best_sources(pairs: EncodedPairs, inputs: int, outputs: int, rounds: int = 1
     within = np.arange(len(place)) - np.repeat(np.cumsum(number) - number, number)
     cells, cell = np.unique(pairs.x[first + within] * outputs + pairs.y[place], return_inverse=True)
     word, target = cells // outputs, cells % outputs
-    chance = np.ones(len(cells))
+    chance: Vector = np.ones(len(cells))
     expected = chance
     for _ in range(rounds):
-        share = chance[cell]
-        share /= np.bincount(place, share)[place]
-        expected = np.bincount(cell, share, len(cells))
+        part = chance[cell]
+        part /= np.bincount(place, part)[place]
+        expected = np.bincount(cell, part, len(cells))
         chance = expected / np.bincount(word, expected, inputs)[word]
-    best, share = np.zeros(outputs, dtype=np.int64), np.zeros(outputs)
+    best, stands_for = np.zeros(outputs, dtype=np.int64), np.zeros(outputs)
     order = np.lexsort((expected, target))
     last = np.flatnonzero(np.diff(target[order], append=outputs))
     chosen = order[last]
     best[target[chosen]] = word[chosen]
-    share[target[chosen]] = expected[chosen] / np.bincount(target, expected, outputs)[target[chosen]]
-    return best, share
+    stands_for[target[chosen]] = expected[chosen] / np.bincount(target, expected, outputs)[target[chosen]]
+    return best, stands_for

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from functools import reduce
+from itertools import pairwise
 from operator import add
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from dynamics.support.errors import InputError
 
 INPUTS, OUTPUTS = tuple("abcd"), tuple("uvw")
 SENTENCES = st.lists(
-    st.tuples(st.lists(st.sampled_from(INPUTS), min_size=1, max_size=7), st.lists(st.sampled_from(OUTPUTS), min_size=1)),
+    st.tuples(
+        st.lists(st.sampled_from(INPUTS), min_size=1, max_size=7), st.lists(st.sampled_from(OUTPUTS), min_size=1)
+    ),
     min_size=1,
     max_size=9,
 )
@@ -78,7 +81,9 @@ def test_sums_are_those_of_loops_over_places(text: list[tuple[list[str], list[st
     assert found.input_sentences.tolist() == [sentences[i] for i in range(V)]
     assert found.output_sentences.tolist() == [targets[o] for o in range(K)]
     assert found.input_lengths.tolist() == [sum(min(len(x), LONGEST) == n for x, _ in text) for n in range(LONGEST + 1)]
-    assert found.output_lengths.tolist() == [sum(min(len(y), LONGEST) == n for _, y in text) for n in range(LONGEST + 1)]
+    assert found.output_lengths.tolist() == [
+        sum(min(len(y), LONGEST) == n for _, y in text) for n in range(LONGEST + 1)
+    ]
 
 
 @given(SENTENCES, st.lists(st.integers(0, 8), max_size=3), st.randoms(use_true_random=False), st.integers(1, 6))
@@ -88,7 +93,7 @@ def test_parts_add_up_and_the_sample_does_not_depend_on_them(text, cuts, random,
     mixed = list(text)
     random.shuffle(mixed)
     ends = sorted({min(cut, len(mixed)) for cut in cuts} | {0, len(mixed)})
-    parts = [mixed[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    parts = [mixed[a:b] for a, b in pairwise(ends)]
     found = reduce(add, (counted(part, size, seed=3) for part in parts))
     assert same(found, whole)
     assert kept(found) == kept(whole)

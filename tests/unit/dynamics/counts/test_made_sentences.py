@@ -31,7 +31,9 @@ def text_with_structure(seed: int = 0) -> EncodedPairs:
 @pytest.fixture(scope="module")
 def counts() -> ContextCounts:
     pairs = text_with_structure()
-    return ContextCounts.from_encoded(pairs, tuple(f"i{k}" for k in range(V)), tuple(f"o{k}" for k in range(K)), longest=12)
+    return ContextCounts.from_encoded(
+        pairs, tuple(f"i{k}" for k in range(V)), tuple(f"o{k}" for k in range(K)), longest=12
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.text import Text
 
 from dynamics import plot
 from dynamics.plot.forecast import SHOWN, shown_words
+from dynamics.plot.frame import SMALL
 from dynamics.support.errors import InputError
 
 W = 90
@@ -86,8 +86,9 @@ def test_measured_over_forecast_with_far_words_named(compared: xr.Dataset) -> No
 def test_names_of_far_words_do_not_overlap(compared: xr.Dataset) -> None:
     figure = plot.against(compared)
     figure.canvas.draw()
-    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]  # without their leaders
-    for one in range(len(boxes)):
-        for other in range(one):
-            apart = boxes[one].x1 < boxes[other].x0 or boxes[other].x1 < boxes[one].x0
-            assert apart or min(boxes[one].y1, boxes[other].y1) - max(boxes[one].y0, boxes[other].y0) < 5
+    ax = figure.axes[0]
+    line = SMALL / 72 * figure.dpi / ax.get_window_extent().height
+    for column in {text.xyann[0] for text in ax.texts}:
+        levels = np.sort([text.xyann[1] for text in ax.texts if text.xyann[0] == column])
+        assert (np.diff(levels) > line).all()
+        assert 0 < levels[0] < levels[-1] < 1
