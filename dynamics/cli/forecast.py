@@ -184,7 +184,7 @@ class ForecastingOptions:
                      rich_help_panel=SOLVING),
     ] = None  # fmt: skip
     starts: Annotated[
-        int | None, typer.Option(help="Initial states that are averaged. [default: 4; on counts 2]",
+        int | None, typer.Option(help="Initial states that are averaged. [default: 4; of a sample 2]",
                                  rich_help_panel=SOLVING),
     ] = None  # fmt: skip
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", rich_help_panel=SOLVING)] = 0
@@ -306,7 +306,7 @@ def _shown(
         ("after" if alone else "best source word", "left"), ("gain at the end", "right"),
     ]  # fmt: skip
     attrs = found.attrs
-    kept = {"all": "all sentences", 0: "counts alone"}.get(
+    kept = {"all": "all sentences and counts", 0: "counts alone"}.get(
         attrs["sentences"], f"{attrs['sentences']} sentences and counts"
     )
     lines = [

@@ -39,6 +39,9 @@ STRIDE = 4.0
 
 EARLY = 40.0
 
+EVERY_TABLE = 4
+"""Evaluations that keep the second moments of the tables: to take them anew each time changes nothing."""
+
 RECORDS = 14
 FIRST = 8.0
 """Records of what is known of the words, evenly in the logarithm of the step from this one, and one at 0."""
@@ -55,19 +58,15 @@ RESAMPLED = 100
 COVERED = 0.9
 """Share of runs that the interval is to hold."""
 
-ROW_MODELS = ("recurrent", "prefix")
-"""The row models whose forecasts are averaged, of whatever kind the run's model is: a pair of "mean" and "prefix",
-which
-is nearer to a transformer, ranks the words of transformers no better."""
-
 MISFIT = 0.25
 """Standard deviation of the logarithm of a step that the forecast does not know of: what runs differ from it beyond
 what its own starts and samples differ among themselves (.2 on the runs of docs/forecast.md), and a little more, as
 other models
 and texts are not those."""
 
-STARTS, MADE_STARTS = 4, 2
-"""Of each row model on sentences, and on sentences made from counts."""
+STARTS, SAMPLE_STARTS = 4, 2
+"""Of each course; on a sample of the sentences fewer, as the counts of all tell more."""
+
 
 PACE = {"recurrent": 0.5, "transformer": 1.0, None: 1.0}
 """What the learning rate of a run counts, by its kind. Read-outs of transformers are normalised, as those of the row
@@ -98,7 +97,10 @@ class Course:
 
 
 def courses(counts: ContextCounts, kept: int, starts: int | None) -> list[Course]:
-    """What is averaged: on all sentences, a sample of them, or counts alone.
+    """What is averaged: counts alone, or sentences and counts.
+
+    Sentences and what is made from counts err differently: made source words know nothing of each other, and the rare
+    words of kept sentences stand in few of them. Their mean is better than either.
 
     Parameters
     ----------
@@ -108,15 +110,10 @@ def courses(counts: ContextCounts, kept: int, starts: int | None) -> list[Course
     starts : int, optional
         Of each course.
     """
-    made = [
-        Course("prefix", True, 0.2, starts or MADE_STARTS),
-        Course("prefix", True, 0.05, starts or MADE_STARTS, 128),
-    ]
+    made = Course("prefix", True, 0.2, starts or STARTS)
     if not kept:
-        return made
-    if kept < counts.pairs:  # what a sample does not know the counts of all do
-        return [Course("prefix", False, 0.05, starts or STARTS), *made]
-    return [Course(model, False, 0.05, starts or STARTS) for model in ROW_MODELS]
+        return [made]
+    return [Course("prefix", False, 0.05, starts or (STARTS if kept == counts.pairs else SAMPLE_STARTS)), made]
 
 
 def row_rate(run: TrainingRun, step: float) -> float:
@@ -182,10 +179,10 @@ def forecast(
     kind : {"recurrent", "transformer"} or None
         Of the run's model; None if it is neither.
     sentences : bool or int
-        True: all sentences are kept and looked at. A number: a sample of so many, and the counts of all. False: counts
-        alone; sentences are made from them.
+        True: all sentences are kept, and looked at beside sentences that are made from the counts. A number: a sample
+        of so many, and the counts of all. False: counts alone.
     starts : int, optional
-        Initial states that are averaged, of each row model; 4 on sentences and 2 on counts by default.
+        Initial states that are averaged, on sentences and on counts each; 4 by default, on a sample of sentences 2.
     seed : int
         Of all that is drawn.
     exclude : iterable of int
@@ -344,6 +341,7 @@ def _follow(
         state = model.step(
             state, sentences.take(chosen), dt=dt, lr=row_rate(run, state.time + dt / 2), batch=run.batch,
             rows=sentences.mean_targets, b1=run.betas[0], b2=run.betas[1],
+            every_table=EVERY_TABLE,
         )  # fmt: skip
     return np.array(times), _Start(
         probes, *(np.array([getattr(one, name) for one in seen]) for name in ("own", "other", "attention"))
@@ -393,7 +391,8 @@ def _labelled(
         for name in ("own", "other", "attention")
     }
     gains = [own - other for own, other in zip(curves["own"], curves["other"], strict=True)]
-    middle = _mean_of_logs([learning_steps(smoothed(gain), times) for gain in gains])
+    made = [way.made for way in seen]
+    middle = _mean_of_logs([learning_steps(smoothed(gain), times) for gain in gains], made)
     singles = [learning_steps(smoothed(mean(one, "own") - mean(one, "other")), times)
                for found in seen.values() for one in found]  # fmt: skip
     low, high = _interval(seen, times, middle, K, attrs["seed"])
@@ -415,7 +414,7 @@ def _labelled(
         attention = np.mean(curves["attention"], axis=0)
         per_record["attention"] = (attention, "attention on the best source word", "share")
         rises = [learning_steps(smoothed(one - one[0]), times) for one in curves["attention"]]
-        per_word["attention_step"] = (_mean_of_logs(rises), "step at which attention is learnt", "steps")
+        per_word["attention_step"] = (_mean_of_logs(rises, made), "step at which attention is learnt", "steps")
     variables: dict[str, Any] = {
         name: ("output", values, {"long_name": told, **({"units": unit} if unit else {})})
         for name, (values, told, unit) in per_word.items()
@@ -447,9 +446,18 @@ def _labelled(
     )  # fmt: skip
 
 
-def _mean_of_logs(steps: Sequence[Vector]) -> Vector:
-    """Of several forecasts; a word that one of them does not learn is not learnt."""
-    return np.exp(np.mean(np.log(np.array(steps)), axis=0))
+def _mean_of_logs(steps: Sequence[Vector], made: Sequence[bool]) -> Vector:
+    """Of several forecasts; a word that one of them does not learn is not learnt.
+
+    Made sentences are learnt too slowly, all words alike. Where there are others, these tell the pace.
+    """
+    logs, of_made = np.log(np.array(steps)), np.array(made)
+    if of_made.any() and not of_made.all():
+        right = logs[~of_made].mean(axis=0)
+        for k in np.flatnonzero(of_made):
+            both = np.isfinite(right) & np.isfinite(logs[k])
+            logs[k] += (right - logs[k])[both].mean() if both.any() else 0
+    return np.exp(logs.mean(axis=0))
 
 
 def _interval(
