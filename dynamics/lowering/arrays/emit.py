@@ -534,10 +534,12 @@ class Writer:
             text = f"np.where({' & '.join(conditions)}, {text}, dtype(-np.inf))"
         own = self.keep(text, "logits")
         gone = tuple(k for k, axis in enumerate(axes) if axis in over)
-        top = self.keep(f"{own}.max({gone}, keepdims=True)", "top")
         kept = tuple(axis for axis in axes if axis not in over)
         if isinstance(d.rhs, MaxOver):
-            return Array(f"{top}.squeeze({gone})", kept)
+            return Array(f"np.fmax.reduce({own}, {gone}, initial=-np.inf)", kept)
+        top = self.keep(f"{own}.max({gone}, keepdims=True, initial=-np.inf)", "top")
+        if conditions:
+            self.lines.append(f"{top}[{top} == -np.inf] = 0")  # nothing has weight: the logarithm of 0
         shares = self.keep(f"{own} - {top}", "shares")
         self.lines.append(f"np.exp({shares}, out={shares})")
         total = self.keep(f"{f'({by} * {shares})' if by else shares}.sum({gone}, keepdims=True)", "total")
