@@ -40,8 +40,9 @@ def expected_square(mean: Expr, moment: Expr, examples: Expr, batch: Expr) -> Ex
 
     The gradient g_n of n examples is a mean; ``moment`` is the sum of the squares of its n contributions. Its mean
     square exceeds that of the full gradient by 1/n of the variance of one example, that of a batch of B by 1/B:
-    ``g_n**2 + S (1/B - 1/n)`` with the mean of squares of one example ``S = n moment``. For B > n the noise cannot be
-    taken out of g_n again, and g_n stands for the batch.
+    ``g_n**2 + S (1/B - 1/n)``, with the mean of squares of one example ``S = n moment`` in the place of its variance,
+    which is less by the square of the mean. For B > n the noise cannot be taken out of g_n again, and g_n stands for
+    the batch.
 
     Examples
     --------

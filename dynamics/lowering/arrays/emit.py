@@ -278,13 +278,17 @@ class Writer:
         inner = self.within(expr, frame)
         if inner is not None and not isinstance(expr, Indexed):
             return self.unpacked(self.named(self.value(expr, frame.packed(*inner))), inner)
+        if isinstance(expr, Indexed) and not expr.is_integer:
+            array = self.read(expr, frame)
+            stored = all(isinstance(sub, Symbol) for sub in subscript(expr))
+            return self.masked(array, found, frame) if vanish and not stored else array
         arrays: dict[Symbol, Array] = {}
         replaced: dict[Expr, Expr] = {}
         for share in expr.atoms(exp) & set(self.softmax):
             if frame.of(index_symbols(share, self.table)) == self.softmax[share].axes:
                 symbol = Symbol(f"access_{len(arrays)}", real=True)
                 arrays[symbol], replaced[share] = self.softmax[share], symbol
-        whole, expr = expr, expr.xreplace(replaced)
+        expr = expr.xreplace(replaced)
         for access in dict.fromkeys(accesses(expr)):
             if not isinstance(access, Indexed):
                 continue
@@ -304,12 +308,18 @@ class Writer:
         if not isinstance(expr, Symbol):
             result = Array(f"({result.text})", axes)
         if vanish:
-            several = {o: inner for o, inner in ragged_in(found, self.table).items() if o in axes and len(inner) > 1}
-            stored = isinstance(whole, Indexed) and all(isinstance(sub, Symbol) for sub in subscript(whole))
-            if several and not stored:
-                masks = [self.aligned(self.mask(frame, r), axes) for inner in several.values() for r in inner]
-                result = Array(f"np.where({' & '.join(masks)}, {result.text}, dtype(0))", axes)
+            return self.masked(result, found, frame)
         return result
+
+    def masked(self, array: Array, found: set[Symbol], frame: Frame) -> Array:
+        """An array with zeros where several ragged indices of one owner leave their rows."""
+        several = [
+            inner for o, inner in ragged_in(found, self.table).items() if o in array.axes and len(inner) > 1
+        ]
+        if not several:
+            return array
+        masks = " & ".join(self.aligned(self.mask(frame, r), array.axes) for inner in several for r in inner)
+        return Array(f"np.where({masks}, {array.text}, dtype(0))", array.axes)
 
     def hoisted(self, expr: Expr, arrays: set[Symbol], texts: dict[Symbol, str]) -> Expr:
         """The expression with what has no array in it as numbers of Python, which do not widen single precision."""
@@ -524,10 +534,12 @@ class Writer:
             text = f"np.where({' & '.join(conditions)}, {text}, dtype(-np.inf))"
         own = self.keep(text, "logits")
         gone = tuple(k for k, axis in enumerate(axes) if axis in over)
-        top = self.keep(f"{own}.max({gone}, keepdims=True)", "top")
         kept = tuple(axis for axis in axes if axis not in over)
         if isinstance(d.rhs, MaxOver):
-            return Array(f"{top}.squeeze({gone})", kept)
+            return Array(f"np.fmax.reduce({own}, {gone}, initial=-np.inf)", kept)
+        top = self.keep(f"{own}.max({gone}, keepdims=True, initial=-np.inf)", "top")
+        if conditions:
+            self.lines.append(f"{top}[{top} == -np.inf] = 0")  # nothing has weight: the logarithm of 0
         shares = self.keep(f"{own} - {top}", "shares")
         self.lines.append(f"np.exp({shares}, out={shares})")
         total = self.keep(f"{f'({by} * {shares})' if by else shares}.sum({gone}, keepdims=True)", "total")
