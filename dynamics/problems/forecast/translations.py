@@ -50,7 +50,7 @@ def best_sources(pairs: EncodedPairs, inputs: int, outputs: int, rounds: int = 1
     for _ in range(rounds):
         part = chance[cell]
         part /= np.bincount(place, part)[place]
-        expected = np.bincount(cell, part, len(cells))
+        expected = np.asarray(np.bincount(cell, part, len(cells)), dtype=np.float64)
         chance = expected / np.bincount(word, expected, inputs)[word]
     best, stands_for = np.zeros(outputs, dtype=np.int64), np.zeros(outputs)
     order = np.lexsort((expected, target))
