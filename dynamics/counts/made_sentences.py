@@ -20,7 +20,7 @@ from dynamics.counts.encoding import EncodedPairs
 from dynamics.counts.options import positive
 from dynamics.support.typing import Indices, Vector
 
-__all__ = ["make_sentences", "noisy_or", "target_sentences"]
+__all__ = ["fitted_weights", "make_sentences", "noisy_or", "target_sentences"]
 
 FITTED_ON = 8000
 """Target sentences on which the weights are fitted."""
@@ -35,7 +35,7 @@ FAINT = 1e-4
 """Target words that bring a source word with less than this are left out."""
 
 
-def make_sentences(counts: ContextCounts, number: int, seed: int = 0) -> EncodedPairs:
+def make_sentences(counts: ContextCounts, number: int, seed: int = 0, weights: Vector | None = None) -> EncodedPairs:
     """Sentence pairs with the regularities that the counts hold.
 
     Parameters
@@ -45,6 +45,8 @@ def make_sentences(counts: ContextCounts, number: int, seed: int = 0) -> Encoded
         How many to make.
     seed : int
         The same seed gives the same sentences.
+    weights : ndarray, shape (V, K + 1), optional
+        Of `noisy_or`; fitted on the sentences themselves by default, which takes longer than all else.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def make_sentences(counts: ContextCounts, number: int, seed: int = 0) -> Encoded
     rng = np.random.default_rng(seed)
     y, y_lengths = target_sentences(counts, positive("number", number), rng)
     starts = np.concatenate([[0], np.cumsum(y_lengths)])
-    weights = noisy_or(counts, y, starts)
+    weights = noisy_or(counts, y, starts) if weights is None else weights
     brought = -np.expm1(-weights)
     copied = _copies(counts, weights, brought, y, starts)
     order = np.argsort(-brought, axis=0, kind="stable")
@@ -128,6 +130,19 @@ def _tilted(chances: Vector, mean: float) -> Vector:
         middle = (low + high) / 2
         low, high = (middle, high) if (1 / (1 + np.exp(-odds - middle))).mean() < mean else (low, middle)
     return 1 / (1 + np.exp(-odds - low))
+
+
+def fitted_weights(counts: ContextCounts, number: int, seed: int = 0) -> Vector:
+    """Weights of `noisy_or` for sentences to be made, several texts of them with other seeds.
+
+    Parameters
+    ----------
+    counts : ContextCounts
+    number, seed : int
+        Of the target sentences that they are fitted on.
+    """
+    y, lengths = target_sentences(counts, min(number, FITTED_ON), np.random.default_rng(seed))
+    return noisy_or(counts, y, np.concatenate([[0], np.cumsum(lengths)]))
 
 
 def noisy_or(counts: ContextCounts, y: Indices, starts: Indices) -> Vector:

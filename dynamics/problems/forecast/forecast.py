@@ -13,7 +13,7 @@ from scipy.stats import norm
 from dynamics.counts.context import LONGEST, NO_SOURCE, ContextCounts
 from dynamics.counts.corpus import Text
 from dynamics.counts.encoding import EncodedPairs
-from dynamics.counts.made_sentences import make_sentences
+from dynamics.counts.made_sentences import fitted_weights, make_sentences
 from dynamics.counts.options import ByName, TextOptions, positive
 from dynamics.problems.forecast.learning_step import learning_steps, smoothed
 from dynamics.problems.forecast.probes import Measured, Probes
@@ -238,8 +238,13 @@ def forecast(
     ways = courses(counts, 0 if pairs is None else len(pairs), starts)
     jobs = [way for way in ways for _ in range(way.starts)]
     seen: dict[Course, list[_Start]] = {way: [] for way in ways}
-    made = pairs if pairs is not None else make_sentences(counts, MADE, seed)
-    best, share = _told_by_before(counts) if alone else best_sources(made, *counts.shape)
+    weights = fitted_weights(counts, MADE, seed)
+
+    def made(number: int) -> EncodedPairs:
+        return make_sentences(counts, MADE, number, weights)
+
+    first = made(1000 * seed) if pairs is None else pairs
+    best, share = _told_by_before(counts) if alone else best_sources(first, *counts.shape)
     records = np.concatenate([[0.0], np.geomspace(min(FIRST, steps / 10), steps, RECORDS)])
     times = records
     with limited(threads or 1, 10**9):
@@ -250,8 +255,7 @@ def forecast(
                     progress((before + part) / len(jobs))
 
             own = 1000 * seed + done  # other initial states, sentences and probes for each
-            text = make_sentences(counts, MADE, own) if way.made else pairs
-            assert text is not None
+            text = made(own) if way.made or pairs is None else pairs
             times, found = _follow(way, run, text, counts.shape, best, records, own, alone, show)
             seen[way].append(found)
     return _labelled(counts, run, seen, times, best, share, alone, {

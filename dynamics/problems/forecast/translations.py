@@ -38,24 +38,18 @@ def best_sources(pairs: EncodedPairs, inputs: int, outputs: int, rounds: int = 1
     >>> best_sources(encode(text, ["a", "dog", "cat"], ["ein", "hund", "kater"]), 3, 3)[0]
     array([0, 1, 2])
     """
-    # All (source place, target place) of a sentence pair, as cells (source word, target word) and target places.
+    # All (source place, target place) of a sentence pair: the cell (source word, target word), and the target place.
     number = np.repeat(pairs.x_lengths, pairs.y_lengths)
     place = np.repeat(np.arange(len(pairs.y)), number)
     first = np.repeat(np.repeat(pairs.x_starts[:-1], pairs.y_lengths), number)
     within = np.arange(len(place)) - np.repeat(np.cumsum(number) - number, number)
-    cells, cell = np.unique(pairs.x[first + within] * outputs + pairs.y[place], return_inverse=True)
-    word, target = cells // outputs, cells % outputs
-    chance: Vector = np.ones(len(cells))
+    cell = pairs.x[first + within] * outputs + pairs.y[place]
+    chance: Vector = np.ones((inputs, outputs))
     expected = chance
     for _ in range(rounds):
-        part = chance[cell]
+        part = chance.ravel()[cell]
         part /= np.bincount(place, part)[place]
-        expected = np.asarray(np.bincount(cell, part, len(cells)), dtype=np.float64)
-        chance = expected / np.bincount(word, expected, inputs)[word]
-    best, stands_for = np.zeros(outputs, dtype=np.int64), np.zeros(outputs)
-    order = np.lexsort((expected, target))
-    last = np.flatnonzero(np.diff(target[order], append=outputs))
-    chosen = order[last]
-    best[target[chosen]] = word[chosen]
-    stands_for[target[chosen]] = expected[chosen] / np.bincount(target, expected, outputs)[target[chosen]]
-    return best, stands_for
+        expected = np.asarray(np.bincount(cell, part, inputs * outputs), dtype=np.float64).reshape(inputs, outputs)
+        chance = expected / np.maximum(expected.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    best = expected.argmax(axis=0)
+    return best, expected[best, np.arange(outputs)] / np.maximum(expected.sum(axis=0), np.finfo(float).tiny)
