@@ -225,7 +225,7 @@ def forecast(
     """
     began = time.perf_counter()
     plan = Schedule() if schedule is None else Schedule.read(schedule) if isinstance(schedule, str) else schedule
-    run = TrainingRun(optimizer, lr, batch, width, steps, plan, None if next_word else kind, betas)
+    run = TrainingRun(optimizer, lr, batch, width, steps, plan, kind, betas)
     if starts is not None:
         positive("starts", starts)
     if not isinstance(seed, int) or not 0 <= seed < 2**64:
