@@ -1,8 +1,9 @@
 """A model of your own: a short Python file with definitions and a loss, from which everything else is derived.
 
 The file begins with ``from dynamics.program_file import *``, which brings the language of the theory
-(:mod:`derivations.program.language`) and the functions that can be derived and compiled, and ends with ``program = model(...)``.
-:func:`load` runs it, checks it and derives its gradient flow. The file is Python, and it is run.
+(:mod:`derivations.program.language`) and the functions that can be derived and compiled, and ends with
+``program = model(...)``. :func:`load` runs it, checks it and derives its gradient flow. The file is Python, and it is
+run.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def model(
     if loss is not None and loss not in [d.lhs for d in defined]:
         given = (*_each(data), *_each(states), *_each(parameters))
         taken = {name_of(x) for x in (*given, *(d.lhs for d in defined)) if isinstance(x, Indexed | Symbol)}
-        taken |= {x.name for x in {**(extents or {})} if isinstance(x, Symbol)}
+        taken |= {x.name for x in extents or () if isinstance(x, Symbol)}
         defined.append(_definition(Definition(Symbol(unused(["loss"], taken), real=True), loss)))
         loss = defined[-1].lhs
     return Program(

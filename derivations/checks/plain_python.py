@@ -64,6 +64,9 @@ class Loops(PythonCodePrinter):
     def _print_Symbol(self, expr: Symbol) -> str:
         return safe(expr.name)
 
+    def _print_Max(self, expr: Expr) -> str:
+        return f"np.maximum({', '.join(map(self._print, expr.args))})"  # NaN if one is
+
     def _print_Piecewise(self, expr: Expr) -> str:
         *_, (_, otherwise) = expr.args
         return super()._print_Piecewise(expr if otherwise == True else Piecewise(*expr.args, (S.NaN, True)))  # noqa: E712
@@ -129,7 +132,7 @@ class Loops(PythonCodePrinter):
             lines += self.loops(over, [*guard, f"{pad}total_ += {factor}math.exp({body} - largest_)"])
             lines += [f"{lhs} {op} largest_ + math.log(total_)"]
         elif isinstance(d.rhs, MaxOver):
-            lines = ["largest_ = -math.inf", *self.loops(over, [f"largest_ = max(largest_, {body})"])]
+            lines = ["largest_ = -math.inf", *self.loops(over, [f"largest_ = np.maximum(largest_, {body})"])]
             lines += [f"{lhs} {op} largest_"]
         elif isinstance(d.rhs, SumOver) and d.accumulate:
             # Term by term: the rows that a ragged index of the target walks may belong to an index that is summed over.

@@ -9,7 +9,7 @@ from typing import Any
 from sympy import Expr, Indexed, Integer, Symbol
 
 from derivations.checks.plain_python import Loops, function_name, plain_python, safe, start
-from derivations.program.language import Program, extent_symbols, name_of, subscript
+from derivations.program.language import Program, ProgramError, extent_symbols, name_of, subscript
 
 __all__ = ["SPREADS", "Values", "as_function", "moving_point", "plain_flow", "random_values", "small_sizes"]
 
@@ -17,8 +17,8 @@ Values = dict[str, Any]
 """Sizes, arrays and numbers by name."""
 
 
-SPREADS = (1.0, 0.3, 3.0, 0.1)
-"""Standard deviations of states that are drawn in turn: roots and logarithms have a domain."""
+SPREADS = ((1.0, False), (0.3, False), (1.0, True), (3.0, False), (0.3, True), (3.0, True), (0.1, False))
+"""Standard deviations of states that are drawn in turn, and whether all are positive: roots have a domain."""
 
 
 def lookups(program: Program) -> list[tuple[Expr, Expr]]:
@@ -42,7 +42,7 @@ def small_sizes(program: Program) -> dict[str, int]:
 
 
 def random_values(
-    program: Program, seed: int = 0, sizes: Mapping[str, int] | None = None, spread: float = 1.0
+    program: Program, seed: int = 0, sizes: Mapping[str, int] | None = None, spread: float = 1.0, positive: bool = False
 ) -> Values:
     """States, data, parameters and sizes that no array has, small and random, by name.
 
@@ -57,6 +57,8 @@ def random_values(
         Those of :func:`small_sizes` if not given.
     spread : float
         Standard deviation of the states.
+    positive : bool
+        Whether all states are.
     """
     import numpy as np
 
@@ -91,7 +93,8 @@ def random_values(
             low, high = least.get(name, int(name in lengths)), min([below.get(name, 4), *shortest])
             values[name] = rng.integers(low, max(high, low + 1), shape)
         elif access in program.states:
-            values[name] = spread * (rng.normal(size=shape) if shape else float(rng.uniform(0.5, 1.5)))
+            drawn: Any = rng.normal(size=shape) if shape else float(rng.uniform(0.5, 1.5))
+            values[name] = spread * (abs(drawn) if positive else drawn)
         else:
             values[name] = rng.uniform(0.2, 1, shape)
     free = {s: rng.uniform(0.5, 1.5) for value in program.domain.values() for s in sorted(value.free_symbols, key=str)}
@@ -128,7 +131,7 @@ def moving_point(program: Program) -> Values:
     import numpy as np
 
     run, values = as_function(program), random_values(program)
-    for seed in range(1, 40):
+    for seed in range(1, 60):
         try:
             flow = {**values, **run(**values)}
         except (ArithmeticError, ValueError):
@@ -136,5 +139,9 @@ def moving_point(program: Program) -> Values:
         moves = [float(np.max(np.abs(flow.get(rate, np.nan)), initial=0)) for rate in program.flow.values()]
         if np.isfinite(moves).all() and min(moves) > 1e-3:
             break
-        values = random_values(program, seed, spread=SPREADS[seed % len(SPREADS)] if not flow else 1.0)
+        spread, positive = (1.0, False) if flow else SPREADS[seed % len(SPREADS)]
+        values = random_values(program, seed, spread=spread, positive=positive)
+    else:
+        if not flow:
+            raise ProgramError(f"{program.name}: no point of the domain of its definitions was found at random")
     return values

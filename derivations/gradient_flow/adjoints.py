@@ -8,6 +8,7 @@ indices, or scattered through a table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sympy import Add, DiracDelta, Dummy, Expr, Heaviside, Indexed, IndexedBase, Max, Mul, S, Symbol, exp
@@ -121,17 +122,17 @@ def repeated(expr: Expr, access: Access, d: Definition, table: dict[Symbol, Expr
     return expr
 
 
-def reuse(expr: Expr, held: dict[Expr, Access]) -> Expr:
+def reuse(expr: Expr, held: Mapping[frozenset[Expr], Access]) -> Expr:
     """The expression with products that some definition already holds replaced by that definition.
 
     For example ``q exp(A - M) R`` becomes ``q Rtilde`` where Rtilde = R exp(A - M): one exponential less, and it reads.
     """
     if isinstance(expr, Add):
         return Add(*(reuse(term, held) for term in expr.args))
-    factors = list(Mul.make_args(expr))
-    for rhs, lhs in held.items():
-        wanted = Mul.make_args(rhs)
-        if all(factor in factors for factor in wanted):
+    factors = Mul.make_args(expr)
+    given = set(factors)
+    for wanted, lhs in held.items():
+        if wanted <= given:
             return Mul(lhs, *(factor for factor in factors if factor not in wanted))
     return expr
 
@@ -227,7 +228,7 @@ def adjoints(
     taken = names_of(program) | set(names.values())
     added_to = {d.name for d in program.definitions if d.accumulate}
     held = {
-        d.rhs: d.lhs
+        frozenset(Mul.make_args(d.rhs)): d.lhs
         for d in program.definitions
         if d.rhs.has(exp) and isinstance(d.rhs, Mul | exp) and d.name not in added_to
     }

@@ -58,15 +58,15 @@ def expected_square(mean: Expr, moment: Expr, examples: Expr, batch: Expr) -> Ex
 def adam() -> Program:
     """Adam over some of its steps at once, with the noise that batches have in its normaliser.
 
-    One step with ``examples = batch`` is Adam's own. Over more steps the gradient is held, averages decay as they would,
-    and the bias corrections are those of the end.
+    One step with ``examples = batch`` is Adam's own. Over more steps the gradient is held, averages decay as they
+    would, and the bias corrections are those of the end.
 
     References
     ----------
     D. P. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, arXiv 1412.6980, algorithm 1.
     """
-    now, first_next, second_next, theta_next = tensors("now first_next second_next theta_next")
-    (corrected_1, corrected_2, end) = scalars("corrected_1 corrected_2 end")
+    first_next, second_next, theta_next = tensors("first_next second_next theta_next")
+    corrected_1, corrected_2, end = scalars("corrected_1 corrected_2 end")
     return Program(
         name="adam",
         title="Adam, with the noise of batches",
@@ -82,9 +82,7 @@ def adam() -> Program:
             ),
             Definition(
                 second_next[i],
-                kept_average(
-                    second[i], expected_square(gradient[i], moment[i], examples, batch), beta_2, step
-                ),
+                kept_average(second[i], expected_square(gradient[i], moment[i], examples, batch), beta_2, step),
                 "running average of its square",
             ),
             Definition(corrected_1, lr * step / (1 - beta_1**end), "steps, with the bias of the average taken out"),

@@ -1,7 +1,7 @@
 """Second moments of the gradient: what the noise of batches is made of, beside the gradient by the same sweep.
 
-The adjoint of a state is a sum of contributions, ``bar += SumOver(term, over)``: over what is reduced, and over all that
-is scattered into one entry. Here the contributions are squared before they are added up.
+The adjoint of a state is a sum of contributions, ``bar += SumOver(term, over)``: over what is reduced, and over all
+that is scattered into one entry. Here the contributions are squared before they are added up.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def second_moments(program: Program, by: tuple[Symbol, ...] = (), share: Expr = 
     >>> from derivations.registry import program
     >>> print(*second_moments(program("keyword-bias")).definitions[-3:], sep="\\n")
     W_moment[i, k] = 0
-    W_moment[x[n, l], k] += alpha[n, l]**2*contextbar[n, k]**2
-    b_moment[k] = SumOver(contextbar[n, k]**2, n)
+    W_moment[x[n, l], k] += alpha[n, l]**2*zbar[n, k]**2
+    b_moment[k] = SumOver(zbar[n, k]**2, n)
     """
     if not program.adjoints or program.metric:
         raise ProgramError(f"{program.name}: second moments need the gradient flow of a loss; derive it first")

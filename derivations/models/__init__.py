@@ -5,6 +5,13 @@ from derivations.models.rows import row_model
 from derivations.models.topic import CLASSIFIERS, topic_classifier
 from derivations.models.translation import lexical_attention, positional_attention
 
-__all__ = ["CLASSIFIERS", "keyword_classifier", "lexical_attention", "positional_attention", "row_model", "topic_classifier"]
+__all__ = [
+    "CLASSIFIERS",
+    "keyword_classifier",
+    "lexical_attention",
+    "positional_attention",
+    "row_model",
+    "topic_classifier",
+]
 
-READING_ORDER = ("keyword", "translation", "topic", "rows", "descent")
+READING_ORDER = ("keyword", "translation", "topic", "uniform", "rows", "descent")

@@ -167,11 +167,30 @@ def row_model(kind: str = "prefix") -> Program:
             title=title(name),
             source="layer normalisation: Ba, Kiros, Hinton, arXiv 1607.06450; one head with the query of its place",
             extents={
-                n: N, t: targets[n], s: words[n], l: length[n], **({} if kind == "prefix" else {w: length[n]}),
-                d: D, e: D, i: V, j: J, k: K, a: I, **({g: I} if kind == "recurrent" else {}), c: T, r: T,
+                n: N,
+                t: targets[n],
+                s: words[n],
+                l: length[n],
+                **({} if kind == "prefix" else {w: length[n]}),
+                d: D,
+                e: D,
+                i: V,
+                j: J,
+                k: K,
+                a: I,
+                **({g: I} if kind == "recurrent" else {}),
+                c: T,
+                r: T,
             },
             data=(
-                length[n], x[n, l], targets[n], last[n, t], place[n, t], y[n, t], words[n], past[n, s],
+                length[n],
+                x[n, l],
+                targets[n],
+                last[n, t],
+                place[n, t],
+                y[n, t],
+                words[n],
+                past[n, s],
             ),
             states=(E[i, d], F[a, d], Y[j, d], G[c, d], H[j, d], *more, Q[d, e], C[d, e], U[k, d], b[k]),
             parameters=(rows,),
@@ -181,7 +200,9 @@ def row_model(kind: str = "prefix") -> Program:
                 Definition(key[n, l, d], E[x[n, l], d] + F[l, d] + added, "keys before normalisation"),
                 *keys,
                 Definition(earlier[n, s, d], H[past[n, s], d], "earlier target words"),
-                Definition(history[n, t, d], SumOver(decay[place[n, t], s] * earlier[n, s, d], s), "what is left of them"),
+                Definition(
+                    history[n, t, d], SumOver(decay[place[n, t], s] * earlier[n, s, d], s), "what is left of them"
+                ),
                 Definition(state[n, t, d], Y[last[n, t], d] + G[place[n, t], d] + history[n, t, d], "state"),
                 Definition(query[n, t, e], SumOver(state[n, t, d] * Q[d, e], d), "query"),
                 Definition(score[n, t, l], SumOver(query[n, t, e] * m[n, l, e] / sqrt(D), e), "attention logits"),
@@ -202,7 +223,11 @@ def row_model(kind: str = "prefix") -> Program:
             examples=n,
             meanings=MEANINGS,
             roles={
-                "E": Role.EMBEDDINGS, "Q": Role.QUERY, "U": Role.READOUT, "b": Role.BIAS, "alpha": Role.WEIGHTS,
+                "E": Role.EMBEDDINGS,
+                "Q": Role.QUERY,
+                "U": Role.READOUT,
+                "b": Role.BIAS,
+                "alpha": Role.WEIGHTS,
                 "z": Role.LOGITS,
             },
             dimensions={**DIMENSIONS, j: "previous", a: "source_place", c: "place"},
@@ -218,12 +243,9 @@ def row_model(kind: str = "prefix") -> Program:
 
 def initial(kind: str) -> Mapping[str, Expr]:
     """Standard deviations to start from: small embeddings, smaller places, square matrices as of a uniform start."""
-    wide = 1 / sqrt(3 * D)
-    words = {name: Rational(1, 20) for name in ("E", "Y", "H")}
     sides = {"recurrent": ("left", "right"), "prefix": (), "mean": ("around",)}[kind]
     return {
-        **words,
-        **{name: Rational(1, 20) for name in sides},
-        **{name: Rational(3, 100) for name in ("F", "G")},
-        **{name: wide for name in ("Q", "C", "U")},
+        **dict.fromkeys(("E", "Y", "H", *sides), Rational(1, 20)),
+        **dict.fromkeys(("F", "G"), Rational(3, 100)),
+        **dict.fromkeys(("Q", "C", "U"), 1 / sqrt(3 * D)),
     }

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from dynamics.cli.compare import compare
-from dynamics.cli.console import report, warn
+from dynamics.cli.console import report, say, silence, warn
 from dynamics.cli.cooccurrence import cooccurrence
 from dynamics.cli.derive import derive
 from dynamics.cli.forecast import forecast
@@ -21,7 +21,6 @@ from dynamics.cli.solve import solve
 from dynamics.support.errors import DataWarning, InputError, IntegrationError, Interrupted, in_options
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,12 +31,17 @@ for command in (forecast, solve, simulate, compare, phase, cooccurrence, derive)
 
 
 @app.callback(invoke_without_command=True)
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def whole(
+    context: typer.Context,
+    show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
     if show:
         from importlib.metadata import version as installed
 
-        print(f"attention-dynamics {installed('attention-dynamics')}")
+        say(f"attention-dynamics {installed('attention-dynamics')}")
         raise typer.Exit
+    context.obj = context.with_resource(silence(quiet))
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynamics.cli.console import progress, table
-from dynamics.cli.options import INPUT, OUTPUT, SOLVING, Figures, Output, given, with_options, words_of
+from dynamics.cli.console import progress, table, table_format
+from dynamics.cli.options import INPUT, OUTPUT, SOLVING, Figures, Output, TableFormat, given, with_options, words_of
 from dynamics.cli.output import finish, folder, write
 from dynamics.cli.predictions import predicted_by, theory_of
 from dynamics.cli.simulate import TrainingOptions, divergence, run
@@ -53,6 +53,7 @@ def compare(
         Path | None, typer.Option("--run", help="A saved run, instead of simulating.", rich_help_panel=INPUT)
     ] = None,
     band: Annotated[float, typer.Option(help="Share of the seeds within the band.", rich_help_panel=OUTPUT)] = 0.9,
+    form: TableFormat = "text",
     output: Output = None,
     figures: Figures = "png",
 ) -> None:
@@ -63,7 +64,7 @@ def compare(
 
     Example: dynamics compare --task lexicon --vocab 30 --batch 64 --steps 500 --seeds 4
     """
-    place = folder(output, "compare", figures)
+    place, form = folder(output, "compare", figures), table_format(form)
     if study is not None:
         if prediction is not None or run_file is not None or theory is not None or stages is not None:
             raise InputError("--study trains and solves by itself: leave out --prediction, --run, --theory, --stages")
@@ -105,10 +106,11 @@ def compare(
 
         return {"comparison": plot.comparison(compared)}
 
-    finish(write(place, figures, saved, draw), *_shown(compared))
+    written = write(place, figures, saved, draw)
+    finish(written if form == "text" else "", *_shown(compared, form))
 
 
-def _shown(compared: xr.Dataset) -> list[str]:
+def _shown(compared: xr.Dataset, form: str = "text") -> list[str]:
     """Errors and measures, in lines."""
     head = [("quantity", "left"), ("largest error", "right"), ("at tau", "right"), ("error at the end", "right")]
     rows = []
@@ -127,6 +129,8 @@ def _shown(compared: xr.Dataset) -> list[str]:
                 f"{float(size.isel(time=-1)):.2g}{unit}",
             ]
         )
+    if form != "text":
+        return [table(head, rows, form)]
     lines = [f"theory against the mean of {compared.sizes['seed']} seeds; relative, loss in nats", table(head, rows)]
     shown = {
         "beta": "KTIW",
@@ -139,11 +143,12 @@ def _shown(compared: xr.Dataset) -> list[str]:
             last = {kind: float(compared[f"{kind}_{key}"].mean()) for kind in ("kendall", "xi")}
             end = float(compared[f"agreement_{key}"].isel(time=-1).mean())
             lines.append(
-                f"attention agrees with {name}: A = {end:.3f}, Kendall tau {last['kendall']:.3f}, xi {last['xi']:.3f}"
+                f"attention agrees with {name} on {end:.3f} of targets; Kendall's rank correlation"
+                f" {last['kendall']:.3f}; accuracy when attention first agreed as well with its end {last['xi']:.3f}"
             )
     if "agreement_shuffled" in compared:
         end = float(compared.agreement_shuffled.isel(time=-1).mean())
-        lines.append(f"attention agrees with KTIW in random order: A = {end:.3f}")
+        lines.append(f"attention agrees with KTIW in random order on {end:.3f} of targets")
     return lines
 
 

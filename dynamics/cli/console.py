@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
+import json
 import os
 import sys
 import time
@@ -10,7 +13,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from dynamics.support.errors import InputError
+
 QUIET = "DYNAMICS_QUIET"
+"""The environment variable that keeps commands from printing anything but errors; so does ``dynamics --quiet``."""
+TABLES = ("text", "csv", "json")
+"""What a table may be printed as."""
+
+
+@contextmanager
+def silence(quiet: bool) -> Iterator[None]:
+    """Within it nothing is printed but errors, if wanted."""
+    before = os.environ.get(QUIET)
+    if quiet:
+        os.environ[QUIET] = "1"
+    try:
+        yield
+    finally:
+        if quiet and before is None:
+            del os.environ[QUIET]
 
 
 def say(text: str = "") -> None:
@@ -49,8 +70,8 @@ def _write(stream: TextIO | None, text: str) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
-    """A plain table: columns as wide as they need to be, ``left`` or ``right``.
+def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], form: str = "text") -> str:
+    """A table: plain, with columns as wide as they need to be, ``left`` or ``right``; or csv, or json, to be read.
 
     Examples
     --------
@@ -59,6 +80,12 @@ def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str
     dog    0.9
     a     0.25
     """
+    if form == "json":
+        return json.dumps([dict(zip((name for name, _ in head), row, strict=True)) for row in rows], ensure_ascii=False)
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([[name for name, _ in head], *rows])
+        return text.getvalue().removesuffix("\n")
     cells = [[name for name, _ in head], *([str(cell) for cell in row] for row in rows)]
     widths = [max(_cells(row[k]) for row in cells) for k in range(len(head))]
 
@@ -72,6 +99,13 @@ def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str
         return "  ".join(parts).rstrip()
 
     return "\n".join(map(line, cells))
+
+
+def table_format(form: str) -> str:
+    """A format of tables, checked."""
+    if form not in TABLES:
+        raise InputError(f"unknown format {form!r}; use one of {', '.join(TABLES)}")
+    return form
 
 
 def _cells(text: str) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+from typer.models import ArgumentInfo
 
 from dynamics.support.errors import InputError
 
@@ -27,6 +28,11 @@ Output = Annotated[
     ),
 ]  # fmt: skip
 Figures = Annotated[str, typer.Option(help="Format of the figures: png, svg, pdf or none.", rich_help_panel=OUTPUT)]
+
+TableFormat = Annotated[
+    str,
+    typer.Option("--format", help="Of what is printed: text, csv or json (the table alone).", rich_help_panel=OUTPUT),
+]
 
 RESULTS = Path("results")
 
@@ -71,9 +77,12 @@ def flag(options: Any, name: str) -> str:
     """How a field of a group is written on the command line."""
     hint = get_type_hints(type(options), include_extras=True)[name]
     for part in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
-        declared = [one for one in getattr(part, "param_decls", None) or () if one.startswith("--")]
+        if isinstance(part, ArgumentInfo):
+            return name.upper()
+        said = (getattr(part, "default", None), *(getattr(part, "param_decls", None) or ()))
+        declared = [one for one in said if isinstance(one, str) and one.startswith("--")]
         if declared:
-            return declared[0]
+            return declared[0].partition("/")[0]
     return f"--{name.replace('_', '-')}"
 
 

@@ -28,21 +28,34 @@ def folder(output: Path | None, command: str, figures: str = "none") -> Path:
     return found
 
 
+FIGURES = (
+    "loss", "words", "ktiw", "distance", "order", "scores", "course", "run", "comparison", "study_lr", "study_batch",
+    "phase", "forecast", "against",
+)  # fmt: skip
+"""The figures that commands draw, by name."""
+
+
+def figures_of(output: Path, data: Mapping[str, xr.Dataset]) -> list[str]:
+    """The figures of an earlier run into the same place: they would stand beside data that they do not show."""
+    if not any((output / f"{name}.nc").exists() for name in data):
+        return []
+    return [f"{name}.{form}" for name in FIGURES for form in FORMATS if (output / f"{name}.{form}").exists()]
+
+
 def write(output: Path, figures: str, data: Mapping[str, xr.Dataset], draw: Callable[[], Mapping[str, Figure]]) -> str:
     """Write datasets as NetCDF, then figures in place of those of an earlier run; what was written, in a line."""
     from dynamics.support import trajectory
 
-    written = []
+    written, before = [], figures_of(output, data)
     for name, dataset in data.items():
         trajectory.save(dataset, output / f"{name}.nc")
         written.append(f"{name}.nc")
+    for stale in before:
+        (output / stale).unlink(missing_ok=True)
     if figures != "none":
         from dynamics import plot
 
         for name, figure in draw().items():
-            for other in FORMATS:
-                if other != figures:
-                    (output / f"{name}.{other}").unlink(missing_ok=True)
             plot.save(figure, output / f"{name}.{figures}")
             written.append(f"{name}.{figures}")
     return f"written to {output}: {', '.join(written)}"
@@ -50,5 +63,5 @@ def write(output: Path, figures: str, data: Mapping[str, xr.Dataset], draw: Call
 
 def finish(written: str, *lines: str) -> None:
     """Print what was found, and last where it is."""
-    for line in (*lines, written):
+    for line in filter(None, (*lines, written)):
         say(line)

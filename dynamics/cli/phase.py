@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -149,7 +149,7 @@ def critical_samples(found: xr.Dataset) -> str:
     return f"half succeed at m = {listed}{fit}"
 
 
-def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray]:
+def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray[Any]]:
     """An axis from its description.
 
     Examples
@@ -177,6 +177,8 @@ def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray]:
         raise wrong
     if given is not None and given < 2:
         raise InputError(f"{option} {text!r}: an axis has two points or more")
+    if name in whole and not all(float(part).is_integer() for part in parts[:2]):
+        raise InputError(f"{option} {text!r}: {name} is a whole number; give whole ends, such as {name}=8:10")
     if logarithmic and low <= 0:
         raise InputError(f"{option} {text!r}: a logarithmic axis begins above 0")
     points = given or (round(high - low) + 1 if name in whole and not logarithmic else 41)

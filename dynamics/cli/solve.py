@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynamics.cli.console import progress, table
-from dynamics.cli.options import INPUT, OUTPUT, Figures, Output, refuse_idle, with_options, words_of
+from dynamics.cli.console import progress, table, table_format, warn
+from dynamics.cli.options import (
+    INPUT,
+    OUTPUT,
+    Figures,
+    Output,
+    TableFormat,
+    refuse_idle,
+    with_options,
+    words_of,
+)
 from dynamics.cli.output import finish, folder, write
 from dynamics.cli.predictions import SolvingOptions, predicted_by, start_of, theory_of
 from dynamics.cli.system import SystemOptions, counts_of, initial_states
@@ -44,6 +53,7 @@ def solve(
         str | None,
         typer.Option(help="Input words for the table and the curves: right,law,...", rich_help_panel=OUTPUT),
     ] = None,
+    form: TableFormat = "text",
     output: Output = None,
     figures: Figures = "png",
 ) -> None:
@@ -56,13 +66,13 @@ def solve(
     Example: dynamics solve --words human,freedom,rights --output results
     """
     wanted = solving.wanted
-    place = folder(output, "solve", figures)
+    place, form = folder(output, "solve", figures), table_format(form)
     listed = words_of(words)
     if not system.of_a_model and solving.theory in (None, "closure"):
         refuse_idle(solving, {*CLOSURE, *ALWAYS}, "the closure on counts; --theory exact takes it")
         counts = counts_of(system, cooccurrence, text, BUNDLED_VOCABULARY)
         found = _from_counts(counts, system, solving, listed)
-        finish(*_counts_shown(found, counts, listed, place, figures))
+        finish(*_counts_shown(found, counts, listed, place, figures, form))
         return
     if cooccurrence is not None:
         if system.of_a_model:
@@ -148,6 +158,7 @@ def _from_counts(
             progress=show,
         )  # fmt: skip
 
+    _foretell(counts, len(_stages(solving)["stages"]))
     with progress("solving") as show:
         found = predicted(chosen, show)
         learnt = {str(o) for o in found.isel(stages=0, time=-1).sel(input=chosen).translation.values}
@@ -156,6 +167,29 @@ def _from_counts(
             found = predicted([*chosen, *sorted(learnt)], show)
     found.attrs |= {f"init_{name}": size for name, size in sizes.items()}
     return found
+
+
+PER_SECOND = 1e10
+"""Products of a second, roughly, on one core."""
+EVALUATIONS = 300
+"""Of one prediction to late times."""
+LONG = 30.0
+"""Seconds from which a run is announced."""
+
+
+def _foretell(counts: CoOccurrence, predictions: int) -> None:
+    """Before a long run, say how large it is, about how long it takes, and what would be quicker."""
+    from dynamics.problems.closure import Closure
+
+    problem = Closure(counts)
+    seconds = problem.products * EVALUATIONS * predictions / PER_SECOND
+    if seconds > LONG:
+        inputs, outputs = counts.shape
+        warn(
+            f"{inputs:,} x {outputs:,} words, {problem.size:,} numbers of state: {predictions} predictions may take"
+            f" about {seconds / 60:.0f} minutes; --max-vocab 300 when counting, --stages joint or an earlier --time are"
+            " quicker"
+        )
 
 
 def pairs_of(found: xr.Dataset, words: Sequence[str]) -> list[tuple[str, str]]:
@@ -169,7 +203,7 @@ def pairs_of(found: xr.Dataset, words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _counts_shown(
-    found: xr.Dataset, counts: CoOccurrence, words: Sequence[str], output: Path, figures: str
+    found: xr.Dataset, counts: CoOccurrence, words: Sequence[str], output: Path, figures: str, form: str
 ) -> list[str]:
     """Write the trajectory and the figures of a closure; what was written, and lines for the reader."""
     from dynamics.comparison.side_by_side import distance
@@ -193,16 +227,19 @@ def _counts_shown(
     for word, translation in pairs:
         cell = first.sel(output=translation)
         beta, attention = cell.beta.sel(input=word), cell.attention
+        on_word = attention.where(cell.attended == word, 0.0)  # attention on another word is not on this one
         rows.append(
             [
                 word, translation, f"{float(beta[-1]):.3f}", f"{float(attention[-1]):.3f}",
-                _time(half_time(beta)), _time(half_time(attention)), str(cell.attended.values[-1]),
+                _time(half_time(beta)), _time(half_time(on_word)), str(cell.attended.values[-1]),
             ]
         )  # fmt: skip
     head = [
         ("word", "left"), ("learnt translation", "left"), ("KTIW beta", "right"), ("attention", "right"),
-        ("tau of half beta", "right"), ("tau of half attention", "right"), ("most attended", "left"),
+        ("tau at half of KTIW", "right"), ("tau at half of attention on it", "right"), ("most attended", "left"),
     ]  # fmt: skip
+    if form != "text":
+        return ["", table(head, rows, form)]
     origin = counts.attrs.get("source_file", counts.attrs.get("origin", "counts"))
     lines = [
         f"{origin}: {counts.shape[0]} input and {counts.shape[1]} output words, {counts.nnz} pairs that co-occur;"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -395,7 +395,7 @@ def _signs(rows: Rows) -> Rows:
     return np.sign(rows[:, :, None] - rows[:, None, :])
 
 
-def _padded(flat: NDArray, lengths: NDArray[np.int64], fill: float) -> NDArray:
+def _padded(flat: NDArray[Any], lengths: NDArray[np.int64], fill: float) -> NDArray[Any]:
     """Rows of these lengths out of a flat array, filled up beyond their ends."""
     there = np.arange(lengths.max()) < lengths[:, None]
     rows = np.full(there.shape, fill, dtype=flat.dtype)

@@ -304,7 +304,7 @@ class CoOccurrence:
                     saved = cls(*found)
                 except InputError as error:
                     raise InputError(f"{path}: {error}") from None
-                if inputs is outputs is length is gram is None:
+                if all(given is None for given in (inputs, outputs, length, gram)):
                     return saved
                 counts, attrs = saved.C, saved.attrs
                 inputs = saved.inputs if inputs is None else inputs

@@ -24,8 +24,9 @@ from dynamics.counts.corpus import LabelledText, ParallelText
 from dynamics.counts.encoding import EncodedPairs, Skipped, complain, encoded_blocks
 from dynamics.counts.labels import checked_word
 from dynamics.counts.vocabulary import count_words, vocabulary
-from dynamics.support.blocks import Arrays, finished
+from dynamics.support.blocks import finished
 from dynamics.support.files import sha256
+from dynamics.support.typing import Arrays
 
 BITS = 30
 """Of a digit. Sums of products of digits with numbers of words stay below 2^63 for files of up to 2^33 words, and so

@@ -17,11 +17,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 from scipy.integrate import DenseOutput, OdeSolver
 
 from dynamics.integrate.arguments import span_of, state, step_sizes, tolerances
+from dynamics.support.machine_code import kept
 from dynamics.support.threads import one_at_a_time
 
 Vector = NDArray[np.float64]
@@ -34,7 +35,7 @@ REFRESH = 25
 """Accepted steps after which the spectral radius is estimated anew."""
 
 
-@njit(cache=True, parallel=True, error_model="numpy", fastmath=FAST)
+@kept(parallel=True, error_model="numpy", fastmath=FAST)
 def recurrence(out, a, y, b, last, c, before, d, slope, e, first):
     """out = a y + b last + c before + d slope + e first; out may be any of them."""
     n = y.size
@@ -43,7 +44,7 @@ def recurrence(out, a, y, b, last, c, before, d, slope, e, first):
             out[k] = a * y[k] + b * last[k] + c * before[k] + d * slope[k] + e * first[k]
 
 
-@njit(cache=True, parallel=True, error_model="numpy", fastmath=FAST)
+@kept(parallel=True, error_model="numpy", fastmath=FAST)
 def error_norm(y, new, first, last, h, rtol, atol):
     """Root mean square of the error estimate 0.8 (y - new) + 0.4 h (f(y) + f(new)) over atol + rtol max(|y|, |new|)."""
     n = y.size

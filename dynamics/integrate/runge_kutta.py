@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 from scipy.integrate import DOP853, RK23, RK45, DenseOutput
 
+from dynamics.support.machine_code import kept
 from dynamics.support.threads import libraries, one_at_a_time
 
 Vector = NDArray[np.float64]
@@ -27,7 +28,7 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 SAFETY, MIN_FACTOR, MAX_FACTOR = 0.9, 0.2, 10.0  # SciPy's controller
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@kept(error_model="numpy", fastmath=FAST)
 def add_slopes(slopes, weights, used, lo, hi, out):
     """Add the sum of weights[s] slopes[s, lo:hi] over the first ``used`` slopes; four in one pass."""
     last = used - 1
@@ -41,7 +42,7 @@ def add_slopes(slopes, weights, used, lo, hi, out):
 
 
 # Loops run over slices from 0 on: with lo + k for a subscript, which might be negative, they are not vectorised.
-@njit(cache=True, parallel=True, error_model="numpy", fastmath=FAST)
+@kept(parallel=True, error_model="numpy", fastmath=FAST)
 def combine(y, slopes, weights, used, out):
     """out = y + sum of weights[s] slopes[s] over the first ``used`` slopes."""
     n = y.size
@@ -54,7 +55,7 @@ def combine(y, slopes, weights, used, out):
             add_slopes(slopes, weights, used, lo, hi, after)
 
 
-@njit(cache=True, parallel=True, error_model="numpy", fastmath=FAST)
+@kept(parallel=True, error_model="numpy", fastmath=FAST)
 def error_norm(y, new, slopes, weights, rtol, atol):
     """Root mean square of the estimated error over atol + rtol max(|y|, |new|)."""
     n = y.size

@@ -2,14 +2,14 @@
 
 numba's cache needs a real file, and does not see edits to modules that the file calls. So the source is written under
 the user's cache directory, named by a hash of itself and of everything it calls, and moved into place in one step:
-processes that compile the same kernel at the same time cannot see half a file.
+processes that compile the same kernel at the same time cannot see half a file. What is run is the source that was
+generated, whatever the file holds; machine code is believed if it is whole (:mod:`dynamics.support.machine_code`).
 """
 
 from __future__ import annotations
 
 import atexit
 import hashlib
-import importlib.util
 import os
 import shutil
 import sys
@@ -17,8 +17,11 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
+from dynamics.support.cache_files import uncached
 from dynamics.support.errors import InputError
+from dynamics.support.files import write_aside
 
 ENVIRONMENT = "DYNAMICS_CACHE_DIR"
 
@@ -33,10 +36,14 @@ def cache_directory() -> Path:
         wanted.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=wanted):
             return wanted
-    except OSError:
+    except OSError as error:
+        uncached(f"cannot write to {str(wanted)!r}: {error.strerror}")
+    try:
         temporary = tempfile.mkdtemp(prefix="attention-dynamics-")
-        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        return Path(temporary)
+    except OSError:
+        return wanted  # where every file is missing, and none can be written
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
 
 
 @cache
@@ -67,17 +74,25 @@ def compiled(source: str) -> Callable[..., None]:
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise InputError("NUMBA_DISABLE_JIT is set, and nothing is solved without the compiler; unset it")
     name = module_name(source)
-    path = cache_directory() / f"{name}.py"
-    if not path.exists():
-        handle, aside = tempfile.mkstemp(dir=path.parent, suffix=".py")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(source)
-        os.replace(aside, path)
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"cannot load the generated module {path}")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
     # numba finds a function's module by its name, when it writes the cache and when it reads it.
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    exec(compile(source, _file(name, source), "exec"), module.__dict__)
     return module.kernel
+
+
+def _file(name: str, source: str) -> str:
+    """The file that holds a source, written if it is not there or not whole; a mere name if it cannot be written."""
+    path = cache_directory() / f"{name}.py"
+    try:
+        if path.read_bytes() == source.encode():
+            return str(path)
+    except OSError:
+        pass
+    try:
+        with write_aside(path) as aside:
+            aside.write_bytes(source.encode())
+    except InputError as error:
+        uncached(str(error))
+        return f"<{name}>"
+    return str(path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sympy import Indexed, Mul, Symbol
 
@@ -27,7 +28,7 @@ class Product:
     left: Access
     right: Access
 
-    @property
+    @cached_property
     def writes(self) -> str:
         return name_of(self.target)
 
@@ -35,12 +36,15 @@ class Product:
     def read_accesses(self) -> list[Access]:
         return [self.left, self.right]
 
-    @property
+    @cached_property
     def reads(self) -> set[str]:
         tables = [
             name_of(s) for a in (self.target, self.left, self.right) for s in subscript(a) if isinstance(s, Indexed)
         ]
         return {name_of(self.left), name_of(self.right), *tables}
+
+    def __str__(self) -> str:
+        return f"{self.target} = {self.left} . {self.right} ({self.kind} product)"
 
 
 Step = Statement | Product

@@ -468,14 +468,23 @@ class Emitter:
         steps = [step for _, _, step in walk([loop])]
         inner = {x.index for _, loops, _ in walk([loop]) for x in loops}
         inner |= {index for s in steps for index in s.space if index in self.short and index not in self.opened}
+        touched: dict[str, list[tuple[Statement, list[Access]]]] = {}
+        for step in steps:
+            by_name: dict[str, list[Access]] = {}
+            for access in (step.target, *step.read_accesses):
+                by_name.setdefault(name_of(access), []).append(access)
+            for name, accessed in by_name.items():
+                touched.setdefault(name, []).append((step, accessed))
         found: dict[Access, str] = {}
         for s in steps:
             if s.op == "=" or s.target in self.registers or s.target.free_symbols & inner:
                 continue
             place = self.storage.places.get(s.writes)
-            touching = [a for t in steps for a in (t.target, *t.read_accesses) if name_of(a) == s.writes]
-            alone = all(a == s.target for a in touching) and all(t.op == s.op for t in steps if t.writes == s.writes)
-            reads = any(s.writes in {name_of(a) for a in t.read_accesses if a != t.target} for t in steps)
+            alone = all(a == s.target for _, accessed in touched[s.writes] for a in accessed)
+            alone = alone and all(
+                isinstance(t, Statement) and t.op == s.op for t, _ in touched[s.writes] if t.writes == s.writes
+            )
+            reads = any(a != t.target for t, accessed in touched[s.writes] for a in accessed)
             if place is not None and place.slot is not None and alone and not reads:
                 found[s.target] = self.names(("sum", s.writes), f"{s.writes}_acc")
         return found
@@ -610,11 +619,12 @@ class Emitter:
         alone = self.parallel or bool(self.scratch())
         text = (
             f'"""{said(program.title)}.\n\nGenerated from the program {said(repr(program.name))}; do not edit."""\n\n'
-            "import math\n\nimport numpy as np\nfrom numba import njit, prange\n\n"
+            "import math\n\nimport numpy as np\nfrom numba import prange\n\n"
             "from dynamics.lowering.runtime import add_parts, exp\n"
             "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n"
-            f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n\n\n"
-            f'@njit("void({", ".join(types)})", cache=True, parallel={self.parallel}, nogil={not alone},\n'
+            f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n"
+            "from dynamics.support.machine_code import kept\n\n\n"
+            f'@kept("void({", ".join(types)})", parallel={self.parallel}, nogil={not alone},\n'
             f'      error_model="numpy", fastmath={FASTMATH})\n'
             f"def kernel({', '.join(names)}):\n{body}\n"
         )
@@ -644,15 +654,19 @@ class Emitter:
 
     def unpack(self, vector: str, arrays: Sequence[Array], held: Mapping[str, Sequence[str]] | None = None) -> None:
         """Views of the tensors that are packed in a flat vector, with a note of what each array holds."""
-        before: list[str] = []
+        before: dict[str, int] = {}  # how many arrays of each length there are so far
+
+        def place() -> str:
+            return " + ".join(size if n == 1 else f"{n} * {size}" for size, n in before.items()) or "0"
+
         for a in arrays:
-            start = " + ".join(before) or "0"
-            before.append(self.length(a.shape))
+            start, size = place(), self.length(a.shape)
+            before[size] = before.get(size, 0) + 1
             if a.shape and a.name:
                 shape = ", ".join(map(self.word, a.shape)) + ("," if len(a.shape) == 1 else "")
                 shared = [name for name in map(self.tensor, (held or {}).get(a.name, ())) if name != a.name]
                 note = f"  # holds {', '.join(shared)}" if shared else ""
-                self.line(f"{a.name} = {vector}[{start} : {' + '.join(before)}].reshape(({shape})){note}")
+                self.line(f"{a.name} = {vector}[{start} : {start} + {size}].reshape(({shape})){note}")
             elif vector == "y":
                 self.line(f"{a.name} = y[{start}]")
 

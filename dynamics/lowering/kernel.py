@@ -193,7 +193,7 @@ class Bound:
     def __call__(self, y: Vector, out: Vector) -> None:
         self._call(y, out, *self.arguments)
 
-    def with_parameters(self, **changes: float) -> Bound:
+    def with_parameters(self, /, **changes: float) -> Bound:
         """The same kernel on the same arrays with other parameters; the workspace is shared."""
         code = self.kernel.code
         before = len(self.arguments) - len(code.parameters) - (len(code.sizes) - len(code.constants))

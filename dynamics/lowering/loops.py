@@ -7,9 +7,10 @@ register.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from functools import lru_cache
+from itertools import islice, permutations
 
 from sympy import Indexed, Symbol
 
@@ -25,6 +26,9 @@ class Loop:
     index: Symbol
     body: tuple[Node, ...]
 
+    def __str__(self) -> str:
+        return written(f"for {self.index}:", self.body)
+
 
 @dataclass(frozen=True)
 class Chunked:
@@ -38,6 +42,10 @@ class Chunked:
     body: tuple[Node, ...]
     shared: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        shared = f", which add to {', '.join(self.shared)}" if self.shared else ""
+        return written(f"in chunks of {self.index}{shared}:", self.body)
+
 
 @dataclass(frozen=True)
 class Short:
@@ -50,25 +58,52 @@ class Short:
     def space(self) -> tuple[Symbol, ...]:
         return tuple(index for index, _ in self.sizes)
 
+    def __str__(self) -> str:
+        return f"{self.statement}, all {' x '.join(f'{size} {index}' for index, size in self.sizes)} at once"
+
 
 Node = Loop | Chunked | Short | Statement | Product
 
 
-def independent(first: Sequence[Statement], second: Statement, index: Symbol) -> bool:
-    """Whether the second statement may join the first ones in a loop over the index."""
-    for s in first:
-        for name in ({s.writes} & ({second.writes} | second.reads)) | ({second.writes} & s.reads):
-            touching = [a for x in (s, second) for a in (x.target, *x.read_accesses) if name_of(a) == name]
-            if aligned(touching, index):
-                continue
-            only_accumulated = all(
-                x.op != "=" and name not in {name_of(a) for a in x.read_accesses if a != x.target}
-                for x in (s, second)
-                if name in {x.writes} | x.reads
-            )
-            if not (only_accumulated and s.op == second.op):
-                return False
-    return True
+def written(head: str, body: Sequence[Node]) -> str:
+    """A loop as text, its body indented."""
+    return "\n".join([head, *(f"    {line}" for node in body for line in str(node).splitlines())])
+
+
+class Run:
+    """Statements that share a loop over an index, by the names that they touch: what joins them meets no others."""
+
+    def __init__(self, index: Symbol, statements: Iterable[Statement] = ()) -> None:
+        self.index = index
+        self.statements: list[Statement] = []
+        self.writers: dict[str, list[Statement]] = {}
+        self.readers: dict[str, list[Statement]] = {}
+        for s in statements:
+            self.append(s)
+
+    def append(self, s: Statement) -> None:
+        self.statements.append(s)
+        self.writers.setdefault(s.writes, []).append(s)
+        for name in s.reads:
+            self.readers.setdefault(name, []).append(s)
+
+    def takes(self, second: Statement) -> bool:
+        """Whether a statement may join: of all that both touch, each iteration stays in its own slice or adds up."""
+        met = [(name, s) for name in {second.writes, *second.reads} for s in self.writers.get(name, ())]
+        met += [(second.writes, s) for s in self.readers.get(second.writes, ())]
+        return all(independent(s, second, name, self.index) for name, s in met)
+
+
+def independent(s: Statement, second: Statement, name: str, index: Symbol) -> bool:
+    """Whether two statements may share a loop over an index although one of them writes a tensor that both touch."""
+    if aligned([*s.touched.get(name, ()), *second.touched.get(name, ())], index):
+        return True
+    added_up = all(
+        x.op != "=" and all(a == x.target for a in x.read_accesses if name_of(a) == name)
+        for x in (s, second)
+        if name in x.touched
+    )
+    return added_up and s.op == second.op
 
 
 def aligned(touching: Sequence[Access], index: Symbol) -> bool:
@@ -77,6 +112,7 @@ def aligned(touching: Sequence[Access], index: Symbol) -> bool:
     return bool(where) and bool(set.intersection(*where))
 
 
+@lru_cache(maxsize=1 << 14)
 def loop_order(s: Statement, program: Program) -> tuple[Symbol, ...]:
     """The order of a statement's loops that walks memory best: last subscripts innermost, owners before ragged ones.
 
@@ -118,14 +154,14 @@ def nest(statements: Sequence[Statement], program: Program, opened: tuple[Symbol
             k += 1
             continue
         index = rest[0]
-        run = [statements[k]]
-        for s in statements[k + 1 :]:
+        run = Run(index, [statements[k]])
+        for s in islice(statements, k + 1, None):
             order = tuple(x for x in loop_order(s, program) if x not in opened)
-            if not order or order[0] != index or not independent(run, s, index):
+            if not order or order[0] != index or not run.takes(s):
                 break
             run.append(s)
-        nodes.append(Loop(index, nest(run, program, (*opened, index))))
-        k += len(run)
+        nodes.append(Loop(index, nest(run.statements, program, (*opened, index))))
+        k += len(run.statements)
     return tuple(nodes)
 
 
@@ -170,11 +206,6 @@ def plain_extent(index: Symbol, program: Program) -> bool:
     return not isinstance(program.extents[index], Indexed)
 
 
-def conflict(first: Step, second: Step) -> bool:
-    """Whether two steps must keep their order."""
-    return bool({first.writes} & ({second.writes} | second.reads)) or second.writes in first.reads
-
-
 def split_at_examples(steps: Sequence[Step], program: Program) -> tuple[list[Step], list[Step]]:
     """What need not wait for the stream of examples, and the rest: both in order.
 
@@ -199,37 +230,40 @@ def chunkable(steps: Sequence[Step], index: Symbol, shared: bool = False) -> lis
 
     With ``shared``, they may also add to what all chunks share.
     """
-    run: list[Statement] = []
-    passed: list[Step] = []
+    run = Run(index)
+    written: set[str] = set()
+    read: set[str] = set()
     for step in steps:
         # Sums may be added up in any order, but not by two chunks at one time.
-        own = [s.target for s in run if s.writes == step.writes]
+        own = [s.target for s in run.writers.get(step.writes, ())]
         joins = (
             isinstance(step, Statement)
             and (aligned([*own, step.target], index) or (shared and step.op == "+=" and index in step.space))
-            and independent(run, step, index)
+            and run.takes(step)
         )
-        if joins and not any(conflict(earlier, step) for earlier in passed):
+        passes = step.writes in written or step.writes in read or not written.isdisjoint(step.reads)
+        if joins and not passes:
             run.append(step)  # type: ignore[arg-type]
-        elif not run:
+        elif not run.statements:
             break
         else:
-            passed.append(step)
-    return [s for s in run if s is steps[0] or not idle_start(s, run)]
+            written.add(step.writes)
+            read |= step.reads
+    return [s for s in run.statements if s is steps[0] or not idle_start(s, run)]
 
 
-def idle_start(s: Statement, run: Sequence[Statement]) -> bool:
+def idle_start(s: Statement, run: Run) -> bool:
     """Whether a statement only sets an initial value that nothing in the run takes up; it stays where it is used."""
-    return s.op == "=" and s.expr.is_number and not any(s.writes in t.reads for t in run)
+    return s.op == "=" and s.expr.is_number and s.writes not in run.readers
 
 
 def serial(steps: Sequence[Step], program: Program) -> list[Statement]:
     """The first statements, up to the next product or the next one that can be chunked."""
     run: list[Statement] = []
-    for k, step in enumerate(steps):
+    for step in steps:
         if not isinstance(step, Statement):
             break
-        if run and any(chunkable(steps[k:], index) for index in step.space if plain_extent(index, program)):
-            break
+        if run and any(aligned([step.target], index) for index in step.space if plain_extent(index, program)):
+            break  # the next run is chunked
         run.append(step)
     return run

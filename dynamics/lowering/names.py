@@ -14,7 +14,7 @@ ROWS = ("add_lane", "add_row", "exp_row", "full", "lane", "row", "set_row", "tot
 
 OWN = frozenset(
     [
-        *PYTHON, "y", "out", "ws", "np", "math", "njit", "prange", "exp", "gather_product", "scatter_product",
+        *PYTHON, "y", "out", "ws", "np", "math", "njit", "kept", "prange", "exp", "gather_product", "scatter_product",
         "gather_dot_product", "kernel", "candidate", "chunk", "add_parts", *ROWS,
     ]
 )  # fmt: skip

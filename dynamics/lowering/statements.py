@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sympy import Expr, Float, Function, Indexed, IndexedBase, Mul, Or, Piecewise, S, Symbol, exp, log
 
@@ -62,18 +63,26 @@ class Statement:
     space: tuple[Symbol, ...]
     condition: Expr = S.true
 
-    @property
+    @cached_property
     def writes(self) -> str:
         return name_of(self.target)
 
-    @property
+    @cached_property
     def read_accesses(self) -> list[Access]:
         own = [] if self.op == "=" else [self.target]
         return [*accesses(self.expr), *gathers(self.expr), *gathers(self.target), *accesses(self.condition), *own]
 
-    @property
+    @cached_property
     def reads(self) -> set[str]:
         return {name_of(a) for a in self.read_accesses}
+
+    @cached_property
+    def touched(self) -> dict[str, list[Access]]:
+        """Every access by the name of its tensor."""
+        found: dict[str, list[Access]] = {}
+        for access in (self.target, *self.read_accesses):
+            found.setdefault(name_of(access), []).append(access)
+        return found
 
     def __str__(self) -> str:
         condition = "" if self.condition == S.true else f" if {self.condition}"

@@ -45,6 +45,10 @@ class Slot:
     dims: tuple[Symbol, ...]
     private: bool = False
 
+    def __str__(self) -> str:
+        subscript = f"[{', '.join(index.name for index in self.dims)}]" if self.dims else ""
+        return f"{self.tensor}{self.kind.value}{subscript}"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -64,6 +68,13 @@ class Storage:
     def occupants(self, slot: Slot) -> list[str]:
         """The tensors that share a slot, in order."""
         return [name for name, place in self.places.items() if place.slot == slot]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{name} in {'a register' if place.slot is None else place.slot}"
+            for name, place in self.places.items()
+            if place.slot is None or (place.slot.tensor, place.slot.kind) != (name, Kind.GIVEN)  # lives in itself
+        )
 
 
 @dataclass
@@ -129,8 +140,8 @@ def common_loops(uses: Sequence[Use]) -> tuple[Node, ...]:
 
 def allocate(nodes: Sequence[Node], program: Program, outputs: Sequence[str]) -> Storage:
     """A place for every tensor of a kernel."""
-    given = {name_of(a) for a in (*program.data, *program.parameters)}
-    states = {name_of(a) for a in program.states}
+    given = dict.fromkeys(name_of(a) for a in (*program.data, *program.parameters))
+    states = dict.fromkeys(name_of(a) for a in program.states)
     declared = declarations(nodes, program)
     lives = lives_of(nodes, program, declared)
     places: dict[str, Place] = {}

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +25,7 @@ from derivations.checks.small_data import SPREADS, as_function, random_values, s
 from derivations.program.language import Definition, Program, index_symbols, name_of
 from dynamics.lowering.compile import cache_directory, called_code
 from dynamics.lowering.kernel import Kernel, lower
+from dynamics.support import cache_files
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 
@@ -88,21 +87,12 @@ def _verdict(program: Program, kernels: tuple[Kernel, ...]) -> str:
     """The verdict on some kernels, from the disk or found now."""
     text = plain_python(program)
     told = [text, repr(program.flow), *(kernel.source for kernel in kernels), called_code(), _own_code()]
-    path = cache_directory() / f"verdict_{hashlib.sha256(chr(0).join(told).encode()).hexdigest()[:32]}.txt"
-    try:
-        known = path.read_text(encoding="utf-8")
-        if known.endswith("\n"):  # else it was not written to its end
-            return known.removesuffix("\n")
-    except (OSError, UnicodeDecodeError):
-        pass
+    path = cache_directory() / f"verdict_{hashlib.sha256(chr(0).join(told).encode()).hexdigest()[:32]}"
+    known = cache_files.read(path)
+    if known is not None:
+        return known.decode()
     found = Trial(program, kernels, as_function(program)).verdict()
-    try:
-        handle, aside = tempfile.mkstemp(dir=path.parent, suffix=".txt")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(f"{found}\n")
-        os.replace(aside, path)
-    except OSError:
-        pass  # it is found again next time
+    cache_files.write(path, found.encode())
     return found
 
 
@@ -158,7 +148,7 @@ class Trial:
         wanted = [*self.program.flow.values(), *([] if self.program.loss is None else [name_of(self.program.loss)])]
         sizes = _sizes(self.program, self.kernels)
         for draw in range(DRAWS):
-            values = random_values(self.program, draw, sizes, SPREADS[draw % len(SPREADS)])
+            values = random_values(self.program, draw, sizes, *SPREADS[draw % len(SPREADS)])
             found = self.read(values)
             if found is not None and all(np.isfinite(found[name]).all() for name in wanted if name in found):
                 yield values, found

@@ -17,11 +17,11 @@ from dynamics.phase.quantity import Cells, Quantity, Simulation
 from dynamics.phase.refinement import refined
 from dynamics.phase.system import System
 from dynamics.phase.systems import system_of
-from dynamics.support.blocks import Arrays, Store, connected, finished
+from dynamics.support.blocks import Store, connected, finished
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
 from dynamics.support.trajectory import provenance
-from dynamics.support.typing import Vector
+from dynamics.support.typing import Arrays, Vector
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -102,6 +102,16 @@ class Simulation:
         Learning rate; runs take t_end / lr steps.
     batch : int
         Examples per step.
+
+    Raises
+    ------
+    InputError
+        A learning rate that is not above 0, or a batch of less than one example.
+
+    Examples
+    --------
+    >>> Simulation(lr=0.5).batch
+    64
     """
 
     lr: float = 1.0

@@ -93,7 +93,7 @@ def order(trajectory: xr.Dataset) -> Figure:
         return figure
 
 
-def best_scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: int = SHOWN) -> list:
+def best_scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: int = SHOWN) -> list[str]:
     """Given words, or those with the highest scores at the end.
 
     Examples

@@ -477,7 +477,7 @@ def _pair(i: str, o: str) -> str:
     return pair(short(i), short(o))
 
 
-def _word_ticks(axis: Any, names: NDArray, cell: float) -> None:
+def _word_ticks(axis: Any, names: NDArray[Any], cell: float) -> None:
     """Words at the middle of their cells (points), as many of them as can be read."""
     font = min(SMALL, max(5.0, 0.9 * cell))
     step = int(np.ceil(font / cell - 1e-9)) if cell < font else 1

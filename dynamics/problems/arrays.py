@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Indexed, Integer, Symbol
 
-from derivations.program import Program, extent_symbols, name_of, subscript
+from derivations.gradient_flow import gradient_flow
+from derivations.program import Program, ProgramError, extent_symbols, name_of, subscript
 from dynamics.problems.models import Model
 from dynamics.problems.problem import Problem
 from dynamics.problems.reading import looked_up, reading
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean, existing
 
-__all__ = ["OnArrays", "normal_arrays", "on_arrays", "on_examples", "read_arrays"]
+__all__ = ["OnArrays", "flow_of", "normal_arrays", "on_arrays", "on_examples", "read_arrays"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,14 @@ class OnArrays(Problem):
         Its sizes.
     given : mapping of str to float
         Its parameters other than learning rates.
+
+    Examples
+    --------
+    >>> from dynamics.program_file import SumOver, indices, model, sizes, tensors
+    >>> (V,), (i,), (w, y) = sizes("V"), indices("i"), tensors("w y")
+    >>> squares = model("Squares", extents={i: V}, data=y[i], states=w[i], loss=SumOver((w[i] - y[i]) ** 2 / 2, i))
+    >>> on_arrays(squares, {"y": [1.0, 2.0]}).shapes
+    {'w': (2,)}
     """
 
     flow: Program
@@ -75,14 +84,44 @@ class OnArrays(Problem):
         return replace(self, flow=program)
 
 
+def flow_of(program: Program) -> Program:
+    """The program if it is a flow, else the gradient flow of its loss.
+
+    Raises
+    ------
+    InputError
+        It has no loss, or one that has no gradient flow.
+    """
+    if program.flow:
+        return program
+    try:
+        return gradient_flow(program)
+    except ProgramError as error:
+        raise InputError(str(error)) from None
+
+
 def on_examples(program: Program, values: Mapping[str, float] | None = None) -> Model:
     """The model of a program that takes examples, with the sizes and parameters that these do not decide.
+
+    Parameters
+    ----------
+    program : Program
+        A flow, or a program with a loss, whose gradient flow is taken.
+    values : mapping of str to float, optional
+        Parameters, and the sizes that examples do not decide.
 
     Raises
     ------
     InputError
         The data of the program are not those of examples; sizes or parameters that are missing or unknown.
+
+    Examples
+    --------
+    >>> from derivations import registry
+    >>> on_examples(registry.program("uniform")).dims
+    {'W': ('input', 'output'), 'b': ('output',)}
     """
+    program = flow_of(program)
     read = reading(program)
     if read is None:
         return Model(program)  # which says so
@@ -99,7 +138,7 @@ def on_arrays(
     Parameters
     ----------
     program : Program
-        A flow, such as from :func:`dynamics.program_file.load`.
+        A flow, such as from :func:`dynamics.load_program`, or a program with a loss, whose gradient flow is taken.
     arrays : mapping of str to array_like
         One for each of its data, by name. Tables of whole numbers; rows of different lengths one after the other.
     values : mapping of str to float
@@ -123,6 +162,7 @@ def on_arrays(
            [0.632, 1.264],
            [1.   , 2.   ]])
     """
+    program = flow_of(program)
     found = _arrays(program, arrays or {})
     sizes, parameters = _values(program, _sizes_of(program, found), values or {})
     for access, sub, extent in looked_up(program):

@@ -97,6 +97,12 @@ class Closure(Problem):
     References
     ----------
     Snell et al., arXiv 2103.07601. The equations: :mod:`derivations.closures`.
+
+    Examples
+    --------
+    >>> lexicon = Closure(CoOccurrence.from_counts([[8, 1, 0], [1, 8, 2]]))
+    >>> lexicon.name, lexicon.shapes
+    ('joint', {'W': (2, 3), 'A': (2, 3)})
     """
 
     counts: CoOccurrence
@@ -295,6 +301,12 @@ class Closure(Problem):
         count, starts = self.entries.members, self.entries.starts
         entries = np.array([starts[o] + share[starts[o] : starts[o] + count[o]].argmax() for o in columns])
         return self.entries.word[entries], share[entries]
+
+    @property
+    def products(self) -> float:
+        """Multiplications of one evaluation, roughly: three products of the words given a target with W."""
+        inputs, outputs = self.counts.shape
+        return 3.0 * outputs * (self.counts.nnz if self.sparse else inputs * outputs)
 
     def drive(self, flow: Bound, before: Vector, after: Vector) -> float:
         """By how much the attention logits of an average target's best word have grown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -87,7 +88,10 @@ def check(name: str) -> tuple[Check, ...]:
 def checks(found: Program | Theorem, exact_for: Exactness | None = None) -> tuple[Check, ...]:
     """The same for a program or a theorem at hand; ``exact_for`` is what a closure is registered to be exact for."""
     if isinstance(found, Program):
-        return (*checked(found, exact_for), *((compiled_against_plain(found),) if found.flow else ()))
+        try:
+            return (*checked(found, exact_for), *((compiled_against_plain(found),) if found.flow else ()))
+        except ProgramError as error:
+            return (Check(str(error), math.nan),)
     return proofs.checked(found)
 
 

@@ -119,7 +119,7 @@ class Exact(Problem):
         return self.model.kernel(self.examples, None if outputs is None else tuple(outputs), shared)
 
     def initial(self, values: Mapping[str, ArrayLike | float] | None = None, seed: int = 0) -> NDArray[np.float64]:
-        start = self.model.initial(self.examples, values, seed)
+        start = self.model.initial(self.examples, self.aligned(values), seed)
         return np.concatenate([start[name].ravel() for name in self.program.state_names])
 
     def with_program(self, program: Program) -> Self:

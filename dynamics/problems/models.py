@@ -45,6 +45,12 @@ class Model(ByContent):
     ------
     InputError
         The data of the program are not those of examples.
+
+    Examples
+    --------
+    >>> model = lexical(heads=2)
+    >>> model.sizes, model.dims
+    ({'H': 2}, {'W': ('head', 'input', 'output'), 'A': ('head', 'input', 'output')})
     """
 
     program: Program
@@ -176,17 +182,35 @@ class Model(ByContent):
 
 
 def keyword(bias: bool = False) -> Model:
-    """Keyword classifier (model 1a): scores s (V,) and values W (V, K), with a bias b (K,) if wanted."""
+    """Keyword classifier (model 1a): scores s (V,) and values W (V, K), with a bias b (K,) if wanted.
+
+    Examples
+    --------
+    >>> keyword(bias=True).dims
+    {'s': ('input',), 'W': ('input', 'output'), 'b': ('output',)}
+    """
     return Model(models.keyword_classifier(bias))
 
 
 def lexical(heads: int = 1) -> Model:
-    """Translation with lexical attention (1b): values W and logits A, both (V, K); (H, V, K) with several heads."""
+    """Translation with lexical attention (1b): values W and logits A, both (V, K); (H, V, K) with several heads.
+
+    Examples
+    --------
+    >>> lexical().dims
+    {'W': ('input', 'output'), 'A': ('input', 'output')}
+    """
     return Model(models.lexical_attention(_heads(heads) > 1), {"H": heads} if heads > 1 else {})
 
 
 def positional(heads: int = 1) -> Model:
-    """Copying with positional attention (1c): values W (V, K), logits P (targets, positions); H of each with heads."""
+    """Copying with positional attention (1c): values W (V, K), logits P (targets, positions); H of each with heads.
+
+    Examples
+    --------
+    >>> positional().dims
+    {'W': ('input', 'output'), 'P': ('target', 'position')}
+    """
     return Model(models.positional_attention(_heads(heads) > 1), {"H": heads} if heads > 1 else {})
 
 

@@ -72,6 +72,15 @@ class Problem(ByContent, ABC):
     (:class:`~dynamics.problems.exact.Exact`), a reduction (:class:`~dynamics.problems.reduction.Reduction`) and any
     program with arrays (:class:`~dynamics.problems.arrays.OnArrays`). A subclass says what its program is and what its
     data are; what it does not say follows from the program.
+
+    Two problems are equal if they have the same content; they can be copied, and pickled for another process.
+
+    Examples
+    --------
+    >>> from dynamics import copying
+    >>> problem = copying(vocab=6, length=4)
+    >>> isinstance(problem, Problem), problem.dims, problem.rates
+    (True, {'u': (), 'a': ()}, {'W': 'eta_W', 'P': 'eta_A'})
     """
 
     tolerances: Tolerances = Tolerances()
@@ -218,8 +227,16 @@ class Problem(ByContent, ABC):
         InputError
             An unknown state, an array that is not finite or of another shape, or a seed below 0.
         """
-        start = start_of(self.described, self.shapes, values, seed)
+        start = start_of(self.described, self.shapes, self.aligned(values), seed)
         return np.concatenate([start[name].ravel() for name in self.program.state_names])
+
+    def aligned(self, values: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Initial states whose entries are named, in the order of the problem: a DataArray by its labels."""
+        dims, labels, shapes = self.dims, self.labels, self.shapes
+        return values and {
+            name: by_label(name, value, dims[name], shapes[name], labels) if name in dims else value
+            for name, value in values.items()
+        }
 
     def variables(self, keep: Keep) -> tuple[Variable, ...]:
         """What the solution has, on the entries that are kept."""
@@ -279,6 +296,45 @@ def size_of(extent: Any, sizes: Mapping[str, int]) -> int:
     return sizes[str(extent)] if str(extent) in sizes else int(extent)
 
 
+def real(name: str, value: Any) -> Vector:
+    """An initial state as real numbers."""
+    given = np.asarray(value)
+    if given.dtype.kind == "c":
+        raise InputError(f"initial {name} has complex numbers; give real ones")
+    try:
+        return given.astype(float)
+    except (TypeError, ValueError):
+        raise InputError(f"initial {name} must be numbers, not {str(value)[:60]!r}") from None
+
+
+def by_label(
+    name: str, value: Any, dims: tuple[str, ...], shape: tuple[int, ...], labels: Mapping[str, NDArray[Any]]
+) -> Any:
+    """The values of a DataArray in the order of a problem's labels, whatever their own order; others as they are.
+
+    Raises
+    ------
+    InputError
+        Its dimensions have other names, or its labels are not those of the problem.
+    """
+    if not (hasattr(value, "dims") and hasattr(value, "coords")):
+        return value
+    if set(value.dims) != set(dims):
+        raise InputError(f"initial {name} has the dimensions {', '.join(map(str, value.dims))}, not {', '.join(dims)}")
+    found = value.transpose(*dims)
+    for dim, n in zip(dims, shape, strict=True):
+        if dim not in found.coords:
+            continue
+        wanted = list(labels[dim]) if dim in labels else list(range(n))
+        own = found[dim].values.tolist()
+        if sorted(map(str, own)) != sorted(map(str, wanted)):
+            strange = next((one for one in own if one not in wanted), next((w for w in wanted if w not in own), ""))
+            raise InputError(f"initial {name}: {dim} {str(strange)!r} is only in one of the problem and the array")
+        places = {str(label): k for k, label in enumerate(own)}
+        found = found.isel({dim: [places[str(label)] for label in wanted]})
+    return found.values
+
+
 def start_of(
     owner: str, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, ArrayLike | float] | None, seed: int
 ) -> dict[str, Vector]:
@@ -290,7 +346,7 @@ def start_of(
     for name, value in (values or {}).items():
         if name not in shapes:
             raise InputError(f"initial {name!r}: the states of {owner} are {', '.join(shapes)}")
-        array = np.asarray(value, dtype=float)
+        array = real(name, value)
         if array.ndim == 0 and shapes[name]:
             array = float(array) * random.standard_normal(shapes[name])
         if array.shape != shapes[name] or not np.isfinite(array).all():

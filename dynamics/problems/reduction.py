@@ -37,6 +37,12 @@ class Reduction(Problem):
         What else a solution has: its name, and that of the flow's scalar.
     tensors : mapping of str to str
         The tensor of the model that an order parameter is read from: mean diagonal minus mean off-diagonal.
+
+    Examples
+    --------
+    >>> two_heads = copying(vocab=8, length=4, heads=2)
+    >>> two_heads.order, two_heads.parameters
+    ({'u': ('u1', 'u2'), 'a': ('a1', 'a2')}, {'V': 8.0, 'L': 4.0})
     """
 
     flow: Program

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from derivations.gradient_flow import gradient_flow
-from derivations.program import Program, ProgramError
+from derivations.program import Program
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.integrate.initial_value import Statistics, integrate, times
 from dynamics.lowering import Bound
 from dynamics.lowering.verify import require_faithful
-from dynamics.problems.arrays import on_arrays, on_examples
+from dynamics.problems.arrays import flow_of, on_arrays, on_examples
 from dynamics.problems.closure import BOTH_STAGES, Closure
 from dynamics.problems.conserved import conserved_by
 from dynamics.problems.exact import Exact
@@ -301,10 +300,7 @@ def as_problem(
         return Exact(problem, data, seed)
     if isinstance(problem, Program):
         only("a program", closure=closure)
-        try:
-            flow = problem if problem.flow else gradient_flow(problem)
-        except ProgramError as error:
-            raise InputError(str(error)) from None
+        flow = flow_of(problem)
         if isinstance(data, Examples | Task):
             return Exact(on_examples(flow, values), data, seed)
         if data is not None and not isinstance(data, Mapping):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,7 @@ def schedule(
     """What flows until when: of a prediction by its name."""
     if name in ("joint", ONLY):
         return (Span(end, rates),)
-    if switch is None or not (np.isfinite(switch) and switch >= 0):
+    if isinstance(switch, bool) or not isinstance(switch, numbers.Real) or not (np.isfinite(switch) and switch >= 0):
         raise InputError(f"switch = {switch} must be a time from 0 on: the end of stage one")
     logits, values = (problem.program.with_role(role) for role in (Role.ATTENTION, Role.VALUES))
     then = dict(rates) if name == "two-stage" else {**rates, **dict.fromkeys(values, 0.0)}

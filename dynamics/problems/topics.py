@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -133,7 +134,7 @@ class _Kinds:
         sentence = np.repeat(np.arange(len(examples)), examples.length)
         position = place[examples.x]
         followed = position >= 0
-        keys: dict[tuple, int] = {}
+        keys: dict[tuple[Any, ...], int] = {}
         kind_of = np.empty(len(examples), dtype=np.int64)
         starts = np.concatenate([[0], np.cumsum(np.bincount(sentence[followed], minlength=len(examples)))])
         inside = position[followed]

@@ -36,7 +36,10 @@ def same(one: Any, other: Any) -> bool:
 
 
 class ByContent:
-    """Instances of a dataclass with the same fields are equal; the hash is that of the fields without arrays."""
+    """Instances of a dataclass with the same fields are equal; the hash is that of the fields without arrays.
+
+    Copies and pickles hold the fields, not what was computed from them and kept.
+    """
 
     def __eq__(self, other: object) -> bool:
         return same(self, other) if type(self) is type(other) else NotImplemented
@@ -44,3 +47,6 @@ class ByContent:
     def __hash__(self) -> int:
         values = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
         return hash((type(self), *(value for value in values if isinstance(value, int | str | bool | float))))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]

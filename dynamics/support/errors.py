@@ -8,6 +8,13 @@ class InputError(ValueError):
 
     The message is one line: what is wrong, where, and what to do. It names arguments as Python has them,
     ``resume=True``; the command line prints it with its options instead (:func:`in_options`) and exits with status 2.
+
+    Examples
+    --------
+    >>> from dynamics import copying
+    >>> copying(vocab=4, length=8)
+    Traceback (most recent call last):
+    dynamics.support.errors.InputError: length = 8 distinct words cannot be drawn from vocab = 4; give a smaller length
     """
 
 
@@ -15,11 +22,33 @@ class IntegrationError(RuntimeError):
     """An integration failed or stalled.
 
     The message names the time that was reached and what to try. The command line prints it and exits with status 1.
+
+    Examples
+    --------
+    >>> from dynamics import copying, solve
+    >>> solve(copying(vocab=8, length=8), [0, 200], initial={"u": 0.01, "a": 0.01}, max_steps=3)
+    Traceback (most recent call last):
+    dynamics.support.errors.IntegrationError: the integration stalled after 3 steps at tau = 10.6161 of 200 ...
     """
 
 
 class DataWarning(UserWarning):
-    """Part of the data was set aside; the message counts it."""
+    """Part of the data was set aside; the message counts it.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from dynamics import CoOccurrence
+    >>> with warnings.catch_warnings(record=True) as found:
+    ...     warnings.simplefilter("always")
+    ...     _ = CoOccurrence.from_parallel_text(["a b", "c"], ["x y", ""])
+    >>> print(found[0].category.__name__, "-", found[0].message)
+    DataWarning - 1 of 2 pairs have no kept word on one side and are left out (the first is pair 2)
+    """
+
+
+class CacheWarning(UserWarning):
+    """Nothing is kept between runs, because it cannot be written; results do not depend on it."""
 
 
 class Interrupted(Exception):

@@ -46,6 +46,15 @@ def save(trajectory: xr.Dataset, path: str | os.PathLike[str]) -> None:
     ------
     InputError
         The file cannot be written there: a full disk, a place that is closed to us.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import xarray as xr
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(xr.Dataset({"loss": ("time", [0.7, 0.1])}), f"{folder}/trajectory.nc")
+    ...     load(f"{folder}/trajectory.nc").loss.values
+    array([0.7, 0.1])
     """
     encoding = {
         name: COMPRESSED
@@ -64,6 +73,12 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     ------
     InputError
         There is no such file, or it is not a trajectory.
+
+    Examples
+    --------
+    >>> load("forgotten.nc")
+    Traceback (most recent call last):
+    dynamics.support.errors.InputError: forgotten.nc: no such file
     """
     import xarray as xr
 

@@ -22,6 +22,13 @@ class Task(Protocol):
     ----------
     inputs, outputs : int
         Vocabulary sizes V and K.
+
+    Examples
+    --------
+    >>> from dynamics import Copying
+    >>> task = Copying(vocab=12, length=8)
+    >>> isinstance(task, Task), len(task.examples(100)), task.population().shape
+    (True, 100, (12, 12))
     """
 
     @property

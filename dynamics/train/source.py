@@ -103,7 +103,9 @@ class Source:
         return self.problem.model.named(x, length, y, targets)
 
 
-def rows_of(flat: NDArray, starts: NDArray, counts: NDArray, rows: NDArray) -> tuple[NDArray, NDArray]:
+def rows_of(
+    flat: NDArray[Any], starts: NDArray[np.int64], counts: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     chosen = counts[rows]
     ends = np.cumsum(chosen)
     return flat[np.repeat(starts[rows] - (ends - chosen), chosen) + np.arange(ends[-1])], chosen

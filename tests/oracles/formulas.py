@@ -119,7 +119,9 @@ def lexicon(seed: int, words: int, length: int, sentences: int) -> Sentences:
     return Sentences(x, [rng.permutation(row) for row in x], words, words)
 
 
-def flow(f: Callable, states: Sequence[np.ndarray], t: Sequence[float], rtol: float = 1e-6) -> list[list[np.ndarray]]:
+def flow(
+    f: Callable, states: Sequence[np.ndarray], t: Sequence[float], rtol: float = 1e-6, atol: float = 1e-9, method="RK45"
+) -> list[list[np.ndarray]]:
     """Integrate d states = f(*states) and return the states at the times."""
     shapes = [s.shape for s in states]
     cuts = np.cumsum([s.size for s in states])[:-1]
@@ -132,6 +134,6 @@ def flow(f: Callable, states: Sequence[np.ndarray], t: Sequence[float], rtol: fl
         return np.concatenate([np.ravel(d) for d in (found if isinstance(found, tuple) else (found,))])
 
     y0 = np.concatenate([np.ravel(s) for s in states])
-    result = solve_ivp(right_hand_side, (0, t[-1]), y0, t_eval=t, rtol=rtol, atol=1e-9)
+    result = solve_ivp(right_hand_side, (0, t[-1]), y0, t_eval=t, rtol=rtol, atol=atol, method=method)
     assert result.success
     return [unpack(y) for y in result.y.T]

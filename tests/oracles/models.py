@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from oracles.formulas import softmax
 
 from dynamics.tasks.examples import Examples
+from oracles.formulas import softmax
 
 States = Mapping[str, np.ndarray]
 Rows = Sequence[tuple[np.ndarray, np.ndarray]]

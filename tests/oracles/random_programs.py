@@ -2,7 +2,8 @@
 
 A random program draws on everything that the language has: elementwise definitions, sums, maxima and weighted
 log-sum-exps over any of its indices, gathers through tables, ragged indices, and scatter-adds on diagonals and through
-tables. Two indices share the extent V and two share K, so that swapped subscripts have equal shapes.
+tables; rich ones roots, logarithms, powers and square data too. Two indices share the extent V and two share K, so that
+swapped subscripts have equal shapes.
 """
 
 from __future__ import annotations
@@ -15,16 +16,25 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Integer, Rational, Symbol, exp, sin
+from sympy import Expr, Integer, Max, Rational, Symbol, exp, log, sin, sqrt
 
 from derivations.checks.plain_python import plain_python
-from derivations.program.language import Definition, LogSumExp, MaxOver, Program, SumOver, indices, scalars, tensors
+from derivations.program.language import (
+    Definition,
+    LogSumExp,
+    MaxOver,
+    Program,
+    SumOver,
+    indices,
+    scalars,
+    tensors,
+)
 from dynamics.lowering import Kernel
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
 i, j, o, v, n, l = indices("i j o v n l")
 x, target, length = tensors("x target length", integer=True)
-W, s, B, w, r = tensors("W s B w r")
+W, s, B, w, r, S = tensors("W s B w r S")
 (g,) = scalars("g")
 EXTENTS = {i: V, j: V, o: K, v: K, n: N, l: length[n]}
 DATA = (length[n], x[n, l], target[n], w[i, o], r[n, l], B[n, o])
@@ -34,11 +44,12 @@ SHAPES = [(), (i,), (o,), (n,), (i, o), (o, i), (o, v), (i, j), (n, l), (n, o), 
 
 
 class Author:
-    """Writes one random program."""
+    """Writes one random program; a rich one has roots, logarithms, powers, corners and square data too."""
 
-    def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
+    def __init__(self, seed: int, rich: bool = False) -> None:
+        self.rng, self.rich = random.Random(seed), rich
         self.known: dict[str, tuple] = {"W": (i, o), "s": (i,), "w": (i, o), "r": (n, l), "B": (n, o), "g": ()}
+        self.known |= {"S": (i, j)} if rich else {}
         self.definitions: list[Definition] = []
         self.unread: list[str] = []
 
@@ -71,7 +82,10 @@ class Author:
 
     def factor(self, space: tuple[Symbol, ...]) -> Expr:
         found = next((a for a in (self.access(space) for _ in range(8)) if a is not None), Rational(3, 2))
-        return self.rng.choice([found, found, found, sin(found), exp(-(found**2)), Integer(2) - found])
+        ways = [found, found, found, sin(found), exp(-(found**2)), Integer(2) - found]
+        if self.rich:
+            ways += [sqrt(1 + found**2), log(2 + found**2), found**2, 1 / (1 + found**2), Max(found, 1), abs(found)]
+        return self.rng.choice(ways)
 
     def body(self, space: tuple[Symbol, ...]) -> Expr:
         rng = self.rng
@@ -169,7 +183,7 @@ class Author:
             title="A random program",
             source="nowhere",
             extents=EXTENTS,
-            data=DATA,
+            data=(*DATA, S[i, j]) if self.rich else DATA,
             states=STATES,
             definitions=tuple(self.definitions),
             parameters=(g,),
@@ -182,11 +196,13 @@ def legal(order: tuple[Symbol, ...]) -> bool:
     return all(k > 0 and order[k - 1] == n for k, index in enumerate(order) if index == l)
 
 
-def random_program(seed: int, streamed: bool = False) -> Program:
-    return Author(seed).program(streamed)
+def random_program(seed: int, streamed: bool = False, rich: bool = False) -> Program:
+    return Author(seed, rich).program(streamed)
 
 
-def random_data(seed: int, inputs: int, outputs: int, examples: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def random_data(
+    seed: int, inputs: int, outputs: int, examples: int, rich: bool = False
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Data for a random program, with empty rows and zero weights, and a packed state."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 5, examples)
@@ -200,6 +216,7 @@ def random_data(seed: int, inputs: int, outputs: int, examples: int) -> tuple[di
         "r": rng.random(total) * (rng.random(total) < 0.7),
         "B": rng.normal(size=(examples, outputs)),
     }
+    data |= {"S": rng.normal(size=(inputs, inputs))} if rich else {}
     return data, rng.normal(size=inputs * outputs + inputs)
 
 
@@ -213,7 +230,8 @@ def naive(program: Program, data: Mapping[str, np.ndarray], y: np.ndarray, g: fl
         return {name: np.asarray(value) for name, value in space["random"](**states, **data, g=g).items()}
 
 
-quiet = SimpleNamespace(inf=np.inf, exp=np.exp, log=np.log, sin=np.sin, sqrt=np.sqrt)
+FUNCTIONS = ("exp", "log", "sin", "cos", "sinh", "cosh", "tanh", "sqrt", "copysign")
+quiet = SimpleNamespace(inf=np.inf, nan=np.nan, pi=np.pi, **{name: getattr(np, name) for name in FUNCTIONS})
 """Python's mathematics without its exceptions, as in compiled code."""
 
 
@@ -258,7 +276,7 @@ class Interpreted:
                 self.races += int((seen & changed).sum())
                 seen |= changed
 
-    def __call__(self, data: Mapping[str, np.ndarray], y: np.ndarray, **parameters: float) -> dict[str, np.ndarray]:
+    def __call__(self, data: Mapping[str, np.ndarray], y: np.ndarray, /, **parameters: float) -> dict[str, np.ndarray]:
         bound = self.kernel.bind(data, parameters)
         workspace, out = np.full(bound.workspace.size, np.nan), np.full(bound.output_size, np.nan)
         self.shared = (out, workspace)

@@ -123,7 +123,7 @@ class Writer:
     outputs: tuple[str, ...]
     lines: list[str] = field(default_factory=list)
     made: dict[str, str] = field(default_factory=dict)
-    softmax: dict[Expr, Array] = field(default_factory=dict)
+    softmax: dict[Expr, tuple[Array, Array]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.table = self.program.extents
@@ -285,9 +285,10 @@ class Writer:
         arrays: dict[Symbol, Array] = {}
         replaced: dict[Expr, Expr] = {}
         for share in expr.atoms(exp) & set(self.softmax):
-            if frame.of(index_symbols(share, self.table)) == self.softmax[share].axes:
-                symbol = Symbol(f"access_{len(arrays)}", real=True)
-                arrays[symbol], replaced[share] = self.softmax[share], symbol
+            if frame.of(index_symbols(share, self.table)) == self.softmax[share][0].axes:
+                whole, part = (Symbol(f"access_{len(arrays) + k}", real=True) for k in range(2))
+                arrays[whole], arrays[part] = self.softmax[share]
+                replaced[share] = whole * part
         expr = expr.xreplace(replaced)
         for access in dict.fromkeys(accesses(expr)):
             if not isinstance(access, Indexed):
@@ -302,20 +303,34 @@ class Writer:
             array = self.index(sub, frame)
             arrays[sub] = Array(f"{array.text}.astype(dtype)", array.axes)
         axes = tuple(axis for axis in frame.axes if any(axis in array.axes for array in arrays.values()))
-        texts = {symbol: self.aligned(array, axes) for symbol, array in arrays.items()}
-        expr = self.hoisted(expr, set(arrays), texts)
-        result = Array(Printer(texts)._print(expr), axes)
-        if not isinstance(expr, Symbol):
-            result = Array(f"({result.text})", axes)
+        few = [f for f in Mul.make_args(expr) if self.joint(f, arrays, frame) != axes]
+        if 1 < len(few) < len(Mul.make_args(expr)):
+            # Factors on fewer axes are multiplied first.
+            parts = [self.printed(product, arrays, frame) for product in (Mul(*few), expr / Mul(*few))]
+            result = Array(f"({' * '.join(self.aligned(part, axes) for part in parts)})", axes)
+        else:
+            result = self.printed(expr, arrays, frame)
         if vanish:
             return self.masked(result, found, frame)
         return result
 
+    def joint(self, expr: Expr, arrays: dict[Symbol, Array], frame: Frame) -> tuple[Axis, ...]:
+        """The axes of an expression of arrays."""
+        found = {axis for symbol in expr.free_symbols if symbol in arrays for axis in arrays[symbol].axes}
+        return tuple(axis for axis in frame.axes if axis in found)
+
+    def printed(self, expr: Expr, arrays: dict[Symbol, Array], frame: Frame) -> Array:
+        """The code of an expression of arrays."""
+        axes = self.joint(expr, arrays, frame)
+        own = {symbol: array for symbol, array in arrays.items() if symbol in expr.free_symbols}
+        texts = {symbol: self.aligned(array, axes) for symbol, array in own.items()}
+        expr = self.hoisted(expr, set(own), texts)
+        text = Printer(texts)._print(expr)
+        return Array(text if isinstance(expr, Symbol) else f"({text})", axes)
+
     def masked(self, array: Array, found: set[Symbol], frame: Frame) -> Array:
         """An array with zeros where several ragged indices of one owner leave their rows."""
-        several = [
-            inner for o, inner in ragged_in(found, self.table).items() if o in array.axes and len(inner) > 1
-        ]
+        several = [inner for o, inner in ragged_in(found, self.table).items() if o in array.axes and len(inner) > 1]
         if not several:
             return array
         masks = " & ".join(self.aligned(self.mask(frame, r), array.axes) for inner in several for r in inner)
@@ -365,7 +380,13 @@ class Writer:
             axes = frame.of(self.walked(factor))
             groups[axes] = groups.get(axes, S.One) * factor
         operands = [self.value(expr, frame, vanish=True) for expr in groups.values()]
-        safe = {r for axes in groups for owner, rs in ragged_in(self.flat(axes), self.table).items() for r in rs if owner in axes}
+        safe = {
+            r
+            for axes in groups
+            for owner, rs in ragged_in(self.flat(axes), self.table).items()
+            for r in rs
+            if owner in axes
+        }
         operands += [self.mask(frame, r) for r in sorted(vanish - safe, key=self.order.index)]
         product = self.product([Array(o.text, o.axes) for o in operands], frame, over)
         if outside:
@@ -427,7 +448,13 @@ class Writer:
                     # One matrix for a stack of them, which lie as they must.
                     return Array(f"({self.matrix(small, [], free, gone)} @ {large.text})", (wide[0], free[0], wide[1]))
         kept = [axis for axis in frame.axes if axis in {*stacked, *left, *right}]
-        if kept[len(stacked) :][:1] == right[:1] and right and left and len(left) == 1 and kept != [*stacked, *left, *right]:
+        if (
+            kept[len(stacked) :][:1] == right[:1]
+            and right
+            and left
+            and len(left) == 1
+            and kept != [*stacked, *left, *right]
+        ):
             one, other, left, right = other, one, right, left
         first = self.matrix(one, stacked, left, gone)
         second = self.matrix(other, stacked, gone, right)
@@ -491,7 +518,11 @@ class Writer:
         lhs = index_symbols(d.lhs, self.table)
         looked = any(isinstance(sub, Indexed) for sub in subscript(d.lhs))
         vanish = {
-            r for o, inner in by.items() if o in frame.axes for r in inner if looked or r in over or o in over or r not in lhs
+            r
+            for o, inner in by.items()
+            if o in frame.axes
+            for r in inner
+            if looked or r in over or o in over or r not in lhs
         }
         terms = Add.make_args(d.body)
         if any(not over <= set(frame.of(self.walked(term))) for term in terms):
@@ -499,7 +530,9 @@ class Writer:
             axes = frame.axes
             value = Array(f"np.broadcast_to({self.aligned(value, axes)}, {self.shape(axes)})", axes)
             if vanish:
-                masks = " & ".join(self.aligned(self.mask(frame, r), axes) for r in sorted(vanish, key=self.order.index))
+                masks = " & ".join(
+                    self.aligned(self.mask(frame, r), axes) for r in sorted(vanish, key=self.order.index)
+                )
                 value = Array(f"np.where({masks}, {value.text}, dtype(0))", axes)
             return self.total(value, over)
         found = [self.summed(term, frame, over, vanish) for term in terms]
@@ -545,7 +578,8 @@ class Writer:
         total = self.keep(f"{f'({by} * {shares})' if by else shares}.sum({gone}, keepdims=True)", "total")
         if not by:
             # The softmax that a logarithm of a sum normalises needs no exponential of its own.
-            self.softmax[exp(d.body - d.lhs)] = Array(f"({shares} / {total})", axes)
+            each = self.keep(f"1 / {total}.squeeze({gone})", "each")
+            self.softmax[exp(d.body - d.lhs)] = Array(shares, axes), Array(each, kept)
         return Array(f"(np.log({total}) + {top}).squeeze({gone})", kept)
 
     def settled(self, array: Array, kept: tuple[Axis, ...]) -> Array:
@@ -577,7 +611,8 @@ class Writer:
             else:
                 text = f"np.broadcast_to({text}, {self.shape(kept)})"
         if d.name in self.added_to:
-            text = f"np.array({text}, order='C')"
+            fresh = text.startswith("(")  # the result of arithmetic, which nothing else holds
+            text = f"np.ascontiguousarray({text})" if fresh else f"np.array({text}, order='C')"
         self.lines.append(f"{name} = {text}")
 
     def accumulate(self, d: Definition, frame: Frame, array: Array) -> None:
@@ -596,7 +631,10 @@ class Writer:
             if len(inner) == 1 and owner in array.axes and inner[0] in array.axes:
                 array = self.packed(array, (owner, inner[0]))
         array = self.named(array)
-        axes = (*array.axes, *(a for a in frame.axes if a not in array.axes and self.flat([a]) <= index_symbols(d.lhs, self.table)))
+        axes = (
+            *array.axes,
+            *(a for a in frame.axes if a not in array.axes and self.flat([a]) <= index_symbols(d.lhs, self.table)),
+        )
         own = Frame(tuple(axis for axis in axes if not any(isinstance(o, tuple) and axis in o for o in axes)))
         subs = dict(zip(subscript(declared), subscript(d.lhs), strict=True))
         looked: list[Array] = []
@@ -617,8 +655,11 @@ class Writer:
                     looked.append(Array(f"{self.rows(axis[1])}.locate({where})", both))
                 order.append(k)
             elif (
-                isinstance(sub := subs[axis], Symbol) and sub in own.axes and owner_of(sub, self.table) is None
-                and sub not in everywhere and plain.count(sub) == 1
+                isinstance(sub := subs[axis], Symbol)
+                and sub in own.axes
+                and owner_of(sub, self.table) is None
+                and sub not in everywhere
+                and plain.count(sub) == 1
             ):
                 walked.append(sub)
                 straight.append(k)
@@ -635,7 +676,7 @@ class Writer:
         if not looked:
             self.lines.append(f"{target}[...] += {self.aligned(array, tuple(walked))}")
             return
-        at = ", ".join(self.aligned(a, common) if len(a.axes) == len(common) or not a.axes else self.aligned(a, common) for a in looked)
+        at = ", ".join(self.aligned(a, common) for a in looked)
         self.lines.append(f"add_at({target}, ({at},), {self.aligned(array, (*common, *walked))})")
 
     # the module
@@ -644,10 +685,7 @@ class Writer:
         program = self.program
         read = {name_of(a) for d in self.definitions for a in d.reads}
         read |= {
-            lengths(i, self.table)
-            for d in self.definitions
-            for i in all_indices(d, program)
-            if is_ragged(i, program)
+            lengths(i, self.table) for d in self.definitions for i in all_indices(d, program) if is_ragged(i, program)
         }
         given = (*program.states, *program.data)
         arguments = [name_of(p) for p in program.parameters if name_of(p) in read]
@@ -655,14 +693,16 @@ class Writer:
         for access in arrays:
             own, name = storage(access, self.table), spelled(name_of(access))
             if any(owner_of(axis, self.table) for axis in own if isinstance(axis, Symbol)):
-                raise InputError(f"{program.name}: {access} has several ragged indices, which array code cannot be given")
+                raise InputError(
+                    f"{program.name}: {access} has several ragged indices, which array code cannot be given"
+                )
             self.stored[name_of(access)] = own
             if not own:
                 self.lines.append(f"{name} = {'int' if access.is_integer else 'float'}({name})")
             else:
                 self.lines.append(f"{name} = np.asarray({name}, {'np.intp' if access.is_integer else 'dtype'})")
-        for own in arguments:
-            self.lines.append(f"{spelled(own)} = float({spelled(own)})")
+        for parameter in arguments:
+            self.lines.append(f"{spelled(parameter)} = float({spelled(parameter)})")
         left = []
         for size in extent_symbols(program):
             found = [
@@ -682,7 +722,9 @@ class Writer:
         results = ", ".join(f"{name!r}: {self.output(name)}" for name in self.outputs)
         head = ["import math", "import numpy as np", "from dynamics.lowering.arrays.ragged import Ragged, add_at", ""]
         body = [*self.lines, f"return {{{results}}}"]
-        return "\n".join([*head, f"def arrays(dtype, {', '.join(names)}, **_):", *(f"    {line}" for line in body)]) + "\n"
+        return (
+            "\n".join([*head, f"def arrays(dtype, {', '.join(names)}, **_):", *(f"    {line}" for line in body)]) + "\n"
+        )
 
     def extents_of(self, access: Access) -> list[Expr]:
         return [self.table[axis] for axis in storage(access, self.table) if isinstance(axis, Symbol)]

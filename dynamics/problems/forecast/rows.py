@@ -15,9 +15,9 @@ from derivations.models.rows import KINDS
 from derivations.program.language import Program, name_of, subscript
 from derivations.registry import program
 from dynamics.lowering.arrays import ArrayKernel, array_kernel
+from dynamics.problems.adam import Adam, Averages
 from dynamics.problems.forecast.sentences import Sentences
 from dynamics.support.errors import InputError
-from dynamics.train.adam import Adam, Averages
 
 __all__ = ["RowModel", "RowState", "Sentences"]
 
@@ -130,7 +130,9 @@ class RowModel:
             axes = [self.program.dimensions[index] for index in subscript(state)]
             shape = tuple(self.sizes[str(self.program.extents[index])] for index in subscript(state))
             own = self.program.initial.get(name_of(state), 0)
-            size = float(own if not own else own.subs({Symbol(k, integer=True, positive=True): v for k, v in self.sizes.items()}))
+            size = float(
+                own if not own else own.subs({Symbol(k, integer=True, positive=True): v for k, v in self.sizes.items()})
+            )
             given = positions if axes[0] in PLACES else embeddings if axes[0] in WORDS else None
             size = size if given is None else given
             tensors[name_of(state)] = (size * rng.standard_normal(shape)).astype(self.dtype)
@@ -147,10 +149,8 @@ class RowModel:
     def data(self, sentences: Sentences) -> dict[str, Any]:
         """Sentences as the program has them: all rows of a sentence, one after another."""
         wide, long = int(sentences.length.max()), int(sentences.targets.max())
-        if max(wide, long) > self.places:
-            raise InputError(
-                f"a sentence has {max(wide, long)} places, the model {self.places}; cut it, or set places={max(wide, long)}"
-            )
+        if (most := max(wide, long)) > self.places:
+            raise InputError(f"a sentence has {most} places, the model {self.places}; cut it, or set places={most}")
         sources = np.arange(sentences.x.shape[1]) < sentences.length[:, None]
         rows = np.arange(sentences.p.shape[1]) < sentences.targets[:, None]
         last = sentences.p[rows]
@@ -194,7 +194,9 @@ class RowModel:
         new = tuple(
             name
             for name, access in zip(self.program.state_names, self.program.states, strict=True)
-            for table in [len(subscript(access)) < 2 or self.program.dimensions[subscript(access)[0]] in (*PLACES, *WORDS)]
+            for table in [
+                len(subscript(access)) < 2 or self.program.dimensions[subscript(access)[0]] in (*PLACES, *WORDS)
+            ]
             if state.evaluations % (every_table if table else every) == 0 or state.evaluations < WARM_UP[table]
         )
         slopes, moments = self.gradient(state, sentences, rows, new)
@@ -202,6 +204,27 @@ class RowModel:
         optimiser = Adam(lr, b1, b2, eps, batch)
         tensors, averages = optimiser.step(state.tensors, state.averages, slopes, moments, len(sentences), dt)
         return RowState(tensors, averages, moments, state.evaluations + 1)
+
+    def answers(self, state: RowState, sentences: Sentences) -> tuple[Any, Any]:
+        """What is predicted of the answer in every row of some sentences, and the attention.
+
+        A key is made once for all rows of its sentence: quicker than :meth:`probabilities` where rows share sentences.
+
+        Returns
+        -------
+        probabilities : array, shape (n, T)
+            Zero where there is no row.
+        attention : array, shape (n, T, L)
+        """
+        given = self.data(sentences)
+        found = self.kernel("z", "normaliser", "alpha")(**state.tensors, **given)
+        rows = np.arange(sentences.o.shape[1]) < sentences.targets[:, None]
+        probabilities = np.zeros(sentences.o.shape, self.dtype)
+        z, answer = found["z"], given["y"]
+        probabilities[rows] = np.exp(z[np.arange(len(answer)), answer] - found["normaliser"])
+        attention = np.zeros((*sentences.o.shape, sentences.x.shape[1]), self.dtype)
+        attention[rows, : found["alpha"].shape[1]] = found["alpha"]
+        return probabilities, attention
 
     def probabilities(
         self, state: RowState, x: Any, length: Any, p: Any, t: Any, o: Any | None = None

@@ -9,7 +9,7 @@ import pytest
 
 from derivations.checks.differences import gradient
 from derivations.checks.small_data import Values, as_function, random_values
-from derivations.gradient_flow import gradient_flow, second_moments
+from derivations.gradient_flow import second_moments
 from derivations.program.language import Program, ProgramError, indices, name_of, subscript, tensors
 from derivations.registry import program
 
@@ -41,7 +41,8 @@ def alone(flow: Program, values: Values, example: int) -> Values:
 
 
 @pytest.mark.parametrize(
-    "name", ["keyword", "keyword-bias", "lexical", "positional", "topic-TC", "rows-prefix", "rows-recurrent", "rows-mean"]
+    "name",
+    ["keyword", "keyword-bias", "lexical", "positional", "topic-TC", "rows-prefix", "rows-recurrent", "rows-mean"],
 )
 def test_squares_by_example_are_those_of_a_loop_over_examples(name: str) -> None:
     """The gradient of each example alone by finite differences of its loss, squared, summed."""
@@ -66,7 +67,7 @@ def test_squares_by_example_are_those_of_a_loop_over_examples(name: str) -> None
 
 def slopes(flow: Program, values: Values) -> Values:
     """The gradient by the flow's own equations, which are checked against finite differences elsewhere."""
-    rates = {rate: 1.0 for rate in flow.rates.values()}
+    rates = dict.fromkeys(flow.rates.values(), 1.0)
     found = as_function(flow)(**{**values, **rates})
     return {state: -found[rate] for state, rate in flow.flow.items()}
 
@@ -123,12 +124,10 @@ def test_by_term_and_by_example_agree_where_nothing_repeats() -> None:
         "W": np.random.default_rng(0).normal(size=(3, 2)), "A": np.random.default_rng(1).normal(size=(3, 2)),
         "eta_W": 1.0, "eta_A": 1.0,
     }  # fmt: skip
-    for by in ((), (n,), (n, t)):
-        squares = second_moments(flow, by=by)
-        found = as_function(squares)(**values)
-        first = found if not by else first
-        np.testing.assert_allclose(found[squares.moments["W"]], first["W_moment"])
-        np.testing.assert_allclose(found[squares.moments["A"]], first["A_moment"])
+    by_term, *others = (as_function(second_moments(flow, by=by))(**values) for by in ((), (n,), (n, t)))
+    for found in others:
+        np.testing.assert_allclose(found["W_moment"], by_term["W_moment"])
+        np.testing.assert_allclose(found["A_moment"], by_term["A_moment"])
 
 
 def test_what_has_no_second_moments_says_so() -> None:
@@ -140,4 +139,3 @@ def test_what_has_no_second_moments_says_so() -> None:
         second_moments(program("topic-TL-keys"), by=(n,))
     with pytest.raises(ProgramError, match="no index t tells its examples apart"):
         second_moments(program("keyword"), by=(t,))
-    assert gradient_flow

@@ -10,10 +10,12 @@ from oracles.random_programs import naive, random_data, random_program
 
 from derivations import registry as catalogue
 from derivations.checks.small_data import as_function, random_values
+from derivations.gradient_flow.optimisers import adam
 from derivations.program.language import Program
-from dynamics.lowering.arrays import array_kernel
+from dynamics.lowering.arrays import array_kernel, fused
 from dynamics.lowering.arrays.emit import needed
 from dynamics.lowering.arrays.ragged import Ragged, add_at
+from dynamics.support.errors import InputError
 
 
 def defined(program: Program) -> tuple[str, ...]:
@@ -89,3 +91,26 @@ def test_entries_that_are_named_twice_get_both() -> None:
     expected = np.zeros((3, 2, 4))
     np.add.at(expected, at, values)
     np.testing.assert_allclose(add_at(np.zeros((3, 2, 4)), at, values), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_fused_loop_computes_what_arrays_do(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.uniform(0.1, 1, 7).astype(dtype) for name in ("theta", "first", "second", "gradient", "moment")}
+    numbers = dict(
+        zip(("step", "time", "lr", "beta_1", "beta_2", "softening", "batch", "examples"), NUMBERS, strict=True)
+    )
+    names = ("theta_next", "second_next")
+    expected = array_kernel(adam(), names, dtype)(**arrays, **numbers)
+    found = fused(adam(), names)(np.dtype(dtype).type, **arrays, **numbers)
+    for name in names:
+        assert found[name].dtype == dtype
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-6 if dtype == "float32" else 1e-14)
+
+
+NUMBERS = 2.0, 5.0, 0.1, 0.9, 0.99, 1e-3, 4.0, 16.0
+
+
+def test_what_is_not_elementwise_is_not_fused() -> None:
+    with pytest.raises(InputError, match=r"keyword: the definition of M\[n\] is not elementwise in one index"):
+        fused(catalogue.program("keyword"), ("M",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import subprocess
@@ -638,7 +639,7 @@ def test_text_looks_up_only_what_is_there(write):
         text = KEYWORD.replace(old, new)
         assert text != KEYWORD
         # how many outputs there are is told by what the answers look up, or else by the reader
-        model = on_examples(load(write(text)), {} if "y[n]]" in new or "y[n]]" in text else {"K": 2})
+        model = on_examples(load(write(text)), {"K": 2} if "z[n, y[n]]" not in text else {})
         with pytest.raises(InputError, match="looks up") as error:
             solve(model, task.examples(5, 0), [0, 1])
         assert told in str(error.value)
@@ -648,3 +649,62 @@ def test_a_check_that_fails_is_status_1(capsys: pytest.CaptureFixture, monkeypat
     monkeypatch.setattr("dynamics.problems.equations.checks", lambda program: [Check("the flow", 1.0, 1e-6)])
     assert run(["derive", "--program", str(GATED)]) == 1
     assert "failed" in capsys.readouterr().err
+
+
+# -- names, tables and losses of one's own -----------------------------------------------------------------------------
+
+START = "from dynamics.program_file import *\n"
+OWN = {
+    "named lambda": (
+        "w, lam = scalars('w lambda')\n"
+        "program = model(states=[w], parameters=[lam], loss=(w - 1) ** 2 / 2 + lam * w**2 / 2)",
+        {}, {"lambda": 1.0}, {"w": 0.0}, 0.5 / 2 * (1 + math.exp(-4.0)),
+    ),
+    "Eq of tables": (
+        "(N, D), (n, l), (w, z), (t, u) = sizes('N D'), indices('n l'), tensors('w z'), tensors('t u', integer=True)\n"
+        "program = model(extents={n: N, l: D}, data=[t[n, l], u[n]], states=[w[l]],"
+        " loss=SumOver((z[n] - 1) ** 2 / 2, n),"
+        " definitions=[Definition(z[n], SumOver(Piecewise((w[l], Eq(t[n, l], u[n])), (0, True)), l))])",
+        {"t": [[0, 1], [1, 0]], "u": [0, 0]}, {}, {}, math.exp(-2.0),
+    ),
+    "an entry by its number": (
+        "(N,), (n,), (w,) = sizes('N'), indices('n'), tensors('w')\n"
+        "program = model(extents={n: N}, states=[w[n]], loss=SumOver(w[n] ** 2 / 2 + (w[4] - 1) ** 2 / (2 * N), n))",
+        {}, {"N": 5.0}, {}, 0.25 * (1 + math.exp(-4.0)),
+    ),
+    "a square matrix": (
+        "(I,), (i, j), (S, w) = sizes('I'), indices('i j'), tensors('S w')\n"
+        "program = model(extents={i: I, j: I}, data=[S[i, j]], states=[w[i]],"
+        " loss=SumOver(S[i, j] * w[i] * w[j] / 2, i, j))",
+        {"S": [[2.0, 1.0], [1.0, 2.0]]}, {}, {"w": [1.0, 1.0]}, 3 * math.exp(-2 * 3 * 1.0),
+    ),
+    "a rate of one's own": (
+        "w, wdot, eta_w = scalars('w wdot eta_w')\n"
+        "program = model(states=[w], parameters=[eta_w], definitions=[Definition(wdot, -eta_w * w)], loss=w,"
+        " flow={'w': 'wdot'})",
+        {}, {"eta_w": 3.0}, {"w": 2.0}, 2 * math.exp(-3.0),
+    ),
+    "a mean called xbar": (
+        "(V,), (i,), (x, f, xdot), (xbar,) = sizes('V'), indices('i'), tensors('x f xdot'), scalars('xbar')\n"
+        "program = model(extents={i: V}, data=[f[i]], states=[x[i]], loss=-xbar, flow={'x': 'xdot'}, definitions=["
+        "Definition(xbar, SumOver(x[i] * f[i], i)), Definition(xdot[i], x[i] * (f[i] - xbar))])",
+        {"f": [1.0, 0.0]}, {}, {"x": [0.5, 0.5]}, -1 / (1 + math.exp(-1.0)),
+    ),
+    "a loss of another name": (
+        "(w,), (total, norm) = scalars('w'), scalars('total norm')\n"
+        "program = model(states=[w], definitions=[Definition(norm, w**2), Definition(total, norm / 2)], loss=total)",
+        {}, {}, {"w": 2.0}, 2 * math.exp(-2.0),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_own_names_tables_and_losses(case: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    text, data, values, initial, loss = OWN[case]
+    file = tmp_path / "own.py"
+    file.write_text(START + text, encoding="utf-8")
+    assert run(["derive", "--program", str(file)]) == 0
+    assert "all hold" in capsys.readouterr().out
+    arrays = {name: np.array(value) for name, value in data.items()}
+    found = solve(load(file), arrays, [0, 1], values=values, initial=initial, rtol=1e-9)
+    assert float(found.loss[-1]) == pytest.approx(loss, rel=1e-6)

@@ -97,6 +97,10 @@ def test_probabilities_are_those_of_rows(kind: str) -> None:
         np.testing.assert_allclose(attention[r, : len(source)], a, rtol=1e-10)
         assert (attention[r, len(source) :] == 0).all()
         assert some[r] == pytest.approx(p[asked[r]], rel=1e-10)
+    answers, each = one.answers(state, TEXT)
+    np.testing.assert_allclose(answers[k, places], some, rtol=1e-10)
+    np.testing.assert_allclose(each[k, places], attention, rtol=1e-10)
+    assert answers.sum() == pytest.approx(some.sum())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -168,9 +172,7 @@ def test_single_precision_agrees_with_double(kind: str) -> None:
     for name, value in states[0].tensors.items():
         assert value.dtype == np.float32
         np.testing.assert_allclose(value, states[1].tensors[name], atol=5e-3)
-    slopes = [
-        model(kind, dtype).gradient(states[1], TEXT, 1.0)[0] for dtype in ("float32", "float64")
-    ]
+    slopes = [model(kind, dtype).gradient(states[1], TEXT, 1.0)[0] for dtype in ("float32", "float64")]
     for name in slopes[0]:
         size = np.abs(slopes[1][name]).max()
         np.testing.assert_allclose(slopes[0][name], slopes[1][name], atol=2e-5 * size)

@@ -338,8 +338,9 @@ def test_sentences_of_topic_words_only_are_not_reduced() -> None:
     initial = {"v": rng.normal(size=(3, 3)), "s": rng.normal(size=3), "U": rng.normal(size=(3, 2))}
     reduced, kinds = topic_words(full, examples, [0, 1, 2])
     start = initial | {name: project(examples, range(3), initial[name]) for name in "vs"}
-    exact = solve(full, examples, t, initial=initial, rtol=1e-10)
-    found = solve(reduced, kinds, t, initial=start, rtol=1e-10)
+    precise = {"rtol": 1e-12, "atol": 1e-14, "method": "DOP853"}
+    exact = solve(full, examples, t, initial=initial, **precise)
+    found = solve(reduced, kinds, t, initial=start, **precise)
     np.testing.assert_allclose(found.s[:, :3], exact.s, atol=1e-9)
     np.testing.assert_allclose(found.loss, exact.loss, atol=1e-9)
 
