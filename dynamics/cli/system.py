@@ -324,7 +324,8 @@ def named_model(name: str, outputs: int, sizes: Mapping[str, int], seed: int) ->
     wanted = f"{name}-heads" if heads > 1 and f"{name}-heads" in registry.names() else name
     if name not in registry.names() or reading(registry.program(wanted)) is None:
         known = [one.name for one in registry.entries("model") if not one.family]
-        raise InputError(f"unknown model {name!r}{did_you_mean(name, known)}; use one of {', '.join(known)}")
+        hint = did_you_mean(name, known) or f"; use one of {', '.join(known)}"
+        raise InputError(f"unknown model {name!r}{hint}")
     program = registry.program(wanted)
     read = reading(program)
     assert read is not None
