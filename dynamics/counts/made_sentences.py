@@ -208,7 +208,9 @@ def _copies(counts: ContextCounts, weights: Vector, brought: Vector, y: Indices,
 
 
 @njit(cache=True)
-def _draw(y, starts, words, sums, first, mean, spread, copied, longest, rng):
+def _draw(
+    y: Any, starts: Any, words: Any, sums: Any, first: Any, mean: Any, spread: Any, copied: Any, longest: int, rng: Any
+) -> Any:
     """Source sentences, target word by target word.
 
     What a target word brings is sampled systematically: of words that it brings with half a chance each there is always
