@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dynamics.comparison.compare import compare
     from dynamics.comparison.side_by_side import distance
+    from dynamics.counts.context import ContextCounts
     from dynamics.counts.cooccurrence import CoOccurrence
     from dynamics.phase.diagram import phase_diagram
     from dynamics.phase.quantity import Quantity, Simulation
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from dynamics.problems.closure import Closure
     from dynamics.problems.equations import derive
     from dynamics.problems.exact import Exact
+    from dynamics.problems.forecast.forecast import forecast
     from dynamics.problems.models import Model, keyword, lexical, positional, topic
     from dynamics.problems.problem import Problem
     from dynamics.problems.reduction import Reduction, copying
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 _HOMES = {
     # what a prediction needs
     "CoOccurrence": "counts.cooccurrence",
+    "ContextCounts": "counts.context",
     "Examples": "tasks.examples",
     "Task": "tasks",
     "Copying": "tasks",
@@ -54,6 +57,7 @@ _HOMES = {
     # what is done with them
     "derive": "problems.equations",
     "solve": "problems.solve",
+    "forecast": "problems.forecast.forecast",
     "simulate": "train.simulate",
     "compare": "comparison.compare",
     "distance": "comparison.side_by_side",
@@ -73,6 +77,7 @@ _RENAMED = {"load_program": "load"}
 __all__ = [
     "Closure",
     "CoOccurrence",
+    "ContextCounts",
     "Copying",
     "DataWarning",
     "Exact",
@@ -93,6 +98,7 @@ __all__ = [
     "copying",
     "derive",
     "distance",
+    "forecast",
     "half_time",
     "keyword",
     "lexical",

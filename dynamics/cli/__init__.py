@@ -14,6 +14,7 @@ from dynamics.cli.compare import compare
 from dynamics.cli.console import report, say, silence, warn
 from dynamics.cli.cooccurrence import cooccurrence
 from dynamics.cli.derive import derive
+from dynamics.cli.forecast import forecast
 from dynamics.cli.phase import phase
 from dynamics.cli.simulate import simulate
 from dynamics.cli.solve import solve
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How attention learns: equations, trajectories, figures.",
 )
-for command in (solve, simulate, compare, phase, cooccurrence, derive):
+for command in (forecast, solve, simulate, compare, phase, cooccurrence, derive):
     app.command()(command)
 
 

@@ -310,4 +310,5 @@ def test_every_command_is_tested():
         "phase",
         "cooccurrence",
         "derive",
+        "forecast",
     }

@@ -1,0 +1,168 @@
+"""Forecasts of small made texts: what comes first, what does not depend on what, and settings that cannot be."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import dynamics
+from dynamics import InputError, forecast, load, save
+from dynamics.counts.context import ContextCounts
+from dynamics.problems.forecast.forecast import WIDTH, row_rate
+from dynamics.problems.forecast.probes import Probes
+from dynamics.problems.forecast.sentences import Sentences
+from dynamics.problems.forecast.training_run import Schedule, TrainingRun
+from dynamics.problems.forecast.translations import best_sources
+
+NOUNS = 12
+SETTINGS = {"steps": 240, "lr": 4e-3, "starts": 1, "seed": 0}
+
+
+def zipf_text(number: int = 400) -> tuple[list[str], list[str]]:
+    """Sentences of three words, each the translation of one; the k-th is k times rarer."""
+    rng = np.random.default_rng(0)
+    share = 1 / np.arange(1, NOUNS + 1)
+    drawn = rng.choice(NOUNS, size=(number, 3), p=share / share.sum())
+    return [" ".join(f"s{k}" for k in row) for row in drawn], [" ".join(f"t{k}" for k in row) for row in drawn]
+
+
+@pytest.fixture(scope="module")
+def found() -> xr.Dataset:
+    return forecast(*zipf_text(), **SETTINGS)
+
+
+def test_translations_are_found_and_learnt(found: xr.Dataset) -> None:
+    assert [str(word) for word in found.best_source.values] == [f"s{word[1:]}" for word in found.output.values]
+    assert float(found.gain.sel(output="t0")[-1]) > 0.3
+    assert float(found.gain.sel(output="t0")[0]) == pytest.approx(0, abs=0.05)
+
+
+def test_frequent_words_are_learnt_first(found: xr.Dataset) -> None:
+    steps = found.step.values
+    assert np.nanmean(steps[:4]) < np.nanmean(steps[-4:])
+    finite = np.isfinite(steps)
+    assert (found.low.values[finite] < steps[finite]).all()
+    assert (found.high.values[finite] > steps[finite]).all()
+
+
+def test_times_are_steps_of_the_run(found: xr.Dataset) -> None:
+    assert float(found.time[0]) == 0
+    assert float(found.time[-1]) == 240
+    assert (np.diff(found.time.values) > 0).all()
+
+
+def test_a_seed_gives_the_same_numbers_and_another_gives_others(found: xr.Dataset) -> None:
+    again, other = (forecast(*zipf_text(), **SETTINGS | {"seed": seed}) for seed in (0, 1))
+    assert np.array_equal(again.step.values, found.step.values, equal_nan=True)
+    assert not np.array_equal(other.step.values, found.step.values, equal_nan=True)
+
+
+def test_it_is_saved_and_loaded(found: xr.Dataset, tmp_path) -> None:
+    save(found, tmp_path / "forecast.nc")
+    back = load(tmp_path / "forecast.nc")
+    assert np.array_equal(back.step.values, found.step.values, equal_nan=True)
+    assert back.attrs["lr"] == 4e-3
+
+
+def test_from_counts_alone_no_sentence_is_seen() -> None:
+    counts = ContextCounts.from_parallel_text(*zipf_text())
+    assert counts.reservoir is None
+    found = forecast(counts, **SETTINGS)
+    assert found.attrs["sentences"] == 0
+    assert [str(word) for word in found.best_source.values[:6]] == [f"s{word[1:]}" for word in found.output.values[:6]]
+    assert float(found.gain.sel(output="t0")[-1]) > 0.3
+
+
+def test_a_sample_is_helped_by_the_counts_of_all() -> None:
+    found = forecast(*zipf_text(), sentences=100, **SETTINGS)
+    assert found.attrs["sentences"] == 100
+    assert {"prefix", "prefix on made sentences"} == set(map(str, found.start.values))
+
+
+def test_lines_that_are_excluded_are_not_seen() -> None:
+    source, target = zipf_text()
+    found = forecast(["secret", *source], ["geheim", *target], exclude=[1], **SETTINGS)
+    assert "geheim" not in found.output.values
+
+
+def test_a_language_model_of_one_text() -> None:
+    text = ["a b c d", "b a d c", "c d a b"] * 60
+    found = forecast(text, next_word=True, **SETTINGS)
+    assert "attention" not in found
+    after = {str(o): str(p) for o, p in zip(found.output.values, found.best_source.values, strict=True)}
+    assert after["d"] == "c"
+    assert float(found.gain[-1].mean()) > 0.05
+
+
+def test_progress_ends_at_one() -> None:
+    told: list[float] = []
+    forecast(*zipf_text(50), **SETTINGS | {"steps": 40}, progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
+def test_the_learning_rate_times_the_width_is_kept() -> None:
+    run = TrainingRun(lr=1e-3, width=4 * WIDTH, kind="transformer")
+    assert row_rate(run, 100) == pytest.approx(4e-3)
+    half = TrainingRun(lr=1e-3, width=4 * WIDTH, kind="transformer", schedule=Schedule(200))
+    assert row_rate(half, 100) == pytest.approx(2e-3)
+
+
+def test_probes_are_places_of_the_word_and_others_are_others() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [(rng.integers(0, 5, rng.integers(1, 6)), rng.integers(0, 4, rng.integers(1, 6))) for _ in range(50)]
+    text = Sentences.of(pairs, 4)
+    probes = Probes.of(text, 4, 7, rng)
+    assert (text.o[probes.sentence, probes.place] == probes.word).all()
+    assert (probes.other != probes.sentence).all()
+    assert (probes.other_place < text.targets[probes.other]).all()
+    assert (np.bincount(probes.word) == 7).all()
+
+
+def test_best_sources_are_those_of_model_1_with_loops() -> None:
+    source, target = zipf_text(60)
+    pairs = ContextCounts.from_parallel_text(source, target, sentences=True)
+    assert pairs.reservoir is not None
+    text = pairs.reservoir.pairs
+    V, K = pairs.shape
+    t = np.ones((V, K))
+    for _ in range(5):
+        expected = np.zeros((V, K))
+        for k in range(len(text)):
+            x = text.x[text.x_starts[k] : text.x_starts[k + 1]]
+            for o in text.y[text.y_starts[k] : text.y_starts[k + 1]]:
+                np.add.at(expected[:, o], x, t[x, o] / t[x, o].sum())
+        t = expected / expected.sum(axis=1, keepdims=True)
+    best, share = best_sources(text, V, K, rounds=5)
+    assert best.tolist() == expected.argmax(axis=0).tolist()
+    assert share == pytest.approx(expected.max(axis=0) / expected.sum(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"optimizer": "sgd"}, "no forecast for the optimizer 'sgd'"),
+        ({"kind": "bag"}, "kind is 'bag'"),
+        ({"lr": 0}, "lr is 0"),
+        ({"batch": 0}, "batch is 0"),
+        ({"steps": 3}, "a forecast needs"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"starts": 0}, "starts is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"next_word": True}, "one text alone"),
+        ({"sentences": 0.5}, "sentences is 0.5"),
+    ],
+)
+def test_settings_that_cannot_be(settings: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError) as error:
+        forecast(["a"], ["b"], **settings)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_one_text_needs_next_word() -> None:
+    with pytest.raises(InputError, match="a second text is missing"):
+        forecast(["a"])
+
+
+def test_it_is_public() -> None:
+    assert {"forecast", "ContextCounts"} <= set(dynamics.__all__)
