@@ -249,7 +249,7 @@ def _beside(name: str, predicted: xr.DataArray | None, measured: xr.DataArray, b
         # a loss is not relative to its largest value: it has a unit of its own, or none
         own = name == LOSS
         largest = 1.0 if own else float(abs(measured).max())
-        units = measured.attrs.get("units", "1") if own else f"largest {name}"
+        units = measured.attrs.get("units", "1" if measured.attrs else "nats") if own else f"largest {name}"
         error = (measured - predicted) / (largest or 1.0)
         order = [dim for dim in ("stages", "seed", "time", "head") if dim in error.dims]
         found[f"error_{name}"] = error.transpose(*order).assign_attrs(
