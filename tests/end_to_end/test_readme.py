@@ -40,6 +40,8 @@ LEFT_OUT = {
     "--system": "a diagram of trained functions, tried in test_cli_phase.py",
     "--steps": "many steps of descent, tried in test_cli_runs.py",
     "--program": "tried in test_program_file.py",
+    "--counts-only": "a forecast, tried in test_cli_forecast.py",
+    "--next-word": "a forecast, tried in test_cli_forecast.py",
 }
 
 
@@ -67,7 +69,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_there_is_something_to_run() -> None:
     assert len(blocks("python")) >= 4
     assert {words_of(command)[0] for command in COMMANDS} == {
-        "solve", "cooccurrence", "simulate", "compare", "phase", "derive",
+        "solve", "forecast", "cooccurrence", "simulate", "compare", "phase", "derive",
     }  # fmt: skip
 
 
@@ -103,7 +105,7 @@ def test_every_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_link_leads_to_a_file() -> None:
-    for text in ("README.md", "CONTRIBUTING.md", "docs/how-it-works.md"):
+    for text in ("README.md", "CONTRIBUTING.md", "docs/how-it-works.md", "docs/forecast.md"):
         page = (HERE / text).read_text(encoding="utf-8")
         for link in re.findall(r"\]\(([^)#]+)\)", page):
             if "://" not in link:
