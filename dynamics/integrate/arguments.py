@@ -11,12 +11,11 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
-
-Vector = NDArray[np.float64]
+from dynamics.support.typing import Vector
 
 SMALLEST_RTOL = 100 * float(np.finfo(float).eps)
 """The relative tolerance that double precision allows: SciPy's."""

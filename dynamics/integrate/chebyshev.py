@@ -24,8 +24,7 @@ from scipy.integrate import DenseOutput, OdeSolver
 from dynamics.integrate.arguments import span_of, state, step_sizes, tolerances
 from dynamics.support.machine_code import kept
 from dynamics.support.threads import one_at_a_time
-
-Vector = NDArray[np.float64]
+from dynamics.support.typing import Vector
 
 DAMPING = 2 / 13
 CHUNKS = 64

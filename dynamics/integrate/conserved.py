@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Vector = NDArray[np.float64]
+from dynamics.support.typing import Vector
 
 EPSILON = float(np.finfo(float).eps)
 ROUNDINGS = 16

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, OdeSolver, Radau, solve_ivp
 
 from dynamics.integrate.arguments import (
@@ -30,10 +30,10 @@ from dynamics.integrate.arguments import (
 )
 from dynamics.integrate.conserved import Conserved, allowed, drift
 from dynamics.support.errors import InputError, IntegrationError
+from dynamics.support.typing import Vector
 
 __all__ = ["Integration", "Statistics", "integrate", "times"]
 
-Vector = NDArray[np.float64]
 Into = Callable[[Vector, Vector], None]
 
 METHODS = {method.__name__: method for method in (RK45, RK23, DOP853, Radau, BDF, LSODA)}

@@ -18,8 +18,7 @@ from scipy.integrate import DOP853, RK23, RK45, DenseOutput
 
 from dynamics.support.machine_code import kept
 from dynamics.support.threads import libraries, one_at_a_time
-
-Vector = NDArray[np.float64]
+from dynamics.support.typing import Vector
 
 CHUNKS = 16
 BLOCK = 1024

@@ -23,13 +23,13 @@ from dynamics.integrate.initial_value import STEPPED
 from dynamics.lowering.lanes import LANES, METHODS, Crossing, Status, kernel
 from dynamics.support.errors import InputError
 from dynamics.support.threads import choose_layer
+from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["Event", "Status", "sweep"]
 
-Vector = NDArray[np.float64]
 
 RESULTS = ("cell", "time", "event", "event_time", "end_time", "status", "steps", "evaluations")
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.stats
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dynamics.support.errors import InputError
+from dynamics.support.typing import Vector
 from dynamics.train.sparse import SUCCESSES, learning_probability
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Vector = NDArray[np.float64]
 
 MOST = 2**20
 """Samples after which the search for a critical size gives up."""

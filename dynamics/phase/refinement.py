@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+from dynamics.support.typing import Vector
+
 Places = NDArray[np.int64]
 
 TOLERANCE = 0.02

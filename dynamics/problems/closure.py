@@ -20,9 +20,7 @@ from dynamics.problems.keep import Keep
 from dynamics.problems.problem import Problem, Variable, computed, state_at
 from dynamics.support.errors import InputError
 from dynamics.support.memory import require
-
-Vector = NDArray[np.float64]
-Whole = NDArray[np.int64]
+from dynamics.support.typing import Indices, Vector
 
 __all__ = ["CLOSURES", "WORTH_SHARING", "Closure"]
 
@@ -54,10 +52,10 @@ class Entries(NamedTuple):
         R at them.
     """
 
-    word: Whole
-    column: Whole
-    starts: Whole
-    members: Whole
+    word: Indices
+    column: Indices
+    starts: Indices
+    members: Indices
     share: Vector
 
     @classmethod
@@ -69,7 +67,7 @@ class Entries(NamedTuple):
         starts = np.concatenate([[0], np.cumsum(count)[:-1]])
         return cls(pattern.indices, column, starts, count, pattern.data)
 
-    def at(self, shape: tuple[int, int], rows: Whole, columns: Whole) -> Whole:
+    def at(self, shape: tuple[int, int], rows: Indices, columns: Indices) -> Indices:
         """The entry at each of some cells, -1 where there is none."""
         numbered = scipy.sparse.csr_array(
             (np.arange(1, self.word.size + 1), (self.word, self.column)), shape=shape, dtype=np.int64
@@ -293,7 +291,7 @@ class Closure(Problem):
         ]  # fmt: skip
         return tuple(found)
 
-    def best(self, share: NDArray[Any], columns: Whole) -> tuple[Whole, Vector]:
+    def best(self, share: NDArray[Any], columns: Indices) -> tuple[Indices, Vector]:
         """The input word with the largest share of each output's attention, and its share."""
         if share.ndim == 2:
             words = share.argmax(axis=0)[columns]

@@ -11,10 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
+from dynamics.support.typing import Indices
 
 __all__ = ["Keep", "kept"]
-
-Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +28,7 @@ class Keep:
         How many there are.
     """
 
-    positions: Mapping[str, Positions]
+    positions: Mapping[str, Indices]
     extents: Mapping[str, int]
 
     def cells(self, dims: Sequence[str]) -> tuple[NDArray[np.int64], ...]:
@@ -111,9 +110,7 @@ def _by_dimension(words: list[Any], labels: Mapping[str, NDArray[Any]], whole: b
     return {dim: np.array([label for label in named if label in wanted], dtype=str) for dim, named in known.items()}
 
 
-def _positions(
-    dim: str, wanted: ArrayLike, extents: Mapping[str, int], labels: Mapping[str, NDArray[Any]]
-) -> Positions:
+def _positions(dim: str, wanted: ArrayLike, extents: Mapping[str, int], labels: Mapping[str, NDArray[Any]]) -> Indices:
     if dim not in extents:
         raise InputError(f"keep: there is no dimension {dim!r}; there are {', '.join(extents)}")
     positions = np.atleast_1d(np.asarray(wanted))

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dynamics.problems.models import topic
 from dynamics.support.errors import InputError
 from dynamics.support.threads import limited
+from dynamics.support.typing import Vector
 from dynamics.tasks import SparseBoolean
 from dynamics.tasks.examples import Examples
-
-Vector = NDArray[np.float64]
 
 SHARE = 0.1
 """Of its initial value, by which the loss has fallen when the plateau ends."""

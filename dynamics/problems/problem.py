@@ -19,8 +19,8 @@ from dynamics.problems.keep import Keep
 from dynamics.support.content import ByContent
 from dynamics.support.errors import InputError
 from dynamics.support.memory import require
+from dynamics.support.typing import Vector
 
-Vector = NDArray[np.float64]
 Tensors = Mapping[str, NDArray[Any]]
 
 __all__ = ["Problem", "Tolerances", "Variable"]

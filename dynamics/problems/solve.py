@@ -28,13 +28,13 @@ from dynamics.problems.stages import Span, end_of_stage_one, schedule, stage_nam
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.threads import limited
 from dynamics.support.trajectory import provenance
+from dynamics.support.typing import Vector
 from dynamics.tasks import Task
 from dynamics.tasks.examples import Examples
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Vector = NDArray[np.float64]
 Progress = Callable[[float], None]
 
 __all__ = ["as_problem", "solve"]

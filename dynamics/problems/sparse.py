@@ -22,9 +22,9 @@ from scipy.special import log_ndtr
 
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.support.errors import InputError
+from dynamics.support.typing import Vector
 from dynamics.tasks import SparseBoolean
 
-Vector = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 EXACT = 200

@@ -13,8 +13,9 @@ from derivations.program import Role
 from dynamics.integrate.initial_value import integrate
 from dynamics.lowering import Bound
 from dynamics.problems.closure import Closure
-from dynamics.problems.problem import Problem, Vector
+from dynamics.problems.problem import Problem
 from dynamics.support.errors import InputError
+from dynamics.support.typing import Vector
 
 __all__ = ["STAGES", "Span", "end_of_stage_one", "schedule", "stage_names"]
 

@@ -14,9 +14,8 @@ from derivations.models import CLASSIFIERS, topic_classifier
 from dynamics.problems.models import Model
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
+from dynamics.support.typing import Vector
 from dynamics.tasks.examples import Examples
-
-Vector = NDArray[np.float64]
 
 OTHERS = ("rest", "first-order")
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-Vector = NDArray[np.float64]
+from dynamics.support.typing import Vector
 
 
 @dataclass(frozen=True, eq=False)

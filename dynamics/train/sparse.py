@@ -29,13 +29,13 @@ from dynamics.problems.sparse import require_threshold
 from dynamics.support.errors import InputError
 from dynamics.support.threads import limited
 from dynamics.support.trajectory import provenance
+from dynamics.support.typing import Vector
 from dynamics.tasks import SparseBoolean
 from dynamics.tasks.examples import Examples
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Vector = NDArray[np.float64]
 
 LOSS = 0.02
 """Training loss at which the flow stops."""
