@@ -250,7 +250,7 @@ class Interpreted:
             "math": quiet,
             "np": np,
             "exp": np.exp,
-            "njit": lambda *args, **options: lambda function: function,
+            "kept": lambda *args, **options: lambda function: function,
             "prange": self.chunks,
             "gather_product": gather,
             "scatter_product": scatter,
