@@ -127,7 +127,8 @@ class Scalars:
         return () if simulated else observables_of(self.program)
 
     def complete(self, cells: Cells) -> Cells:
-        missing = [name for name in self.axes if name not in cells and not name.startswith("eta_")]
+        rates = set(self.program.rates.values())
+        missing = [name for name in self.axes if name not in cells and name not in rates]
         if missing:
             raise InputError(f"{self.name}: no value for {', '.join(missing)}; give one, or make it an axis")
         size = next(iter(cells.values())).size
