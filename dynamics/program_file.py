@@ -185,6 +185,21 @@ def load(path: str | PathLike[str]) -> Program:
     InputError
         No such file, not Python, or a program that is not well formed or cannot be differentiated. The message names
         the file, and the definition or the line.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> text = '''from dynamics.program_file import *
+    ... (w,) = scalars("w")
+    ... program = model("Valley", states=w, loss=(w - 1) ** 2 / 2)
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "valley.py"
+    ...     _ = file.write_text(text)
+    ...     flow = load(file)
+    >>> flow.name, str(flow.definitions[-1])
+    ('program valley.py', 'wdot = -eta_w*(w - 1)')
     """
     file = existing(path)
     program = _program(file)

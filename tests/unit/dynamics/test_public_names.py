@@ -29,8 +29,8 @@ def test_star_brings_every_public_name() -> None:
 
 
 def test_what_does_not_exist_is_said_as_python_says_it() -> None:
-    with pytest.raises(AttributeError, match="module 'dynamics' has no attribute 'forecast'"):
-        _ = dynamics.forecast
+    with pytest.raises(AttributeError, match="module 'dynamics' has no attribute 'forecasts'"):
+        _ = dynamics.forecasts
 
 
 def test_import_loads_nothing_heavy() -> None:
