@@ -135,12 +135,15 @@ def simulate(
 
         return {"course": course(found)} if system.program is not None else {"run": plot.comparison(bands(found))}
 
-    written, last = write(place, figures, {"run": found}, draw), found.loss.isel(time=-1)
+    from dynamics.support.roles import loss_of
+
+    written, loss = write(place, figures, {"run": found}, draw), found[loss_of(found) or "loss"]
+    last = loss.isel(time=-1)
     finish(
         written,
         f"{found.attrs['data']}: {found.attrs['title']}; {found.sizes['seed']} runs of {found.attrs['steps']} steps to"
         f" tau = {float(found.time[-1]):g} ({found.attrs['seconds']} s)",
-        f"loss {float(found.loss.isel(time=0).mean()):.4g} -> {float(last.mean()):.4g} (mean over seeds;"
+        f"loss {float(loss.isel(time=0).mean()):.4g} -> {float(last.mean()):.4g} (mean over seeds;"
         f" {float(last.min()):.4g} to {float(last.max()):.4g})",
         *([found.attrs["diverged"]] if "diverged" in found.attrs else []),
     )

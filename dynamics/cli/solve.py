@@ -260,9 +260,10 @@ def _counts_shown(
 def _model_shown(found: xr.Dataset, own: bool, words: Sequence[str], output: Path, figures: str) -> list[str]:
     """Write the trajectory and the figures of a model; what was written, and lines for the reader."""
     from derivations.program import Role
-    from dynamics.support.roles import with_role
+    from dynamics.support.roles import loss_of, with_role
 
     shown = found.isel(stages=0) if "stages" in found.dims else found
+    loss = shown[loss_of(shown) or "loss"]
     scores = [name for name in with_role(shown, Role.ATTENTION) if shown[name].dims == ("time", "input")]
 
     def draw() -> dict[str, Figure]:
@@ -277,13 +278,13 @@ def _model_shown(found: xr.Dataset, own: bool, words: Sequence[str], output: Pat
     written = write(output, figures, {"trajectory": found}, draw)
     lines = [
         f"{found.attrs['title']}: to tau = {float(found.time[-1]):g} ({found.attrs['evaluations']} evaluations,"
-        f" {found.attrs['seconds']} s); loss {float(shown.loss[0]):.4g} -> {float(shown.loss[-1]):.4g}"
+        f" {found.attrs['seconds']} s); loss {float(loss[0]):.4g} -> {float(loss[-1]):.4g}"
     ]
     if own:
         lines += [
             f"{name}: {float(value[0]):.4g} -> {float(value[-1]):.4g}"
             for name, value in found.data_vars.items()
-            if value.dims == ("time",) and name != "loss"
+            if value.dims == ("time",) and name != loss.name
         ]
     elif scores:
         lines += _scores_shown(shown, scores[0], words)

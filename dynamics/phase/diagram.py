@@ -17,6 +17,7 @@ from dynamics.phase.quantity import Cells, Quantity, Simulation
 from dynamics.phase.refinement import refined
 from dynamics.phase.system import System
 from dynamics.phase.systems import system_of
+from dynamics.problems.problem import Problem
 from dynamics.support.blocks import Store, connected, finished
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
@@ -33,7 +34,7 @@ BLOCK = 20_000
 
 
 def phase_diagram(
-    system: str | Program | System,
+    system: str | Program | Problem | System,
     axes: Mapping[str, ArrayLike],
     quantity: Quantity | str | None = None,
     t_end: float = 10_000.0,
@@ -54,9 +55,10 @@ def phase_diagram(
 
     Parameters
     ----------
-    system : str, Program or System
+    system : str, Program, Problem or System
         ``copying``, or any flow of scalars: its name in the catalogue, or the program. The axes of a flow of scalars
-        are its parameters and its states at time 0 (``x0`` for a state x).
+        are its parameters and its states at time 0 (``x0`` for a state x). The parameters of a problem stay as they are
+        where they are no axes.
     axes : mapping of str to array_like
         Two parameters and their values, two or more each, increasing; the first is drawn upwards, the second to the
         right.
@@ -118,9 +120,10 @@ def phase_diagram(
     import xarray as xr
 
     chosen = system_of(system)
+    own = {n: v for n, v in system.parameters.items() if n not in axes} if isinstance(system, Problem) else {}
     usual = chosen.usual
     shown = quantity if isinstance(quantity, Quantity) else replace(usual, kind=quantity or usual.kind)
-    fixed = {name: float(value) for name, value in (fixed or {}).items()}
+    fixed = {name: float(value) for name, value in {**own, **(fixed or {})}.items()}
     names, values = _axes(chosen, axes, fixed)
     _check_observable(chosen, shown, simulation is not None)
     if not (np.isfinite(t_end) and t_end > 0):

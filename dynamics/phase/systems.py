@@ -9,6 +9,7 @@ from derivations.program import Program
 from dynamics.phase.copying import CopyingSystem
 from dynamics.phase.sparse import SparseFunction
 from dynamics.phase.system import Scalars, System
+from dynamics.problems.problem import Problem
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
 
@@ -20,8 +21,8 @@ SYSTEMS: Mapping[str, Callable[[], System]] = {
 """Systems that know more than their flow."""
 
 
-def system_of(system: str | Program | System) -> System:
-    """A system by its name, SYSTEMS or a flow of scalars of the catalogue, or of a program; a system as it is."""
+def system_of(system: str | Program | Problem | System) -> System:
+    """A system by its name, SYSTEMS or a flow of scalars of the registry, of a program or of a problem; or as it is."""
     from derivations.registry import names, program
     from dynamics.integrate.sweeps import check_system
 
@@ -32,6 +33,8 @@ def system_of(system: str | Program | System) -> System:
             near = did_you_mean(system, [*SYSTEMS, *names()])
             raise InputError(f"unknown system {system!r}{near}; give {', '.join(SYSTEMS)}, or a flow of scalars")
         system = program(system)
+    if isinstance(system, Problem):
+        system = system.program
     if isinstance(system, Program):
         check_system(system)
         return Scalars(system)

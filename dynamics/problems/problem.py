@@ -188,6 +188,14 @@ class Problem(ByContent, ABC):
             return name_of(program.loss)
         return next(iter(program.with_role(Role.LOSS)), None)
 
+    @property
+    def shown_loss(self) -> str:
+        """What results call the loss, whatever its name: ``loss``, unless a state is called so."""
+        name = "loss"
+        while name in self.program.state_names:
+            name += "_"
+        return name
+
     def kernel(self, outputs: Sequence[str] | None = None, parallel: bool | None = None) -> Kernel:
         """The compiled flow, or other tensors; on several threads if it is large, unless told otherwise."""
         shared = self.parallel if parallel is None else parallel
@@ -265,7 +273,7 @@ class Problem(ByContent, ABC):
             return ()
         note = next((d.note for d in program.definitions if d.name == loss), "") or "loss"
         attrs = {"long_name": note, **({"units": program.units[loss]} if loss in program.units else {})}
-        return (Variable("loss", (), (), computed(loss), attrs),)
+        return (Variable(self.shown_loss, (), (), computed(loss), attrs),)
 
     def require_memory(self, times: int, keep: Keep) -> None:
         """Refuse what memory cannot hold, before anything is allocated."""

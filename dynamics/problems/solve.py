@@ -236,7 +236,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
             switch = end_of_stage_one(chosen, flow, y0, end, speeds, **control, **options)
         parts, total = [], Statistics()
         for k, name in enumerate(names):
-            record, spans = Record(wanted, variables), schedule(chosen, name, end, switch, speeds)
+            record, spans = Record(wanted, variables, chosen.shown_loss), schedule(chosen, name, end, switch, speeds)
             share = None if progress is None else (lambda x, k=k: progress((k + x) / len(names)))
             total += run(chosen, flow, observe, y0, spans, record, share, **control, **options)
             parts.append(record)
@@ -244,7 +244,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         "equation": chosen.name,
         "title": chosen.program.title,
         "source": chosen.program.source,
-        **({"loss": "loss"} if chosen.loss else {}),
+        **({"loss": chosen.shown_loss} if chosen.loss else {}),
         **chosen.attrs,
         **{name: control[name] for name in ("rtol", "atol", "method")},
         "threads": used,
@@ -316,8 +316,8 @@ def as_problem(
 class Record:
     """What is kept of one prediction while it runs: an array for each variable, its first axis the times."""
 
-    def __init__(self, wanted: Vector, variables: Sequence[Variable]) -> None:
-        self.wanted, self.variables = wanted, variables
+    def __init__(self, wanted: Vector, variables: Sequence[Variable], loss: str) -> None:
+        self.wanted, self.variables, self.loss = wanted, variables, loss
         self.kept = {
             v.name: np.empty((wanted.size, *v.shape), np.float64 if v.labels is None else np.int64) for v in variables
         }
@@ -326,7 +326,7 @@ class Record:
         k = int(np.searchsorted(self.wanted, t))
         for variable in self.variables:
             value = variable.read(states, seen)
-            if variable.name == "loss" and not np.isfinite(value):
+            if variable.name == self.loss and not np.isfinite(value):
                 raise IntegrationError(
                     f"the loss is {float(value)} at tau = {t:.6g}: its definition has no finite value there;"
                     " start from another state (initial=), or end before"

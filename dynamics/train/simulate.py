@@ -213,7 +213,7 @@ def simulate(
         **settings,
         "title": chosen.program.title,
         "source": chosen.program.source,
-        "loss": "loss",
+        "loss": chosen.shown_loss,
         "data": _described(chosen),
         "steps": steps,
         **(
@@ -340,7 +340,7 @@ def _dataset(descent: Descent, found: Sequence[Snapshot], keep: Keep, attrs: Map
     labels = problem.labels
     return xr.Dataset(
         {name: (("seed", "time", *dims[name]), value, described.get(name, {})) for name, value in states.items()}
-        | {"loss": (("seed", "time"), loss, described["loss"])},
+        | {problem.shown_loss: (("seed", "time"), loss, described[problem.shown_loss])},
         {
             "seed": [run.seed for run in found],
             "time": ("time", descent.lr * records, {"long_name": "tau = learning rate x steps", "units": "1"}),
