@@ -26,7 +26,13 @@ Axis = Annotated[str, typer.Option(help="NAME=LOW:HIGH, NAME=LOW:HIGH:POINTS, NA
 def phase(
     x: Axis = "V=8:64",
     y: Axis = "L=4:60",
-    system: Annotated[str, typer.Option(help="The system.")] = "copying",
+    system: Annotated[
+        str,
+        typer.Option(
+            help="copying; and, or, majority, parity (a sparse function of bits); and-uniform, or-uniform,"
+            " majority-uniform (attention held uniform); or a flow of scalars of dynamics derive."
+        ),
+    ] = "copying",
     program: ProgramFile = None,
     fix: Annotated[str | None, typer.Option(help="Other parameters, such as L=8,sigma=0.1.")] = None,
     quantity: Annotated[
