@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,10 +15,6 @@ from dynamics.support.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
-
-MOST = 10_000
-"""Points of an axis; a diagram has up to its square."""
 
 Axis = Annotated[str, typer.Option(help="NAME=LOW:HIGH, NAME=LOW:HIGH:POINTS, NAME=LOW:HIGH:POINTS:log or NAME=1,2,5.")]
 
@@ -78,6 +74,7 @@ def phase(
 
     Example: dynamics phase --x extra=0:10 --y sigma=0.01:1:40:log --fix L=8 --quantity learnt --observable alpha
     """
+    from dynamics.phase.axes import axis
     from dynamics.phase.diagram import phase_diagram
     from dynamics.phase.quantity import Quantity, Simulation
     from dynamics.phase.sparse import SparseFunction
@@ -153,42 +150,3 @@ def critical_samples(found: xr.Dataset) -> str:
     law = sizes.attrs
     fit = f"; m = {law['slope']:.2f} log2(T) {law['level']:+.1f}, R^2 = {law['r2']:.3f}" if law else ""
     return f"half succeed at m = {listed}{fit}"
-
-
-def axis(text: str, option: str, whole: frozenset[str]) -> tuple[str, NDArray[Any]]:
-    """An axis from its description.
-
-    Examples
-    --------
-    >>> axis("V=4:7", "--x", frozenset("V"))
-    ('V', array([4., 5., 6., 7.]))
-    >>> axis("sigma=0.01:1:3:log", "--y", frozenset())
-    ('sigma', array([0.01, 0.1 , 1.  ]))
-    """
-    import numpy as np
-
-    name, _, values = text.partition("=")
-    wrong = InputError(f"{option} {text!r} is not an axis such as V=4:64, sigma=0.01:1:40:log or V=10,20,40")
-    parts = values.split(":")
-    logarithmic = len(parts) > 2 and parts[-1] == "log"
-    parts = parts[: len(parts) - logarithmic]
-    try:
-        if len(parts) == 1:
-            return name, np.array([float(value) for value in values.split(",")])
-        low, high = float(parts[0]), float(parts[1])
-        given = int(parts[2]) if len(parts) == 3 else None
-    except ValueError:
-        raise wrong from None
-    if not name or len(parts) > 3 or not (np.isfinite([low, high]).all() and low < high):
-        raise wrong
-    if given is not None and given < 2:
-        raise InputError(f"{option} {text!r}: an axis has two points or more")
-    if name in whole and not all(float(part).is_integer() for part in parts[:2]):
-        raise InputError(f"{option} {text!r}: {name} is a whole number; give whole ends, such as {name}=8:10")
-    if logarithmic and low <= 0:
-        raise InputError(f"{option} {text!r}: a logarithmic axis begins above 0")
-    points = given or (round(high - low) + 1 if name in whole and not logarithmic else 41)
-    if points > MOST:
-        raise InputError(f"{option} {text!r}: {points} points are too many; an axis has up to {MOST}")
-    found = np.geomspace(low, high, points) if logarithmic else np.linspace(low, high, points)
-    return name, np.unique(np.round(found)) if name in whole else found

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import lambdify, sqrt
 
+from derivations.program import Program
 from dynamics.phase.observe import first, observables_of, observed, passed_at
 from dynamics.phase.quantity import NEVER, Cells, Quantity, Simulation
 from dynamics.support.errors import InputError, IntegrationError
@@ -132,23 +133,28 @@ class CopyingSystem:
     def theory(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
     ) -> Vector:
-        from derivations.reductions import copying, copying_heads
-
         found = np.full(cells["V"].size, np.nan)
         for H in np.unique(cells["H"]).astype(int):
             here = np.flatnonzero((cells["H"] == H) & self.possible(cells))
             if not here.size:
                 continue
             part = {name: values[here] for name, values in cells.items()}
-            u, a = self.starts(part, H, draws, seed)
-            numbers = [""] if H == 1 else range(1, H + 1)
-            initial = {f"u{h}": u[:, :, k].ravel() for k, h in enumerate(numbers)}
-            initial |= {f"a{h}": a[:, :, k].ravel() for k, h in enumerate(numbers)}
-            parameters = {name: np.repeat(part[name], u.shape[1]) for name in ("V", "L", "eta_W", "eta_A")}
-            program = copying() if H == 1 else copying_heads(H)
+            program, parameters, initial = self.flows(part, draws, seed)
             each = observed(program, parameters, initial, quantity, t_end, threads)
-            found[here] = quantity.of(each.reshape(u.shape[:2]))
+            found[here] = quantity.of(each.reshape(here.size, -1))
         return found
+
+    def flows(self, cells: Cells, draws: int, seed: int) -> tuple[Program, Cells, Cells]:
+        """What is integrated in cells of one number of heads, one after the other, the draws of each together."""
+        from derivations.reductions import copying, copying_heads
+
+        H = int(cells["H"][0])
+        u, a = self.starts(cells, H, draws, seed)
+        numbers = [""] if H == 1 else range(1, H + 1)
+        initial = {f"u{h}": u[:, :, k].ravel() for k, h in enumerate(numbers)}
+        initial |= {f"a{h}": a[:, :, k].ravel() for k, h in enumerate(numbers)}
+        parameters = {name: np.repeat(cells[name], u.shape[1]) for name in ("V", "L", "eta_W", "eta_A")}
+        return (copying() if H == 1 else copying_heads(H)), parameters, initial
 
     def theorem(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None

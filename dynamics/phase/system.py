@@ -143,9 +143,12 @@ class Scalars:
     def theory(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
     ) -> Vector:
+        return quantity.of(observed(*self.flows(cells, draws, seed), quantity, t_end, threads)[:, None])
+
+    def flows(self, cells: Cells, draws: int, seed: int) -> tuple[Program, Cells, Cells]:
+        """What is integrated in the cells: the flow, its parameters and its initial states."""
         parameters = {name_of(p): cells[name_of(p)] for p in self.program.parameters}
-        initial = {state: cells[f"{state}0"] for state in self.program.state_names}
-        return quantity.of(observed(self.program, parameters, initial, quantity, t_end, threads)[:, None])
+        return self.program, parameters, {state: cells[f"{state}0"] for state in self.program.state_names}
 
     def theorem(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None

@@ -16,7 +16,8 @@ import pytest
 import xarray as xr
 
 from dynamics.cli import console, run
-from dynamics.cli.phase import axis, phase
+from dynamics.cli.phase import phase
+from dynamics.phase.axes import axis
 from dynamics.support import trajectory
 from dynamics.support.errors import InputError
 
