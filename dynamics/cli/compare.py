@@ -85,9 +85,10 @@ def compare(
         compared = compare(*loaded, band=band)
         saved = {"comparison": compared}
     else:
-        from dynamics.comparison.beside import measured, solved_for
+        from dynamics.comparison.beside import measured, observed_of, solved_for
 
         chosen = system.chosen()
+        seen = observed_of(chosen.problem, words_of(training.observe))
         picked = theory_of(chosen, theory)
         if stages is not None and picked != "closure":
             raise InputError(f"--stages is for --theory closure, and this is {picked}; leave it out")
@@ -97,7 +98,7 @@ def compare(
         with progress("solving") as show:
             predicted = solved_for(
                 predicted_by(chosen, picked), chosen.problem, found, chosen.rates or None,
-                None if not listed else listed[0] if len(listed) == 1 else listed, show,
+                None if not listed else listed[0] if len(listed) == 1 else listed, show, seen,
             )  # fmt: skip
         compared = measured(chosen.problem, predicted, found, band, chosen.right)
         saved = {"comparison": compared, "prediction": predicted, "run": found}
@@ -164,8 +165,8 @@ def _study(chosen: Chosen, training: TrainingOptions, study: str, output: Path, 
         raise InputError(f"unknown study {study!r}; use lr or batch")
     if training.steps < 1 or not 0 < training.lr < float("inf"):
         raise InputError(f"--lr {training.lr} and --steps {training.steps} must be above 0")
-    if training.momentum or training.epochs:
-        raise InputError("a study is of plain descent for --steps steps; leave out --momentum and --epochs")
+    if training.momentum or training.epochs or training.observe is not None:
+        raise InputError("a study is of plain descent for --steps steps; leave out --momentum, --epochs and --observe")
     problem, lines = chosen.problem, []
     if not isinstance(problem, Exact):
         raise InputError("a study is of examples, of which some are taken; leave --data out")

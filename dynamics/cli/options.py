@@ -20,6 +20,12 @@ INPUT, MODEL, SOLVING, TRAINING, OUTPUT = "Input", "Model", "Solving", "Training
 Threads = Annotated[
     int | None, typer.Option(help="Threads; the result does not depend on them.", rich_help_panel=SOLVING)
 ]
+Observe = Annotated[
+    str | None,
+    typer.Option(
+        help="Definitions that the results have beside the states: alpha,norm,...", rich_help_panel=OUTPUT
+    ),
+]  # fmt: skip
 Output = Annotated[
     Path | None,
     typer.Option(

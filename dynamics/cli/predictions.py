@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynamics.cli.options import SOLVING, Threads, numbers
+from dynamics.cli.options import SOLVING, Observe, Threads, numbers, words_of
 from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class SolvingOptions:
             rich_help_panel=SOLVING,
         ),
     ] = None
+    observe: Observe = None
     threads: Threads = None
 
     @property
@@ -98,7 +99,9 @@ class SolvingOptions:
     @property
     def control(self) -> dict[str, Any]:
         """The keywords of a solve that say how."""
-        return {"rtol": self.rtol, "method": self.method, "threads": self.threads}
+        return {
+            "rtol": self.rtol, "method": self.method, "threads": self.threads, "observe": words_of(self.observe),
+        }  # fmt: skip
 
 
 def theory_of(chosen: Chosen, wanted: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamics.cli.console import progress
-from dynamics.cli.options import OUTPUT, TRAINING, Figures, Output, Threads, with_options
+from dynamics.cli.options import OUTPUT, TRAINING, Figures, Observe, Output, Threads, with_options, words_of
 from dynamics.cli.output import finish, folder, write
 from dynamics.cli.system import Chosen, SystemOptions
 from dynamics.support.errors import InputError, IntegrationError, Interrupted
@@ -46,6 +46,7 @@ class TrainingOptions:
     records: Annotated[
         int, typer.Option(help="States to keep, in equal steps of log time.", rich_help_panel=OUTPUT)
     ] = 50
+    observe: Observe = None
     threads: Threads = None
 
 
@@ -86,8 +87,8 @@ def run(
         return simulate(
             problem, None, training.lr, batch, training.steps, range(chosen.seed, chosen.seed + training.seeds),
             records=training.records, rates=chosen.rates, momentum=training.momentum, initial=chosen.initial,
-            epochs=training.epochs, threads=training.threads, progress=show, checkpoint=checkpoint, resume=resume,
-            keep_partial=keep_partial,
+            epochs=training.epochs, observe=words_of(training.observe), threads=training.threads, progress=show,
+            checkpoint=checkpoint, resume=resume, keep_partial=keep_partial,
         )  # fmt: skip
 
 

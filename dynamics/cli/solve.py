@@ -114,7 +114,7 @@ def solve(
     finish(*_model_shown(found, own, listed, place, figures))
 
 
-ALWAYS = {"theory", "time", "times", "at", "rtol", "method", "threads"}
+ALWAYS = {"theory", "time", "times", "at", "rtol", "method", "observe", "threads"}
 CLOSURE = {"stages", "switch", "top"}
 
 

@@ -11,9 +11,12 @@ from numpy.typing import ArrayLike
 from dynamics.comparison.agreement import has_stage_one, stage_one
 from dynamics.comparison.side_by_side import side_by_side
 from dynamics.problems.exact import Exact
+from dynamics.problems.observables import of_single_examples, watched
 from dynamics.problems.problem import Problem
 from dynamics.problems.reduction import Reduction
 from dynamics.problems.solve import as_problem, solve
+from dynamics.support.errors import InputError
+from dynamics.tasks import Task
 from dynamics.train.simulate import simulate
 
 if TYPE_CHECKING:
@@ -34,13 +37,27 @@ def trained_and_solved(
     band: float,
     right: ArrayLike | None = None,
     values: Mapping[str, float] | None = None,
+    observe: str | Sequence[str] | None = None,
     **training: Any,
 ) -> xr.Dataset:
     """What :func:`dynamics.compare` does with a problem."""
     chosen = as_problem(problem, data, values=values)
-    run = simulate(chosen, **training)
-    predicted = solved_for(prediction or chosen, chosen, run, training.get("rates"), stages)
+    seen = observed_of(chosen, observe)
+    run = simulate(chosen, observe=seen, **training)
+    predicted = solved_for(prediction or chosen, chosen, run, training.get("rates"), stages, observe=seen)
     return measured(chosen, predicted, run, band, right)
+
+
+def observed_of(problem: Problem, observe: str | Sequence[str] | None) -> tuple[str, ...]:
+    """What is observed in both, checked: no definition with an entry for each example, where every example is fresh."""
+    seen = watched(problem, observe)
+    single = of_single_examples(problem.program, seen) if isinstance(getattr(problem, "data", None), Task) else ()
+    if single:
+        raise InputError(
+            f"observe: {single[0]} is of single examples, which are others in a run on fresh ones; observe a mean over"
+            " them, or give a fixed set of examples"
+        )
+    return seen
 
 
 def flow_times(run: xr.Dataset) -> Any:
@@ -55,11 +72,14 @@ def solved_for(
     rates: Mapping[str, float] | None = None,
     stages: str | Sequence[str] | None = None,
     progress: Callable[[float], None] | None = None,
+    observe: Sequence[str] = (),
 ) -> xr.Dataset:
     """A prediction of a run from the state at which each seed starts; one for all if they start alike."""
     import xarray as xr
 
     names = problem.program.state_names
+    defined = {d.name for d in prediction.program.definitions}
+    observe = [name for name in observe if name in defined]
     begin = run.isel(time=0)
     alike = all((begin[name] == begin[name].isel(seed=0)).all() for name in names)
     seeds = run.seed.values[:1] if alike else run.seed.values
@@ -67,7 +87,7 @@ def solved_for(
     for k, seed in enumerate(seeds):
         states = {name: np.asarray(begin[name].sel(seed=seed)) for name in names}
         start = prediction.project(states) if isinstance(prediction, Reduction) else states
-        part = solve(prediction, flow_times(run), initial=start, rates=rates, stages=stages)
+        part = solve(prediction, flow_times(run), initial=start, rates=rates, stages=stages, observe=observe)
         parts.append(part.assign_coords(time=run.time.values))
         if progress is not None:
             progress((k + 1) / len(seeds))

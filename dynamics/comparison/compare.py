@@ -72,7 +72,7 @@ def compare(  # type: ignore[misc]  # results that are at hand stand in the plac
     problem, data : Problem, Model or Program, and its data
         As for :func:`dynamics.simulate`, with its ``lr``, ``batch``, ``steps``, ``seeds`` and other options. What it is
         held against is its own flow, or that of ``prediction=``, a closure or a reduction of it (``stages=`` as for
-        :func:`dynamics.solve`).
+        :func:`dynamics.solve`). Definitions that ``observe=`` names are compared as states and the loss are.
     prediction : xarray.Dataset
         From :func:`dynamics.solve`; over ``time``, and over ``stages`` and ``seed`` if it has them. A prediction over
         ``seed`` is held against the run of the same seed.

@@ -231,7 +231,8 @@ def _by_id(tensor: xr.DataArray, dim: str) -> xr.DataArray:
 def _relative(predicted: xr.DataArray, measured: xr.DataArray) -> xr.DataArray:
     """Frobenius norm of the difference relative to that of the prediction, over all but stages, seed and time."""
     inner = [dim for dim in measured.dims if dim not in ("time", "seed")]
-    gap = ((measured - predicted) ** 2).sum(inner, skipna=False) ** 0.5
+    apart = (measured - predicted).where(predicted.notnull(), 0.0)  # behind the end of a row there is nothing
+    gap = (apart**2).sum(inner, skipna=False) ** 0.5
     size = (predicted**2).sum(inner) ** 0.5
     order = [dim for dim in ("stages", "seed", "time") if dim in gap.dims]
     return (gap / size.where(size > 0)).transpose(*order)

@@ -106,6 +106,9 @@ class Exact(Problem):
     def dims(self) -> dict[str, tuple[str, ...]]:
         return self.model.dims
 
+    def axes(self, access: Any) -> tuple[str, ...]:
+        return self.model.axes(access)
+
     @cached_property
     def parallel(self) -> bool:
         return points(self.program, self.sizes, self.arrays) >= WORTH_SHARING

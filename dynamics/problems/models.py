@@ -101,16 +101,17 @@ class Model(ByContent):
         Those that the program declares; else, what is looked up by words is called input, and what is looked up by
         answers output, once for each state; else the name of the index.
         """
+        return {name_of(state): self.axes(state) for state in self.program.states}
+
+    def axes(self, access: Any) -> tuple[str, ...]:
+        """What the axes of a tensor with plain indices are called, as those of a state."""
         named, read = self.program.dimensions, self.reading
         words = dict.fromkeys(read.outputs, "output") | dict.fromkeys(read.inputs, "input")
-        found = {}
-        for state in self.program.states:
-            own: list[str] = []
-            for index in subscript(state):
-                label = named.get(index) or words.get(str(self.program.extents[index]))
-                own.append(label if label is not None and label not in own else index.name)
-            found[name_of(state)] = tuple(own)
-        return found
+        own: list[str] = []
+        for index in subscript(access):
+            label = named.get(index) or words.get(str(self.program.extents[index]))
+            own.append(label if label is not None and label not in own else index.name)
+        return tuple(own)
 
     def arrays(self, examples: Examples) -> dict[str, Any]:
         """The data of the program on some examples."""

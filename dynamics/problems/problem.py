@@ -148,11 +148,12 @@ class Problem(ByContent, ABC):
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """What the dimensions of every state are called."""
+        return {name_of(state): self.axes(state) for state in self.program.states}
+
+    def axes(self, access: Any) -> tuple[str, ...]:
+        """What the axes of a tensor with plain indices are called."""
         named = self.program.dimensions
-        return {
-            name_of(state): tuple(named.get(index, index.name) for index in subscript(state))
-            for state in self.program.states
-        }
+        return tuple(named.get(index, index.name) for index in subscript(access))
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -201,14 +202,21 @@ class Problem(ByContent, ABC):
         shared = self.parallel if parallel is None else parallel
         return lower(self.program, outputs, parallel=shared, constants=self.constants)
 
-    def bind(self, rates: Mapping[str, float], lr: float | None = None) -> tuple[Bound, Bound]:
-        """The compiled flow on its data at some learning rates, and the compiled observables on the same."""
+    def bind(
+        self, rates: Mapping[str, float], lr: float | None = None, observe: Sequence[str] = ()
+    ) -> tuple[Bound, Bound]:
+        """The compiled flow on its data at some learning rates, and the compiled observables on the same.
+
+        What is computed at every time that is kept is what the problem always shows, and the definitions ``observe``.
+        """
         parameters: dict[str, float] = {**self.sizes, **self.parameters}
         parameters |= {self.rates[name]: rate for name, rate in rates.items()}
         parameters |= {"lr": lr} if lr is not None else {}
         arrays = self.arrays
         flow = self.kernel().bind(arrays, parameters)
-        return flow, self.kernel(self.observed).bind(arrays, parameters, flow.workspace)
+        return flow, self.kernel(tuple(dict.fromkeys((*self.observed, *observe)))).bind(
+            arrays, parameters, flow.workspace
+        )
 
     def modified(self) -> Self:
         """The problem with the flow that gradient descent follows to second order in its learning rate.

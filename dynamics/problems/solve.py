@@ -20,6 +20,7 @@ from dynamics.problems.conserved import conserved_by
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
 from dynamics.problems.models import Model
+from dynamics.problems.observables import extents_of, observables, watched
 from dynamics.problems.options import known
 from dynamics.problems.problem import Problem, Variable
 from dynamics.problems.rates import learning_rates
@@ -54,6 +55,7 @@ def solve(
     lr: float | None = None,
     keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
     top: int | None = None,
+    observe: str | Sequence[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     method: str | None = None,
@@ -78,6 +80,7 @@ def solve(
     lr: float | None = None,
     keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
     top: int | None = None,
+    observe: str | Sequence[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     method: str | None = None,
@@ -102,6 +105,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     lr: float | None = None,
     keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
     top: int | None = None,
+    observe: str | Sequence[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     method: str | None = None,
@@ -155,6 +159,9 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         whichever dimensions have them. All take part in the flow. With ``top``, beside those.
     top : int, optional
         Keep only the most frequent inputs and outputs, this many of each.
+    observe : str or sequence of str, optional
+        Definitions of the program that the result has as well, such as an attention or a norm: computed at the times of
+        ``t`` alone. Rows of different lengths have NaN behind their end.
     rtol, atol, method : optional
         As for :func:`dynamics.integrate.integrate`; of a problem (:class:`~dynamics.problems.problem.Tolerances`) if
         not given: 1e-6, 1e-9 and RK45 for most.
@@ -217,7 +224,9 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     if switch is not None and stages is None:
         raise InputError("switch ends stage one, for stages='two-stage' or 'frozen'; name them, or leave it out")
     speeds = learning_rates(tuple(chosen.rates), rates, chosen.described)
-    keeping = kept(chosen.extents, chosen.labels, chosen.frequency, keep, top)
+    seen = observables(chosen, watched(chosen, observe))
+    extents = extents_of(chosen, seen, len(wanted) * len(names))
+    keeping = kept(extents, chosen.labels, chosen.frequency, keep, top)
     chosen.require_memory(len(wanted) * len(names), keeping)
     usual = chosen.tolerances
     control: dict[str, Any] = {
@@ -226,11 +235,11 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         "method": usual.method if method is None else method,
     }
     y0 = chosen.initial(initial, seed)
-    flow, observe = chosen.bind(speeds, lr)
+    flow, shown = chosen.bind(speeds, lr, [one.name for one in seen])
     if chosen.is_own:
-        require_faithful(chosen.program, flow.kernel, observe.kernel)
+        require_faithful(chosen.program, flow.kernel, shown.kernel)
     control["conserved"] = conserved_by(chosen.program, flow, chosen.parameters)
-    variables, end = chosen.variables(keeping), float(wanted[-1])
+    variables, end = beside(chosen.variables(keeping), [one.variable(keeping) for one in seen]), float(wanted[-1])
     with limited(threads, sys.maxsize if chosen.parallel else 0) as used:
         if timed and switch is None:
             switch = end_of_stage_one(chosen, flow, y0, end, speeds, **control, **options)
@@ -238,7 +247,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         for k, name in enumerate(names):
             record, spans = Record(wanted, variables, chosen.shown_loss), schedule(chosen, name, end, switch, speeds)
             share = None if progress is None else (lambda x, k=k: progress((k + x) / len(names)))
-            total += run(chosen, flow, observe, y0, spans, record, share, **control, **options)
+            total += run(chosen, flow, shown, y0, spans, record, share, **control, **options)
             parts.append(record)
     attrs = {
         "equation": chosen.name,
@@ -254,6 +263,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         **({"switch": switch} if switch is not None else {}),
         **({"top": top} if top is not None else {}),
         **({"keep": ", ".join(map(str, keep))} if keep is not None and len(keep) else {}),
+        **({"observe": ", ".join(one.name for one in seen)} if seen else {}),
         **({"initial": ", ".join(initial)} if initial else {}),
         **{key: str(value) for key, value in options.items()},
         "stages": ", ".join(names),
@@ -264,6 +274,12 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     }
     several = None if isinstance(stages, str) or stages is None else names
     return labelled(chosen, keeping, parts, attrs, several)
+
+
+def beside(variables: Sequence[Variable], more: Sequence[Variable]) -> tuple[Variable, ...]:
+    """Variables, and those more that they do not have under the same name."""
+    taken = {v.name for v in variables}
+    return (*variables, *(v for v in more if v.name not in taken))
 
 
 def as_problem(

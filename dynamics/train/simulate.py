@@ -16,13 +16,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from derivations.program import Program
 from dynamics.lowering.verify import require_faithful
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
 from dynamics.problems.models import Model
+from dynamics.problems.observables import Observable, along, extents_of, observables, watched
 from dynamics.problems.problem import Problem
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.solve import as_problem
@@ -65,6 +66,7 @@ def simulate(
     evaluation: int | Examples | None = None,
     keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
     top: int | None = None,
+    observe: str | Sequence[str] | None = None,
     threads: int | None = None,
     progress: Callable[[float], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -122,6 +124,9 @@ def simulate(
     keep : mapping or sequence of str, optional
     top : int, optional
         What the result keeps, as for :func:`dynamics.solve`.
+    observe : str or sequence of str, optional
+        Definitions that the result has as well, as for :func:`dynamics.solve`: computed at the records alone, on the
+        examples on which the loss is measured.
     keep_partial : bool
         If a run diverges, give back what there is (NaN from then on; ``attrs["diverged"]`` says where) and finish the
         others, instead of raising.
@@ -190,7 +195,9 @@ def simulate(
     )
     if chosen.is_own:
         require_faithful(chosen.program, descent.flow, descent.loss)
-    keeping = kept(chosen.extents, chosen.labels, chosen.frequency, keep, top)
+    seen = observables(descent.evaluation, watched(chosen, observe))
+    extents = extents_of(descent.evaluation, seen, len(seeds) * len(descent.records))
+    keeping = kept(extents, chosen.labels, chosen.frequency, keep, top)
     settings = _settings(descent, initial)
     begun: dict[int, Snapshot] = {}
     if resume is not None:
@@ -226,7 +233,9 @@ def simulate(
         **({"diverged": "; ".join(diverged)} if diverged else {}),
         **provenance(),
     }
-    return _dataset(descent, found, keeping, {k: v for k, v in described.items() if not isinstance(v, dict)})
+    measured = _measured(descent, found, keeping, seen)
+    attrs = {k: v for k, v in described.items() if not isinstance(v, dict)}
+    return _dataset(descent, found, keeping, attrs).assign(measured)
 
 
 def _trainable(problem: Problem) -> Problem:
@@ -316,6 +325,21 @@ def _digest(*arrays: ArrayLike) -> str:
 
 def _digest_of(e: Examples) -> str:
     return _digest(e.x, e.length, e.y, e.targets, [e.inputs, e.outputs, *(e.positions or ())])
+
+
+def _measured(
+    descent: Descent, found: Sequence[Snapshot], keep: Keep, seen: Sequence[Observable]
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]:
+    """What is observed at the records of every seed, NaN where there are none."""
+    if not seen:
+        return {}
+    bound = descent.evaluated(descent.evaluation.kernel(tuple(one.name for one in seen), parallel=False))
+    records, variables = len(descent.records), [one.variable(keep) for one in seen]
+    whole = {v.name: np.full((len(found), records, *v.shape), np.nan) for v in variables}
+    for k, run in enumerate(found):
+        for name, values in along(bound, seen, keep, run.states).items():
+            whole[name][k, : len(values)] = values
+    return {v.name: (("seed", "time", *v.dims), whole[v.name], dict(v.attrs)) for v in variables}
 
 
 def _dataset(descent: Descent, found: Sequence[Snapshot], keep: Keep, attrs: Mapping[str, Any]) -> xr.Dataset:
