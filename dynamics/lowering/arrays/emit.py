@@ -334,7 +334,8 @@ class Writer:
         if not several:
             return array
         masks = " & ".join(self.aligned(self.mask(frame, r), array.axes) for inner in several for r in inner)
-        return Array(f"np.where({masks}, {array.text}, dtype(0))", array.axes)
+        mask = self.once(masks, "mask") if "&" in masks else masks
+        return Array(self.once(f"np.where({mask}, {array.text}, dtype(0))", "within"), array.axes)
 
     def hoisted(self, expr: Expr, arrays: set[Symbol], texts: dict[Symbol, str]) -> Expr:
         """The expression with what has no array in it as numbers of Python, which do not widen single precision."""

@@ -6,10 +6,12 @@ Shapes: a ragged pair of indices (n, r) with lengths ``length[n]`` is one flat a
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 __all__ = ["Ragged", "add_at"]
 
@@ -91,7 +93,6 @@ def add_at(out: Any, at: tuple[Any, ...], values: Any) -> Any:
     Parameters
     ----------
     out : array, shape (A, B, ..., *rest)
-        In C order.
     at : tuple of arrays of int
         Subscripts for the leading axes; they broadcast to one shape.
     values : array, shape (*that shape, *rest)
@@ -101,19 +102,20 @@ def add_at(out: Any, at: tuple[Any, ...], values: Any) -> Any:
     >>> add_at(np.zeros(3), (np.array([0, 2, 2]),), np.array([1.0, 2.0, 3.0])).tolist()
     [1.0, 0.0, 5.0]
     """
-    from scipy.sparse import csc_array
-
     rest = out.shape[len(at) :]
     where = np.ravel_multi_index(np.broadcast_arrays(*at), out.shape[: len(at)]) if len(at) > 1 else at[0]
     values = np.broadcast_to(values, (*where.shape, *rest))
-    where = where.reshape(-1)
-    if not rest:
-        np.add.at(out.reshape(-1), where, values.reshape(-1))
+    if not out.flags.c_contiguous:
+        out += add_at(np.zeros(out.shape, out.dtype), at, values)
         return out
-    entries = int(np.prod(out.shape[: len(at)]))
-    # One column for each value, with its one row: a product that adds up what the loop would, in C.
-    ones = csc_array(
-        (np.ones(len(where), out.dtype), where, np.arange(len(where) + 1)), shape=(entries, len(where)), copy=False
-    )
-    out += (ones @ values.reshape(len(where), -1)).reshape(out.shape)
+    width = math.prod(rest)
+    _add_rows(out.reshape(-1, width), where.reshape(-1), values.reshape(-1, width).astype(out.dtype, copy=False))
     return out
+
+
+@njit(cache=True, nogil=True)
+def _add_rows(out: Any, where: Any, values: Any) -> None:
+    for k in range(len(where)):
+        row = where[k]
+        for c in range(values.shape[1]):
+            out[row, c] += values[k, c]

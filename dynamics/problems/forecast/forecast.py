@@ -324,7 +324,7 @@ def _follow(
     """One start from its initial state to the last step."""
     inputs, outputs = shape
     rng = np.random.default_rng(seed)
-    sentences = Sentences.of(_lists(text), outputs)
+    sentences = Sentences.encoded(text, outputs)
     probes = Probes.of(sentences, outputs, PLACES, rng, alone)
     model = RowModel(way.model, inputs, outputs, WIDTH, places=LONGEST + 1)
     state = model.start(seed, embeddings=way.embeddings)
@@ -354,11 +354,6 @@ def _follow(
     return np.array(times), _Start(
         probes, *(np.array([getattr(one, name) for one in seen]) for name in ("own", "other", "attention"))
     )
-
-
-def _lists(text: EncodedPairs) -> Iterable[tuple[list[int], list[int]]]:
-    x, y = text.x_starts, text.y_starts
-    return ((text.x[x[k] : x[k + 1]].tolist(), text.y[y[k] : y[k + 1]].tolist()) for k in range(len(text)))
 
 
 def _means(values: Vector, probes: Probes, words: int, weights: Vector | None = None) -> Vector:

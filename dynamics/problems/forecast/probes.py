@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dynamics.support.typing import Indices, Numbers, Vector
+from dynamics.support.typing import Indices, Vector
 
 if TYPE_CHECKING:
     from dynamics.problems.forecast.rows import RowModel, RowState
@@ -76,21 +76,23 @@ class Probes:
         """
         rows = np.arange(sentences.o.shape[1]) < sentences.targets[:, None]
         sentence, place = np.nonzero(rows & (sentences.o < words))
-        shuffled = rng.permutation(len(sentence))
-        word = sentences.o[sentence[shuffled], place[shuffled]].astype(np.int64)
-        order = np.argsort(word, kind="stable")
-        sentence, place, word = sentence[shuffled][order], place[shuffled][order], word[order]
+        # The first places of each word in sentences at random: many of them are in the same sentences.
+        turn = rng.permutation(len(sentences))
+        word = sentences.o[sentence, place].astype(np.int64)
+        order = np.lexsort((turn[sentence], word))
+        sentence, place, word = sentence[order], place[order], word[order]
         kept = np.arange(len(word)) - np.searchsorted(word, word) < number
         sentence, place, word = sentence[kept], place[kept], word[kept]
-        # Sentences at random, in the order of their lengths for places in the order of the lengths of theirs.
-        drawn = rng.permutation(np.resize(rng.permutation(len(sentences.x)), len(word)))
-        other = np.empty_like(sentence)
-        by_length = np.argsort(sentences.length[sentence], kind="stable")
+        # Sentences at random, in the order of their lengths for sentences in the order of theirs.
+        own, of_place = np.unique(sentence, return_inverse=True)
+        drawn = rng.permutation(np.resize(rng.permutation(len(sentences)), len(own)))
+        other = np.empty_like(own)
+        by_length = np.argsort(sentences.length[own], kind="stable")
         other[by_length] = drawn[np.argsort(sentences.length[drawn], kind="stable")]
-        if len(sentences.x) > 1:
-            other = np.where(other == sentence, (other + 1) % len(sentences.x), other)
-        other_place = rng.integers(0, sentences.targets[other])
-        return cls(sentence, place, word, other, other_place, alone)
+        if len(sentences) > 1:
+            other = np.where(other == own, (other + 1) % len(sentences), other)
+        other_place = rng.integers(0, sentences.targets[other[of_place]])
+        return cls(sentence, place, word, other[of_place], other_place, alone)
 
     def __len__(self) -> int:
         return len(self.word)
@@ -108,39 +110,29 @@ class Probes:
             The best source word of each target word.
         """
         own, other, attention = (np.empty(len(self)) for _ in range(3))
-        for rows in self._chunks(sentences):
-            word = self.word[rows]
-            exchanged = (self.other[rows], self.other_place[rows])
-            own[rows], weights, x, length = _at(model, state, sentences, self.sentence[rows], self.sentence[rows],
-                                                self.place[rows], word)  # fmt: skip
-            source, context, place = (
-                (self.sentence[rows], *exchanged)
-                if self.alone
-                else (exchanged[0], self.sentence[rows], self.place[rows])
+        for chosen, partners, number, rows in self._chunks(sentences):
+            word, some = self.word[rows], sentences.take(chosen)
+            own[rows], weights = model.predicted(state, some, number, self.place[rows], word)
+            exchanged = sentences.take(partners)
+            after, place = (
+                (exchanged, self.other_place[rows])
+                if self.alone  # the same source, after the words of another place
+                else (some.with_sources(exchanged), self.place[rows])
             )
-            other[rows] = _at(model, state, sentences, source, context, place, word)[0]
-            there = (x == best[word][:, None]) & (np.arange(x.shape[1]) < length[:, None])
+            other[rows] = model.predicted(state, after, number, place, word)[0]
+            x = np.repeat(some.x, number, axis=0)
+            there = (x == best[word][:, None]) & (np.arange(x.shape[1]) < np.repeat(some.length, number)[:, None])
             attention[rows] = np.where(there.any(axis=1), (weights * there).sum(axis=1), np.nan)
         return Measured(own, other, attention)
 
-    def _chunks(self, sentences: Sentences) -> Iterator[Indices]:
-        order = np.argsort(sentences.length[self.sentence], kind="stable")
-        for begin in range(0, len(order), CHUNK):
-            yield order[begin : begin + CHUNK]
-
-
-def _at(
-    model: RowModel,
-    state: RowState,
-    sentences: Sentences,
-    source: Indices,
-    context: Indices,
-    place: Indices,
-    word: Indices,
-) -> tuple[Vector, Numbers, Indices, Indices]:
-    """Probability of a word after the first words of a sentence, given a source; attention; and that source."""
-    length = sentences.length[source]
-    x = sentences.x[source, : length.max()]
-    p = sentences.p[context, : place.max() + 1]
-    probability, attention = model.probabilities(state, x, length, p, place, word)
-    return probability, attention, x, length
+    def _chunks(self, sentences: Sentences) -> Iterator[tuple[Indices, Indices, Indices, Indices]]:
+        """Sentences of like lengths, the others that stand for them, how many places each has, and which."""
+        order = np.lexsort((self.sentence, sentences.length[self.sentence]))
+        first = np.flatnonzero(np.diff(self.sentence[order], prepend=-1))
+        number = np.diff(first, append=len(order))
+        own, other = self.sentence[order[first]], self.other[order[first]]
+        ends = np.append(np.flatnonzero(np.diff(first // CHUNK)) + 1, len(first))
+        for begin, end in zip(np.append(0, ends), ends, strict=False):
+            if begin < end:
+                rows = order[first[begin] : first[begin] + number[begin:end].sum()]
+                yield own[begin:end], other[begin:end], number[begin:end], rows

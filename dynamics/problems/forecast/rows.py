@@ -208,23 +208,48 @@ class RowModel:
     def answers(self, state: RowState, sentences: Sentences) -> tuple[Any, Any]:
         """What is predicted of the answer in every row of some sentences, and the attention.
 
-        A key is made once for all rows of its sentence: quicker than :meth:`probabilities` where rows share sentences.
-
         Returns
         -------
         probabilities : array, shape (n, T)
             Zero where there is no row.
         attention : array, shape (n, T, L)
         """
-        given = self.data(sentences)
-        found = self.kernel("z", "normaliser", "alpha")(**state.tensors, **given)
         rows = np.arange(sentences.o.shape[1]) < sentences.targets[:, None]
-        probabilities = np.zeros(sentences.o.shape, self.dtype)
-        z, answer = found["z"], given["y"]
-        probabilities[rows] = np.exp(z[np.arange(len(answer)), answer] - found["normaliser"])
-        attention = np.zeros((*sentences.o.shape, sentences.x.shape[1]), self.dtype)
-        attention[rows, : found["alpha"].shape[1]] = found["alpha"]
+        found = self.predicted(state, sentences, sentences.targets, np.nonzero(rows)[1], sentences.o[rows])
+        probabilities = np.zeros(rows.shape, self.dtype)
+        attention = np.zeros((*rows.shape, sentences.x.shape[1]), self.dtype)
+        probabilities[rows], attention[rows] = found
         return probabilities, attention
+
+    def predicted(self, state: RowState, sentences: Sentences, number: Any, place: Any, word: Any) -> tuple[Any, Any]:
+        """What is predicted of given words in some rows of sentences, and the attention.
+
+        The keys of a sentence are made once for all of its rows: quicker than :meth:`probabilities` where rows share
+        sentences.
+
+        Parameters
+        ----------
+        state : RowState
+        sentences : Sentences
+        number : array of int, shape (n,)
+            How many rows of each sentence, one or more.
+        place, word : array of int, shape (number.sum(),)
+            Where each row is, those of a sentence one after another, and the word that is asked for.
+
+        Returns
+        -------
+        probabilities : array, shape (number.sum(),)
+        attention : array, shape (number.sum(), L)
+        """
+        whole = self.data(sentences)
+        owner = np.repeat(np.arange(len(sentences)), number)
+        found = self.kernel("z", "normaliser", "alpha")(
+            **state.tensors, length=whole["length"], x=whole["x"], targets=number, last=sentences.p[owner, place],
+            place=place, y=word, words=whole["words"], past=whole["past"],
+        )  # fmt: skip
+        attention = np.zeros((len(place), sentences.x.shape[1]), self.dtype)
+        attention[:, : found["alpha"].shape[1]] = found["alpha"]
+        return np.exp(found["z"][np.arange(len(word)), word] - found["normaliser"]), attention
 
     def probabilities(
         self, state: RowState, x: Any, length: Any, p: Any, t: Any, o: Any | None = None

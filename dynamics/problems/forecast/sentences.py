@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from dynamics.counts.encoding import EncodedPairs
 from dynamics.support.errors import InputError
 
 __all__ = ["Sentences"]
@@ -53,18 +54,33 @@ class Sentences:
             There is no pair, or a source without a word.
         """
         pairs = list(pairs)
-        if not pairs:
+        sides = [[np.asarray(pair[side], dtype=np.int64) for pair in pairs] for side in (0, 1)]
+        x, y = (np.concatenate([np.empty(0, np.int64), *side]) for side in sides)
+        lengths = [np.array([len(one) for one in side], dtype=np.int64) for side in sides]
+        return cls.encoded(EncodedPairs(x, lengths[0], y, lengths[1], np.arange(len(pairs))), outputs)
+
+    @classmethod
+    def encoded(cls, pairs: EncodedPairs, outputs: int) -> Sentences:
+        """From a corpus as word numbers.
+
+        Raises
+        ------
+        InputError
+            There is no pair, or a source without a word.
+        """
+        if not len(pairs):
             raise InputError("there are no sentences; give one pair or more")
-        length = np.array([len(source) for source, _ in pairs])
+        length, targets = np.asarray(pairs.x_lengths), np.asarray(pairs.y_lengths) + 1
         if not length.all():
             raise InputError(f"sentence {int(np.argmin(length)) + 1} has no source word; leave it out")
-        targets = np.array([len(target) + 1 for _, target in pairs])
-        x = np.zeros((len(pairs), length.max()), int)
-        p, o = (np.zeros((len(pairs), targets.max()), int) for _ in range(2))
-        for k, (source, target) in enumerate(pairs):
-            x[k, : length[k]] = source
-            p[k, : targets[k]] = [outputs, *target]
-            o[k, : targets[k]] = [*target, outputs]
+        x = np.zeros((len(length), length.max()), int)
+        x[np.arange(x.shape[1]) < length[:, None]] = pairs.x
+        p, o = (np.zeros((len(length), targets.max()), int) for _ in range(2))
+        places, last = np.arange(p.shape[1]), targets[:, None] - 1
+        p[:, 0] = outputs
+        p[(places > 0) & (places <= last)] = pairs.y
+        o[places < last] = pairs.y
+        o[places == last] = outputs
         return cls(x, length, p, o, targets)
 
     def __len__(self) -> int:
@@ -75,6 +91,10 @@ class Sentences:
         length, targets = self.length[at], self.targets[at]
         wide, long = int(length.max(initial=0)), int(targets.max(initial=0))
         return Sentences(self.x[at, :wide], length, self.p[at, :long], self.o[at, :long], targets)
+
+    def with_sources(self, other: Sentences) -> Sentences:
+        """These targets after the sources of as many other sentences."""
+        return replace(self, x=other.x, length=other.length)
 
     @cached_property
     def mean_targets(self) -> float:
