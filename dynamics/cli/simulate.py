@@ -77,8 +77,6 @@ def run(
     from dynamics.train.simulate import simulate
 
     problem = chosen.problem
-    if training.batch is not None and not isinstance(problem, Exact):
-        raise InputError("--batch takes some of the examples of a text or a task; arrays are taken whole: leave it out")
     fresh = isinstance(problem, Exact) and isinstance(problem.data, Task)
     batch = 256 if training.batch is None and fresh else training.batch
     if training.seeds < 1:

@@ -74,13 +74,13 @@ def solve(
         found = _from_counts(counts, system, solving, listed)
         finish(*_counts_shown(found, counts, listed, place, figures, form))
         return
-    if cooccurrence is not None:
+    if cooccurrence is not None and system.program is None:
         if system.of_a_model:
             raise InputError("--cooccurrence gives counts alone; leave out texts, --labelled, --task and --model")
         raise InputError(f"--theory {solving.theory} needs the examples; counts alone give --theory closure")
     if text is not None:
         raise InputError("--text is a bundled text, read for its counts; leave it out, or all that names a model")
-    chosen = system.chosen()
+    chosen = system.chosen(cooccurrence)
     own = system.program is not None
     if own and listed:
         raise InputError("--words shows words of the models of the package; leave it out")

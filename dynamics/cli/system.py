@@ -202,8 +202,8 @@ class SystemOptions:
                 "--program is a model: leave out --model, --heads, --dimension, --hidden; --set gives sizes"
             )
 
-    def chosen(self) -> Chosen:
-        """The problem that the options name; a text or a task is taken example by example.
+    def chosen(self, cooccurrence: Path | None = None) -> Chosen:
+        """The problem that the options name; a text or a task is taken example by example, or by its counts.
 
         Raises
         ------
@@ -214,10 +214,12 @@ class SystemOptions:
         from dynamics.problems.exact import Exact
 
         self.check()
-        own, problem, start = self._program()
+        own, problem, start = self._program(cooccurrence)
         if problem is not None:
             acting = {"program", "arrays", "values", "init", "rate", "seed"}
-            if any(getattr(self, name) is not None for name in ("source", "labelled", "task", "examples")):
+            if self._counts_texts(problem.program):
+                acting |= {"source", "target", *TEXT}
+            elif any(getattr(self, name) is not None for name in ("source", "labelled", "task", "examples")):
                 raise InputError(
                     f"{problem.name} has data of its own: leave out texts, --labelled, --task and --examples"
                 )
@@ -246,7 +248,13 @@ class SystemOptions:
         """The sizes of a model that were given, by the names of their options."""
         return {name: value for name in SIZES if (value := getattr(self, name)) is not None}
 
-    def _program(self) -> tuple[Model | None, Problem | None, dict[str, Any]]:
+    def _counts_texts(self, program: Program) -> bool:
+        """Whether two texts give a program of one's own its data, as their counts."""
+        from dynamics.problems.on_counts import takes_counts
+
+        return self.source is not None and self.arrays is None and takes_counts(program)
+
+    def _program(self, cooccurrence: Path | None) -> tuple[Model | None, Problem | None, dict[str, Any]]:
         """The program of a file: a model of examples, or a problem that has its data, and initial states."""
         if self.program is None:
             return None, None, {}
@@ -258,6 +266,18 @@ class SystemOptions:
         if program.loss is None:
             raise InputError(f"{self.program.name}: has no loss to show over time; give it, model(..., loss=...)")
         numbers = named_numbers(self.values, "--set") if self.values else {}
+        if cooccurrence is not None or self._counts_texts(program):
+            from dynamics.counts.cooccurrence import CoOccurrence
+            from dynamics.problems.on_counts import on_counts
+
+            if cooccurrence is not None and (self.arrays is not None or self.source is not None):
+                raise InputError("--cooccurrence gives a program its counts; leave out texts and --data")
+            counts = (
+                CoOccurrence.from_parallel_text(self.source, self.target, **self.text)  # type: ignore[arg-type]
+                if cooccurrence is None
+                else CoOccurrence.load(cooccurrence)
+            )
+            return None, on_counts(program, counts, numbers), {}
         if self.arrays is None and takes_examples(program):
             return on.on_examples(program, numbers), None, {}
         start: dict[str, Any] = {}

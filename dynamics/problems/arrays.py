@@ -6,7 +6,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from sympy import Expr, Indexed, Integer, Symbol
 
 from derivations.gradient_flow import gradient_flow
 from derivations.program import Program, ProgramError, extent_symbols, name_of, subscript
+from dynamics.problems.labelled_arrays import by_dimension, without_labels
 from dynamics.problems.models import Model
 from dynamics.problems.problem import Problem
 from dynamics.problems.reading import looked_up, reading
@@ -37,6 +38,10 @@ class OnArrays(Problem):
         Its sizes.
     given : mapping of str to float
         Its parameters other than learning rates.
+    entries : mapping of str to ndarray
+        What the entries of a dimension are called, where the arrays say so.
+    often : mapping of str to ndarray
+        How frequent the entries of a dimension are, where the data say so.
 
     Examples
     --------
@@ -51,6 +56,8 @@ class OnArrays(Problem):
     data: Mapping[str, NDArray[Any]]
     known: Mapping[str, int]
     given: Mapping[str, float] = field(default_factory=dict)
+    entries: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    often: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def is_own(self) -> bool:
@@ -71,6 +78,14 @@ class OnArrays(Problem):
     @property
     def parameters(self) -> Mapping[str, float]:
         return self.given
+
+    @property
+    def labels(self) -> Mapping[str, NDArray[Any]]:
+        return self.entries
+
+    @property
+    def frequency(self) -> Mapping[str, NDArray[np.float64]]:
+        return self.often
 
     @property
     def attrs(self) -> Mapping[str, Any]:
@@ -140,7 +155,8 @@ def on_arrays(
     program : Program
         A flow, such as from :func:`dynamics.load_program`, or a program with a loss, whose gradient flow is taken.
     arrays : mapping of str to array_like
-        One for each of its data, by name. Tables of whole numbers; rows of different lengths one after the other.
+        One for each of its data, by name. Tables of whole numbers; rows of different lengths one after the other. A
+        DataArray is taken by the names of its dimensions, and its labels come back on the result.
     values : mapping of str to float
         Parameters, and the sizes that no array has.
 
@@ -163,9 +179,24 @@ def on_arrays(
            [1.   , 2.   ]])
     """
     program = flow_of(program)
-    found = _arrays(program, arrays or {})
-    sizes, parameters = _values(program, _sizes_of(program, found), values or {})
-    for access, sub, extent in looked_up(program):
+    plain, named = without_labels(program, arrays or {})
+    found, sizes, parameters = checked(program, plain, values or {})
+    return OnArrays(program, found, sizes, parameters, by_dimension(program, named))
+
+
+def checked(
+    program: Program, arrays: Mapping[str, ArrayLike], values: Mapping[str, float]
+) -> tuple[dict[str, NDArray[Any]], dict[str, int], dict[str, float]]:
+    """The arrays, the sizes and the parameters of a flow, if they go together.
+
+    Raises
+    ------
+    InputError
+        As for :func:`on_arrays`.
+    """
+    found = _arrays(program, arrays)
+    sizes, parameters = _values(program, _sizes_of(program, found), values)
+    for access, sub, extent in lookups(program):
         if isinstance(sub, Symbol):
             continue  # a place in a row: that rows are no longer than there is room is known when they are bound
         low, high = (int(sub), int(sub)) if isinstance(sub, Integer) else _range(name_of(sub), found, program)
@@ -175,7 +206,13 @@ def on_arrays(
                 f"{sub} is {low if low < 0 else high} in {access}, where {name_of(access)} has {entries} entries; give"
                 f" numbers from 0 to {entries - 1}"
             )
-    return OnArrays(program, found, sizes, parameters)
+    return found, sizes, parameters
+
+
+@cache
+def lookups(program: Program) -> tuple[tuple[Any, Any, Any], ...]:
+    """What :func:`dynamics.problems.reading.looked_up` finds, once for each program."""
+    return tuple(looked_up(program))
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:

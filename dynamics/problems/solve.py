@@ -19,8 +19,10 @@ from dynamics.problems.closure import BOTH_STAGES, Closure
 from dynamics.problems.conserved import conserved_by
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
+from dynamics.problems.minibatches import Sampler, sampled
 from dynamics.problems.models import Model
 from dynamics.problems.observables import extents_of, observables, watched
+from dynamics.problems.on_counts import on_counts
 from dynamics.problems.options import known
 from dynamics.problems.problem import Problem, Variable
 from dynamics.problems.rates import learning_rates
@@ -68,7 +70,7 @@ def solve(
 @overload
 def solve(
     problem: Model | Program,
-    data: Examples | Task | Mapping[str, ArrayLike] | None = None,
+    data: Examples | Task | Mapping[str, ArrayLike] | Sampler | CoOccurrence | None = None,
     t: ArrayLike | None = None,
     *,
     values: Mapping[str, float] | None = None,
@@ -128,9 +130,10 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     ----------
     problem : CoOccurrence, Model, Program or Problem
         What is solved.
-    data : Examples, Task or mapping of str to array_like, optional
-        What a model or a program learns from. Of a task, a fixed set of 2,000 examples. A program without data needs
-        none.
+    data : Examples, Task, mapping of str to array_like, sampler or CoOccurrence, optional
+        What a model or a program learns from. Of a task, or of a sampler (``sampler(random, n)`` gives arrays of n
+        examples, from a numpy Generator), a fixed set of 2,000 examples. A co-occurrence, of a program whose data are
+        among ``C``, ``c``, ``q``, ``R`` and ``G``. A program without data needs none.
     t : array_like, shape (times,)
         Times tau = learning rate x steps, increasing, from 0 on. The trajectory has exactly these.
     values : mapping of str to float, optional
@@ -319,8 +322,15 @@ def as_problem(
         flow = flow_of(problem)
         if isinstance(data, Examples | Task):
             return Exact(on_examples(flow, values), data, seed)
+        if isinstance(data, CoOccurrence):
+            return on_counts(flow, data, values)
+        if callable(data) and not isinstance(data, Mapping):
+            return sampled(flow, data, values, seed)
         if data is not None and not isinstance(data, Mapping):
-            raise InputError(f"the data of a program are arrays by name, or examples; not {type(data).__name__}")
+            raise InputError(
+                "the data of a program are arrays by name, examples, a co-occurrence or a sampler; not"
+                f" {type(data).__name__}"
+            )
         if data is None and takes_examples(flow):
             raise InputError(f"{flow.name} learns from examples, or from arrays: solve(program, data, t)")
         return on_arrays(flow, data, values)

@@ -60,7 +60,7 @@ class Descent:
 
     def evaluated(self, kernel: Kernel) -> Bound:
         """A kernel on the examples on which the loss is measured."""
-        return kernel.bind(self.evaluation.arrays, self.parameters)
+        return kernel.bind(self.evaluation.arrays, {**self.parameters, **self.evaluation.parameters})
 
     def run(
         self, begin: Snapshot, publish: Callable[[Snapshot], None], every: float, at: dict[int, int], stop: Event
@@ -80,7 +80,7 @@ class Descent:
         """
         random = np.random.Generator(np.random.PCG64())
         random.bit_generator.state = json.loads(begin.random)
-        draw, parameters = self.source.stream(begin.seed, random), self.parameters
+        draw, parameters = self.source.stream(begin.seed, random), {**self.parameters, **self.source.parameters}
         loss_of, result = self.evaluated(self.loss), np.empty(1)
         step, y, velocity, out = begin.step, begin.y.copy(), begin.velocity.copy(), np.empty_like(begin.y)
         kept = len(begin.loss)

@@ -19,9 +19,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.program import Program
+from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.lowering.verify import require_faithful
+from dynamics.problems.arrays import OnArrays
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
+from dynamics.problems.minibatches import InPart, Sampled, Sampler, in_part
 from dynamics.problems.models import Model
 from dynamics.problems.observables import Observable, along, extents_of, observables, watched
 from dynamics.problems.options import named
@@ -52,7 +55,7 @@ EVALUATION = 256
 @named
 def simulate(
     problem: Problem | Model | Program,
-    data: Task | Examples | Mapping[str, ArrayLike] | None = None,
+    data: Task | Examples | Mapping[str, ArrayLike] | Sampler | CoOccurrence | None = None,
     lr: float = math.nan,
     batch: int | None = None,
     steps: int = 1000,
@@ -85,11 +88,13 @@ def simulate(
     data : Task, Examples or mapping of str to array_like, optional
         What it learns from; not of a problem, which has its data. A task gives fresh examples for every minibatch. Of
         given examples, each step takes all (``batch`` is None), or the next ``batch`` of an endless series of shuffles:
-        every example once, then every example once more in a new order, and so on. Arrays are taken whole.
+        every example once, then every example once more in a new order, and so on. So of arrays, whose examples are
+        those of the index that the program declares (``examples=n``). A sampler, ``sampler(random, n)``, gives fresh
+        arrays of n examples for every minibatch, from a numpy Generator of the seed.
     lr : float
         Learning rate, above 0. Time is tau = lr * steps.
     batch : int, optional
-        Examples per step; needed for a task.
+        Examples per step; needed for a task and a sampler.
     steps : int
         Steps of descent, or passes over the examples with ``epochs``.
     seeds : int or sequence of int
@@ -151,7 +156,8 @@ def simulate(
     Notes
     -----
     The loss of a minibatch is its mean over targets, so the expectation of its gradient is that of the whole loss
-    where all examples have the same number of targets, and close to it otherwise.
+    where all examples have the same number of targets, and close to it otherwise. In a program on arrays, each sum over
+    examples is estimated from those of the minibatch: :func:`derivations.gradient_flow.minibatches.on_minibatches`.
 
     References
     ----------
@@ -174,14 +180,13 @@ def simulate(
     lr = number("lr", lr, lambda value: value > 0, "above 0")
     momentum = number("momentum", momentum, lambda value: 0 <= value < 1, "from 0 to below 1")
     seeds = seed_list(seeds)
-    chosen = _trainable(as_problem(problem, data, values=values))
+    chosen = _trainable(as_problem(problem, data, values=values), batch)
     source = Source(chosen, checked_batch(chosen, batch), replacement)
     steps = whole_number("steps", steps)
     if epochs:
         if source.fresh:
             raise InputError("epochs counts passes over given examples; a task has no end: leave epochs out")
-        count = len(source.reference) if isinstance(chosen, Exact) else 1
-        steps = -(-steps * count // (source.batch or count))
+        steps = -(-steps * source.count // (source.batch or source.count))
     if threads is not None:
         threads = whole_number("threads", threads)
     descent = Descent(
@@ -228,6 +233,8 @@ def simulate(
         **(
             {"evaluation": f"{len(descent.evaluation.examples)} examples"}
             if isinstance(descent.evaluation, Exact)
+            else {"evaluation": f"{len(descent.evaluation)} examples"}
+            if isinstance(descent.evaluation, InPart)
             else {}
         ),
         "threads": workers,
@@ -240,10 +247,12 @@ def simulate(
     return _dataset(descent, found, keeping, attrs).assign(measured)
 
 
-def _trainable(problem: Problem) -> Problem:
+def _trainable(problem: Problem, batch: int | None) -> Problem:
     """A problem whose loss descent goes down, with as many examples of a task as stand for its sizes."""
     if problem.program.loss is None:
         raise InputError(f"{problem.name} has no loss to descend; give it one, or solve its flow")
+    if isinstance(problem, Sampled) or (batch is not None and isinstance(problem, OnArrays)):
+        return in_part(problem)
     if isinstance(problem, Exact) and not isinstance(problem.data, Examples):
         return replace(problem, seed=0, population=REFERENCE)
     return problem
@@ -251,6 +260,11 @@ def _trainable(problem: Problem) -> Problem:
 
 def _evaluation(problem: Problem, wanted: int | Examples | None) -> Problem:
     """The problem on the examples on which its loss is measured."""
+    if isinstance(problem, InPart) and problem.fresh:
+        if isinstance(wanted, Examples):
+            raise InputError("evaluation counts fresh examples of a sampler; give a number")
+        count = whole_number("evaluation", EVALUATION if wanted is None else wanted)
+        return problem.of(problem.draw(stream(0, EVALUATED), count), count)
     if not isinstance(problem, Exact):
         if wanted is not None:
             raise InputError(f"evaluation is of examples, and {problem.name} has arrays; leave it out")
@@ -281,6 +295,8 @@ def _described(problem: Problem) -> str:
     """What it learns from, in a few words."""
     if not isinstance(problem, Exact):
         arrays = list(problem.arrays)
+        if isinstance(problem, InPart):
+            return f"{'fresh' if problem.fresh else len(problem)} examples, arrays {', '.join(arrays)}"
         return f"arrays {', '.join(arrays)}" if arrays else "no data"
     return f"{len(problem.examples)} examples" if isinstance(problem.data, Examples) else repr(problem.data)
 
@@ -292,7 +308,7 @@ def _settings(descent: Descent, initial: Mapping[str, ArrayLike | float] | None)
         name: float(value) if value.ndim == 0 else f"array, sha256 {_digest(value)}"
         for name, value in ((name, real(name, value)) for name, value in by_state(initial).items())
     }
-    fixed = problem.model.fixed if isinstance(problem, Exact) else problem.arrays
+    fixed = problem.model.fixed if isinstance(problem, Exact) else descent.evaluation.arrays
     definitions = (problem.program.model or problem.program).definitions
     return {
         "equation": problem.name,

@@ -1,8 +1,8 @@
-"""Where the examples of each step come from: a task, some of given ones, or all that there is."""
+"""Where the examples of each step come from: a task, a sampler, some of given ones, or all that there is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamics.problems.exact import Exact
+from dynamics.problems.minibatches import InPart
 from dynamics.problems.problem import Problem
 from dynamics.support.errors import InputError
 from dynamics.tasks.examples import Examples
@@ -30,7 +31,8 @@ class Source:
     Attributes
     ----------
     problem : Problem
-        A model on a task or on examples; or any other, which is taken whole.
+        A model on a task or on examples; a program of whose arrays some are taken (``InPart``); or any other, which is
+        taken whole.
     batch : int, optional
     replacement : bool
         Draw each minibatch of given examples from all of them, not from shuffles.
@@ -43,12 +45,28 @@ class Source:
     @property
     def fresh(self) -> bool:
         """Whether every step has examples of its own."""
+        if isinstance(self.problem, InPart):
+            return self.problem.fresh
         return isinstance(self.problem, Exact) and not isinstance(self.problem.data, Examples)
 
     @property
     def whole(self) -> bool:
         """Whether every step has the same data: all that there is."""
         return not self.fresh and self.batch is None
+
+    @property
+    def count(self) -> int:
+        """How many examples there are; those that stand for a task."""
+        if isinstance(self.problem, InPart):
+            return len(self.problem)
+        return len(self.reference) if isinstance(self.problem, Exact) else 1
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """What the flow of a minibatch takes beside the parameters of the problem."""
+        if self.batch is None or not isinstance(self.problem, InPart):
+            return {}
+        return self.problem.standing_for(self.batch)
 
     @property
     def reference(self) -> Examples:
@@ -64,7 +82,7 @@ class Source:
 
     def shuffled(self, seed: int, epoch: int) -> NDArray[np.int64]:
         """The order of the examples in a pass, a function of the seed and the number of the pass."""
-        return stream(seed, SHUFFLES, epoch).permutation(len(self.reference))
+        return stream(seed, SHUFFLES, epoch).permutation(self.count)
 
     def stream(self, seed: int, random: np.random.Generator) -> Callable[[int], Arrays]:
         """A function from a step to the arrays of its minibatch; ``random`` is advanced where draws are independent."""
@@ -72,11 +90,16 @@ class Source:
         if self.whole:
             arrays = dict(problem.arrays)
             return lambda step: arrays
-        assert isinstance(problem, Exact)
         assert batch is not None
-        model, data, n = problem.model, problem.data, len(problem.examples)
-        if not isinstance(data, Examples):
-            return lambda step: model.arrays(data.sample(batch, random))
+        n = self.count
+        if isinstance(problem, InPart):
+            if problem.fresh:
+                return lambda step: problem.draw(random, batch)
+        else:
+            assert isinstance(problem, Exact)
+            model, data = problem.model, problem.data
+            if not isinstance(data, Examples):
+                return lambda step: model.arrays(data.sample(batch, random))
         if self.replacement:
             return lambda step: self.taken(random.integers(n, size=batch))
         orders: dict[int, NDArray[np.int64]] = {}
@@ -96,6 +119,8 @@ class Source:
 
     def taken(self, rows: NDArray[np.int64]) -> Arrays:
         """The arrays of some of the examples; like ``Examples.take``, without its checks, which cost more."""
+        if isinstance(self.problem, InPart):
+            return self.problem.take(rows)
         assert isinstance(self.problem, Exact)
         examples, (words, answers) = self.reference, self.starts
         x, length = rows_of(examples.x, words, examples.length, rows)
@@ -119,15 +144,17 @@ def checked_batch(problem: Problem, batch: int | None) -> int | None:
     InputError
         None of a task, more than there are, or some of what is no examples.
     """
-    if not isinstance(problem, Exact):
+    if not isinstance(problem, Exact | InPart):
         if batch is not None:
-            raise InputError(f"{problem.name} has arrays, which are taken whole: leave batch out")
+            raise InputError(f"{problem.name} has no examples of which some could be taken: leave batch out")
         return None
+    fresh = Source(problem, None).fresh
     if batch is None:
-        if not isinstance(problem.data, Examples):
-            raise InputError("a task has no end: say how many examples a step takes, batch=32 for example")
+        if fresh:
+            kind = "a sampler" if isinstance(problem, InPart) else "a task"
+            raise InputError(f"{kind} has no end: say how many examples a step takes, batch=32 for example")
         return None
     batch = whole_number("batch", batch)
-    if isinstance(problem.data, Examples) and batch > len(problem.data):
-        raise InputError(f"batch = {batch} is more than the {len(problem.data)} examples; leave batch out to take all")
+    if not fresh and batch > (count := Source(problem, None).count):
+        raise InputError(f"batch = {batch} is more than the {count} examples; leave batch out to take all")
     return batch
