@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamics.cli.console import progress
-from dynamics.cli.options import Figures, Output, Threads, named_numbers
+from dynamics.cli.options import Figures, Observe, Output, Threads, named_numbers, words_of
 from dynamics.cli.output import finish, folder, write
-from dynamics.cli.system import ProgramFile
+from dynamics.cli.system import RANDOM, ProgramFile
 from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
+
+    from derivations.program import Program
+    from dynamics.phase.system import System
 
 Axis = Annotated[str, typer.Option(help="NAME=LOW:HIGH, NAME=LOW:HIGH:POINTS, NAME=LOW:HIGH:POINTS:log or NAME=1,2,5.")]
 
@@ -30,6 +33,14 @@ def phase(
         ),
     ] = "copying",
     program: ProgramFile = None,
+    arrays: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="program: its arrays by name, FILE.npz (initial states too); normal: at random, of sizes that are axes"
+            " or --fix.",
+        ),
+    ] = None,
     fix: Annotated[str | None, typer.Option(help="Other parameters, such as L=8,sigma=0.1.")] = None,
     quantity: Annotated[
         str | None,
@@ -47,6 +58,7 @@ def phase(
         ),
     ] = None,
     threshold: Annotated[float, typer.Option(help="Of the observable.")] = 0.5,
+    observe: Observe = None,
     time: Annotated[float, typer.Option(help="End of training, tau = learning rate x steps.")] = 10_000.0,
     draws: Annotated[int, typer.Option(help="Random initial states of a cell; seeds of a simulation.")] = 64,
     simulate: Annotated[
@@ -87,7 +99,9 @@ def phase(
 
         if system != "copying":
             raise InputError("--program is a system: leave --system out")
-    chosen = system_of(system if program is None else load(program))
+    if arrays is not None and program is None:
+        raise InputError("--data is for --program FILE; leave it out")
+    chosen = system_of(system) if program is None else of_program(load(program), arrays, seed)
     axes = dict(axis(text, option, chosen.whole) for text, option in ((y, "--y"), (x, "--x")))
     if len(axes) < 2:
         raise InputError(f"--x and --y are both {next(iter(axes))}; give two parameters")
@@ -101,7 +115,7 @@ def phase(
         with progress("sweeping", "cells") as show:
             found = phase_diagram(
                 chosen, axes, shown, time,
-                fixed=named_numbers(fix, "--fix") if fix else None, draws=draws,
+                fixed=named_numbers(fix, "--fix") if fix else None, observe=words_of(observe), draws=draws,
                 simulation=Simulation(lr, batch) if simulate else None, refine=refine, seed=seed,
                 store=place / "blocks", resume=resume, force=force, scheduler=scheduler, threads=threads,
                 progress=show,
@@ -118,6 +132,21 @@ def phase(
         return {"phase": plot.phase(found)}
 
     finish(write(place, figures, {"phase": found}, draw), *lines)
+
+
+def of_program(program: Program, arrays: str | None, seed: int) -> System:
+    """A program of a file with its data."""
+    from dynamics.phase.programs import NormalArrays
+    from dynamics.phase.systems import system_of
+    from dynamics.problems.arrays import read_arrays
+
+    if arrays is None:
+        return system_of(program)
+    if arrays == RANDOM:
+        return system_of(program, NormalArrays(program, seed))
+    found = read_arrays(arrays)
+    start = {name: found.pop(name) for name in program.state_names if name in found}
+    return system_of(program, found, None, start)
 
 
 def report(found: xr.Dataset) -> list[str]:

@@ -41,7 +41,11 @@ def phase_diagram(
     quantity: Quantity | str | None = None,
     t_end: float = 10_000.0,
     *,
+    data: Any = None,
+    values: Mapping[str, float] | None = None,
+    initial: Mapping[str, ArrayLike | float] | None = None,
     fixed: Mapping[str, float] | None = None,
+    observe: str | Sequence[str] | None = None,
     draws: int = DRAWS,
     simulation: Simulation | None = None,
     refine: int = 0,
@@ -60,7 +64,9 @@ def phase_diagram(
     system : str, Program, Problem or System
         ``copying``, or any flow of scalars: its name in the catalogue, or the program. The axes of a flow of scalars
         are its parameters and its states at time 0 (``x0`` for a state x). The parameters of a problem stay as they are
-        where they are no axes.
+        where they are no axes. Or any program with its data, or a problem: its axes are its parameters, its learning
+        rates (``eta_W``), the sizes that the data do not decide, ``sigma_W``, the standard deviation of a state W at
+        time 0, and ``sigma``, that of all states that are arrays.
     axes : mapping of str to array_like
         Two parameters and their values, two or more each, increasing; the first is drawn upwards, the second to the
         right.
@@ -70,8 +76,14 @@ def phase_diagram(
         other flows without a ``p_t`` the value of the first state at the end.
     t_end : float
         Where every cell ends, in tau.
+    data, values, initial : optional
+        Of a program, as for :func:`dynamics.solve`: what it learns from, parameters and sizes, and states to start from
+        that are no axes. Where an axis is a size that the data decide, a function from such sizes, by keyword, to data.
     fixed : mapping, optional
         Values of other parameters.
+    observe : str or sequence of str, optional
+        Observables whose values at the end of every cell the result has as well, under their names (their mean over
+        random initial states).
     draws : int
         Random initial states of each cell, where its parameters ask for them; seeds of a simulation.
     simulation : Simulation, optional
@@ -116,18 +128,29 @@ def phase_diagram(
     >>> found.value.values.round(0)  # permutations of 8 wait for their initial state to grow
     array([[ 58.,  77.],
            [307., 191.]])
+    >>> from dynamics.program_file import SumOver, indices, model, sizes, tensors
+    >>> (V,), (i,), (w, y) = sizes("V"), indices("i"), tensors("w y")
+    >>> squares = model("Squares", extents={i: V}, data=y[i], states=w[i], loss=SumOver((w[i] - y[i]) ** 2 / 2, i))
+    >>> axes = {"sigma": [0.0, 1.0], "eta_w": [0.5, 1.0]}
+    >>> phase_diagram(squares, axes, t_end=1, data={"y": [3.0]}, draws=2).value.values[0].round(2)
+    array([1.66, 0.61])
     """
     import time
 
     import xarray as xr
 
-    chosen = system_of(system)
+    chosen = system_of(system, data, values, initial)
     own = {n: v for n, v in system.parameters.items() if n not in axes} if isinstance(system, Problem) else {}
     usual = chosen.usual
     shown = quantity if isinstance(quantity, Quantity) else replace(usual, kind=quantity or usual.kind)
     fixed = {name: float(value) for name, value in {**own, **(fixed or {})}.items()}
-    names, values = _axes(chosen, axes, fixed)
-    _check_observable(chosen, shown, simulation is not None)
+    names, along = _axes(chosen, axes, fixed)
+    more = tuple(dict.fromkeys([observe] if isinstance(observe, str) else observe or ()))
+    for one in (shown, *(Quantity("value", name) for name in more)):
+        _check_observable(chosen, one, simulation is not None)
+    clash = [name for name in more if name in (*names, "value", "computed", "theorem")]
+    if clash:
+        raise InputError(f"observe: {clash[0]} is what the diagram calls something else")
     if not (np.isfinite(t_end) and t_end > 0):
         raise InputError(f"t_end = {t_end} must be a time above 0")
     if draws < 1:
@@ -136,14 +159,14 @@ def phase_diagram(
         raise InputError(f"seed = {seed} must be a whole number from 0")
     if not 0 <= refine <= 10:
         raise InputError(f"refine = {refine} must be between 0 and 10")
-    cells = _cells(chosen, names, values, fixed)
+    cells = _cells(chosen, names, along, fixed)
     chosen.check(cells, shown, simulation is not None)
     settings = {
         "system": chosen.name, "equations": chosen.equations,
-        "axes": {n: v.tolist() for n, v in zip(names, values, strict=True)},
+        "axes": {n: v.tolist() for n, v in zip(names, along, strict=True)},
         "quantity": asdict(shown), "t_end": float(t_end), "fixed": fixed, "draws": draws, "seed": seed,
         "order": names, "refine": refine, "simulation": None if simulation is None else asdict(simulation),
-        "version": provenance()["version_attention-dynamics"],
+        "version": provenance()["version_attention-dynamics"], **({"observe": more} if more else {}),
     }  # fmt: skip
     if scheduler is not None:
         with connected(scheduler):
@@ -152,42 +175,48 @@ def phase_diagram(
         number_of(threads)
     kept = Store.open(store, settings, resume, force) if store is not None else None
     share = 1 if scheduler is not None and threads is None else threads
-    work = partial(_block, chosen, shown, t_end, draws, seed, simulation, share)
-    size = values[0].size * values[1].size
+    work = partial(_block, chosen, shown, t_end, draws, seed, simulation, share, more)
+    size = along[0].size * along[1].size
     per_cell = draws if any(name.startswith("sigma") for name in cells) else 1
     begun, done, now = time.perf_counter(), 0, 0
-    found = np.full(size, np.nan)
+    found, seen = np.full(size, np.nan), {name: np.full(size, np.nan) for name in more}
+    together = max(1, int(getattr(chosen, "block", BLOCK // per_cell)))
 
     def compute(level: int, which: NDArray[np.int64]) -> Vector:
         nonlocal done, now
-        per_block = 1 if simulation is not None else max(1, BLOCK // per_cell)
+        per_block = 1 if simulation is not None else together
         parts = np.split(which, range(per_block, which.size, per_block))
         blocks = {f"{level}-{k}": {"index": part, **_at(cells, part)} for k, part in enumerate(parts)}
         before = {key for key in blocks if kept is not None and kept.file(key).exists()}
         for key, arrays in finished(work, blocks, kept, scheduler):
             found[arrays["index"]] = arrays["value"]
+            for name in more:
+                seen[name][arrays["index"]] = arrays[f"observed_{name}"]
             done += arrays["index"].size
             now += arrays["index"].size * (key not in before)
             if progress is not None:
                 progress(done / size, now)
         return _even(found[which], shown)
 
-    scaled, computed = refined((values[0].size, values[1].size), refine, compute)
+    scaled, computed = refined((along[0].size, along[1].size), refine, compute)
     value = np.where(computed, found.reshape(scaled.shape), _uneven(scaled, shown))
     seconds = time.perf_counter() - begun
-    data: dict[str, Any] = {
+    data_vars: dict[str, Any] = {
         "value": (names, value, {"long_name": shown.label}),
         "computed": (names, computed, {"long_name": "computed, not interpolated"}),
     }
-    together = max(1, BLOCK // per_cell)
+    data_vars |= {
+        name: (names, value_at.reshape(value.shape), {"long_name": Quantity("value", name).label})
+        for name, value_at in seen.items()
+    }
     each = np.split(np.arange(size), range(together, size, together))
     parts = [chosen.theorem(_at(cells, part), shown, t_end, draws, seed, threads) for part in each]
     closed = np.concatenate([part for part in parts if part is not None] or [np.empty(0)])
     if closed.size:
-        data["theorem"] = (names, closed.reshape(value.shape), {"long_name": f"{shown.label}, closed form"})
+        data_vars["theorem"] = (names, closed.reshape(value.shape), {"long_name": f"{shown.label}, closed form"})
     coordinates = {
         n: (n, v, {"long_name": chosen.axes[n], "whole": int(n in chosen.whole)})
-        for n, v in zip(names, values, strict=True)
+        for n, v in zip(names, along, strict=True)
     }
     attrs = {
         "system": chosen.name, "quantity": shown.kind, "observable": shown.observable, "threshold": shown.threshold,
@@ -195,7 +224,7 @@ def phase_diagram(
         **{f"fixed_{name}": v for name, v in fixed.items()}, **(asdict(simulation) if simulation else {}),
         "computed_now": now, "seconds": round(seconds, 3), **provenance(),
     }  # fmt: skip
-    return xr.Dataset(data, coordinates, attrs)
+    return xr.Dataset(data_vars, coordinates, attrs)
 
 
 def _even(value: Vector, quantity: Quantity) -> Vector:
@@ -274,15 +303,19 @@ def _block(
     seed: int,
     simulation: Simulation | None,
     threads: int | None,
+    more: Sequence[str],
     block: Mapping[str, NDArray[Any]],
 ) -> Arrays:
     """One block of cells: their places in the grid, and the quantity."""
     cells = {name: values for name, values in block.items() if name != "index"}
-    if simulation is None:
-        value = system.theory(cells, quantity, t_end, draws, seed, threads)
-    else:
-        value = system.simulated(cells, quantity, t_end, draws, seed, threads, simulation)
-    return {"index": np.asarray(block["index"]), "value": value}
+
+    def of(shown: Quantity) -> Vector:
+        if simulation is None:
+            return system.theory(cells, shown, t_end, draws, seed, threads)
+        return system.simulated(cells, shown, t_end, draws, seed, threads, simulation)
+
+    observed = {f"observed_{name}": of(Quantity("value", name)) for name in more}
+    return {"index": np.asarray(block["index"]), "value": of(quantity), **observed}
 
 
 __all__ = ["Quantity", "Simulation", "phase_diagram"]
