@@ -14,6 +14,7 @@ from dynamics.cli.compare import compare
 from dynamics.cli.console import report, say, silence, warn
 from dynamics.cli.cooccurrence import cooccurrence
 from dynamics.cli.derive import derive
+from dynamics.cli.explore import explore
 from dynamics.cli.forecast import forecast
 from dynamics.cli.phase import phase
 from dynamics.cli.simulate import simulate
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How attention learns: equations, trajectories, figures.",
 )
-for command in (forecast, solve, simulate, compare, phase, cooccurrence, derive):
+for command in (forecast, solve, simulate, compare, phase, explore, cooccurrence, derive):
     app.command()(command)
 
 

@@ -57,7 +57,8 @@ def trajectories(
     Returns
     -------
     xarray.Dataset
-        Every state, and every definition of the model that it is the flow of, over (draw, time).
+        Every state, and every definition of the model that it is the flow of, over (draw, time). The attribute
+        ``states`` lists the states.
 
     Raises
     ------
@@ -90,4 +91,5 @@ def trajectories(
     found = sweep(
         program, parameters, initial, times[-1] if times.size else 0.0, t_eval=times, observables=shown, threads=threads
     )
-    return found[[*program.state_names, *shown]].rename(cell="draw")
+    found = found[[*program.state_names, *shown]].rename(cell="draw")
+    return found.assign_attrs(states=" ".join(program.state_names))
