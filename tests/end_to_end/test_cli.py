@@ -311,4 +311,5 @@ def test_every_command_is_tested():
         "cooccurrence",
         "derive",
         "forecast",
+        "explore",
     }
