@@ -2,6 +2,7 @@
 
 READING_ORDER = (
     "descent",
+    "adam_at_rest",
     "stage_one",
     "two_stages",
     "copying",

@@ -329,7 +329,8 @@ def _told(compared: xr.Dataset) -> list[str]:
         f"against {compared.attrs['runs']} runs, {compared.attrs['words']} words: rank correlation"
         f" {value['rank_correlation']:.3f} [{value['rank_correlation_low']:.2f}, {value['rank_correlation_high']:.2f}],"
         f" given frequency {value['rank_correlation_given_frequency']:.2f}; frequency alone"
-        f" {value['rank_correlation_of_frequency']:.2f}",
+        f" {value['rank_correlation_of_frequency']:.2f}"
+        + (f", signal at rest {value['rank_correlation_at_rest']:.2f}" if "rank_correlation_at_rest" in value else ""),
         f"{value['scale']:.2f} measured steps a forecast one, within a factor {value['factor']:.2f} (one standard"
         f" deviation); slope of logarithms {value['slope']:.2f}; {value['covered_unscaled']:.0%} of the steps within"
         f" the intervals; {value['first_named']:.0f} of the first {value['first']:.0f} words named",

@@ -156,7 +156,8 @@ def against(forecast: xr.Dataset, runs: Sequence[MeasuredRun]) -> xr.Dataset:
         ``rank_correlation_given_frequency``, ``rank_correlation_of_frequency``, ``slope`` of measured on forecast
         logarithms, ``scale`` (measured steps a forecast one) and ``factor`` (one standard deviation about one scale),
         ``covered`` (share of the runs' steps within the interval), ``runs_agree`` (rank correlation of the first two
-        runs), ``first_named`` (of the first 20, how many are forecast to be among the first 20), and
+        runs), ``rank_correlation_at_rest`` (of the signal over noise before the first step, if the forecast has it),
+        ``first_named`` (of the first 20, how many are forecast to be among the first 20), and
         ``attention_rank_correlation``.
 
     Raises
@@ -221,6 +222,8 @@ def against(forecast: xr.Dataset, runs: Sequence[MeasuredRun]) -> xr.Dataset:
     }
     if len(runs) > 1:
         figures["runs_agree"] = _rank_correlation(logs[0, ok], logs[1, ok])
+    if "signal" in forecast:
+        figures["rank_correlation_at_rest"] = _rank_correlation(-column("signal")[ok], y)
     measured_attention = [run.attention_step for run in runs if run.attention_step is not None]
     if "attention_step" in forecast and len(measured_attention) == len(runs):
         with np.errstate(divide="ignore"):

@@ -15,6 +15,7 @@ from dynamics.counts.corpus import Text
 from dynamics.counts.encoding import EncodedPairs
 from dynamics.counts.made_sentences import fitted_weights, make_sentences
 from dynamics.counts.options import ByName, TextOptions, positive
+from dynamics.problems.forecast.at_rest import signals
 from dynamics.problems.forecast.learning_step import learning_steps, smoothed
 from dynamics.problems.forecast.probes import Measured, Probes
 from dynamics.problems.forecast.rows import RowModel
@@ -206,9 +207,10 @@ def forecast(
         By target word (dimension ``output``, the most frequent first): ``step``, at which it is learnt, NaN if never;
         ``low`` and ``high``, between which nine runs of ten are to learn it; ``best_source`` and ``best_share``, the
         source word that it is the translation of by IBM's model 1 (of one text: the word before that tells most of it)
-        and its share; ``frequency``; ``attention_step``, at which attention on the best source word has come half of
-        the way. By record and word (dimension ``time``, in steps): ``gain``, ``probability``, ``attention``.
-        ``start_step`` has the steps of each start. All settings are in ``attrs``.
+        and its share; ``frequency``; ``signal``, how clearly a batch tells the word before anything is learnt (theorem
+        adam-at-rest, which orders words without a forecast); ``attention_step``, at which attention on the best source
+        word has come half of the way. By record and word (dimension ``time``, in steps): ``gain``, ``probability``,
+        ``attention``. ``start_step`` has the steps of each start. All settings are in ``attrs``.
 
     Raises
     ------
@@ -249,6 +251,8 @@ def forecast(
 
     first = made(1000 * seed) if pairs is None else pairs
     best, share = _told_by_before(counts) if alone else best_sources(first, *counts.shape)
+    words = Sentences.encoded(first, len(counts.outputs))
+    rest = None if alone else signals(words, best, run.batch * words.mean_targets)
     records = np.concatenate([[0.0], np.geomspace(min(FIRST, steps / 10), steps, RECORDS)])
     times = records
     with limited(threads or 1, 10**9):
@@ -262,7 +266,7 @@ def forecast(
             text = made(own) if way.made or pairs is None else pairs
             times, found = _follow(way, run, text, counts.shape, best, records, own, alone, show)
             seen[way].append(found)
-    return _labelled(counts, run, seen, times, best, share, alone, {
+    return _labelled(counts, run, seen, times, best, share, rest, {
         "sentences": "all" if pairs is not None and len(pairs) == counts.pairs else 0 if pairs is None else len(pairs),
         "seed": seed, "seconds": round(time.perf_counter() - began, 3),
     })  # fmt: skip
@@ -378,13 +382,13 @@ def _labelled(
     times: Vector,
     best: Indices,
     share: Vector,
-    alone: bool,
+    rest: Vector | None,
     attrs: dict[str, Any],
 ) -> xr.Dataset:
     """Curves as steps with intervals, under the names of the words."""
     import xarray as xr
 
-    K = len(counts.outputs)
+    K, alone = len(counts.outputs), rest is None
 
     def mean(one: _Start, name: str) -> Vector:
         return _means(getattr(one, name), one.probes, K)
@@ -409,6 +413,8 @@ def _labelled(
         "best_share": (share, "share of the word that it stands for", ""),
         "frequency": (counts.output_words / counts.output_words.sum(), "share of all target words", ""),
     }
+    if rest is not None:
+        per_word["signal"] = (rest, "signal over noise at rest, theorem adam-at-rest", "")
     per_record = {
         "gain": (np.mean(gains, axis=0), "probability less that with another source", "probability"),
         "probability": (np.mean(curves["own"], axis=0), "probability of the word at its places", "probability"),
