@@ -24,6 +24,7 @@ CASES = {
     "stiff": "stiff_tail.CASE",
     "loops": "loops.CASE",
     "gradient": "loops.GRADIENT",
+    "forecast": "forecast.CASE",
     "startup": "startup.CASE",
     "compile": "compile_time.CASE",
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t as student
 
 from dynamics.counts.context import LONGEST, NO_SOURCE, ContextCounts
 from dynamics.counts.corpus import Text
@@ -63,19 +64,17 @@ RESAMPLED = 100
 COVERED = 0.9
 """Share of runs that the interval is to hold."""
 
-MISFIT = 0.25
-"""Standard deviation of the logarithm of a step that the forecast does not know of: what runs differ from it beyond
-what its own starts and samples differ among themselves (.2 on the runs of docs/forecast.md), and a little more, as
-other models
-and texts are not those."""
-
 STARTS, SAMPLE_STARTS = 4, 2
 """Of each course; on a sample of the sentences fewer, as the counts of all tell more."""
 
 
-PACE = {"recurrent": 0.5, "transformer": 1.0, None: 1.0}
-"""What the learning rate of a run counts, by its kind. Read-outs of transformers are normalised, as those of the row
-models are; those of recurrent models are not, and smaller."""
+OPEN = 0.5
+"""The output gate of a recurrent cell at rest, sigmoid(0)."""
+
+PACE = {"recurrent": OPEN, "transformer": 1.0, None: 1.0}
+"""What the learning rate of a run counts, by its kind: how large is what is read out, which is what a step of the
+read-out is multiplied by. Transformers read out a normalised state, as the row models do. The state of a recurrent
+model is a hyperbolic tangent behind a gate, which lets half of it through at rest."""
 
 
 @dataclass(frozen=True)
@@ -398,11 +397,11 @@ def _labelled(
         for name in ("own", "other", "attention")
     }
     gains = [own - other for own, other in zip(curves["own"], curves["other"], strict=True)]
-    made = [way.made for way in seen]
-    middle = _mean_of_logs([learning_steps(smoothed(gain), times) for gain in gains], made)
+    made, whole = [way.made for way in seen], attrs["sentences"] == "all"
+    middle = _mean_of_logs([learning_steps(smoothed(gain), times) for gain in gains], made, whole)
     singles = [learning_steps(smoothed(mean(one, "own") - mean(one, "other")), times)
                for found in seen.values() for one in found]  # fmt: skip
-    low, high = _interval(seen, times, middle, K, attrs["seed"])
+    low, high, between = _interval(seen, times, middle, K, attrs["seed"])
     labels = np.array(counts.outputs)
     source = labels[best] if alone else np.array(counts.inputs)[best]
     per_word = {
@@ -423,7 +422,7 @@ def _labelled(
         attention = np.mean(curves["attention"], axis=0)
         per_record["attention"] = (attention, "attention on the best source word", "share")
         rises = [learning_steps(smoothed(one - one[0]), times) for one in curves["attention"]]
-        per_word["attention_step"] = (_mean_of_logs(rises, made), "step at which attention is learnt", "steps")
+        per_word["attention_step"] = (_mean_of_logs(rises, made, whole), "step at which attention is learnt", "steps")
     variables: dict[str, Any] = {
         name: ("output", values, {"long_name": told, **({"units": unit} if unit else {})})
         for name, (values, told, unit) in per_word.items()
@@ -440,7 +439,7 @@ def _labelled(
         "optimizer": run.optimizer, "lr": run.lr, "batch": run.batch, "width": run.width, "steps": run.steps,
         "schedule": f"warmup={run.schedule.warmup},{run.schedule.decay}", "kind": run.kind or "any",
         "betas": list(run.betas), "row_width": WIDTH, "row_lr": row_rate(run, run.schedule.warmup),
-        "next_word": int(alone), "covered": COVERED, "misfit": MISFIT,
+        "next_word": int(alone), "covered": COVERED, "courses_differ": between,
     }  # fmt: skip
     return xr.Dataset(
         variables,
@@ -457,15 +456,15 @@ def _labelled(
     )  # fmt: skip
 
 
-def _mean_of_logs(steps: Sequence[Vector], made: Sequence[bool]) -> Vector:
+def _mean_of_logs(steps: Sequence[Vector], made: Sequence[bool], whole: bool) -> Vector:
     """Of several forecasts; a word that one of them does not learn is not learnt.
 
-    Made sentences are learnt too slowly, all words alike. Others tell the pace where there are any, else `MADE_PACE`.
+    Made sentences are learnt too slowly, all words alike: by `MADE_PACE`, or where all sentences were kept, by what
+    these tell. A sample does not tell the pace as well: it is learnt by heart, which takes longer.
     """
     logs, of_made = np.log(np.array(steps)), np.array(made)
-    if of_made.all():
-        logs += np.log(MADE_PACE)
-    if of_made.any() and not of_made.all():
+    logs[of_made] += np.log(MADE_PACE)
+    if whole and of_made.any() and not of_made.all():
         right = logs[~of_made].mean(axis=0)
         for k in np.flatnonzero(of_made):
             both = np.isfinite(right) & np.isfinite(logs[k])
@@ -473,39 +472,44 @@ def _mean_of_logs(steps: Sequence[Vector], made: Sequence[bool]) -> Vector:
     return np.exp(logs.mean(axis=0))
 
 
-def _interval(
-    seen: dict[Course, list[_Start]], times: Vector, middle: Vector, words: int, seed: int
-) -> tuple[Vector, Vector]:
-    """Between what steps a run learns a word: over starts, each with its sentences sampled again and again.
+def _interval(seen: dict[Course, list[_Start]], times: Vector, middle: Vector, words: int, seed: int) -> Any:
+    """Between what steps a run learns a word.
 
-    Sentences are weighted by draws of an exponential distribution, the Bayesian bootstrap. Each course is centred on
-    the mean of all, so that the interval is about `middle`. What the forecast does not know of, `MISFIT`, is added in
-    squares.
+    A run is one more start, on other sentences, of one more model. Starts differ, and each differs with its sentences
+    weighted anew by draws of an exponential distribution, the Bayesian bootstrap; the variance of a word is taken half
+    from its own and half from that of all words, which doubles its degrees of freedom. Courses are models: what they
+    differ by beyond their starts is what one more would. Both are known from a few, hence Student's quantile and one
+    variance of the mean more.
+
+    Returns
+    -------
+    low, high : ndarray of float64, shape (words,)
+    between : float
+        Standard deviation of a word's logarithm among courses.
     """
     rng = np.random.default_rng([seed, 1])
-    logs = []
+    drawn = []
     for found in seen.values():
-        of_course = []
-        for one in found:
+        of_course = np.full((len(found), RESAMPLED, words), np.nan)
+        for k, one in enumerate(found):
             weight = rng.exponential(size=(RESAMPLED, int(one.probes.sentence.max()) + 1))
-            for drawn in weight:
-                row = drawn[one.probes.sentence]
-                gain = _means(one.own - one.other, one.probes, words, row)
-                of_course.append(np.log(learning_steps(smoothed(gain), times)))
-        drawn_logs = np.array(of_course)
-        logs.append(drawn_logs - _median(drawn_logs))
-    spread = np.concatenate(logs)
-    with np.errstate(invalid="ignore"):
-        known = np.isfinite(spread).any(axis=0)
-        ends = np.full((2, words), np.nan)
-        ends[:, known] = np.nanquantile(spread[:, known], [(1 - COVERED) / 2, (1 + COVERED) / 2], axis=0)
-    unknown = norm.ppf((1 + COVERED) / 2) * MISFIT
-    below, above = (np.sqrt(end**2 + unknown**2) for end in ends)
-    return middle * np.exp(-below), middle * np.exp(above)
-
-
-def _median(logs: Vector) -> Vector:
-    found = np.zeros(logs.shape[1])
-    known = np.isfinite(logs).any(axis=0)
-    found[known] = np.nanmedian(logs[:, known], axis=0)
-    return found
+            for r in range(RESAMPLED):
+                gain = _means(one.own - one.other, one.probes, words, weight[r][one.probes.sentence])
+                of_course[k, r] = np.log(learning_steps(smoothed(gain), times))
+        drawn.append(of_course)
+    freedom = sum(len(logs) - 1 for logs in drawn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of words that are never learnt
+        means = [np.nanmean(logs, axis=1) for logs in drawn]
+        among = [np.nanvar(mean, axis=0, ddof=1) if len(mean) > 1 else np.zeros(words) for mean in means]
+        own = sum((len(mean) - 1) * one for mean, one in zip(means, among, strict=True)) / max(freedom, 1)
+        own = own + np.nanmean([np.nanvar(logs, axis=1).mean(axis=0) for logs in drawn], axis=0)
+        between = 0.0
+        if len(drawn) > 1:
+            centres = np.array([np.nanmean(mean, axis=0) for mean in means])
+            centres -= np.nanmean(centres, axis=1, keepdims=True)
+            noise = np.nanmean([one / len(mean) for mean, one in zip(means, among, strict=True)])
+            between = float(max(np.nanmean(np.nanvar(centres, axis=0, ddof=1)) - noise, 0))
+        variance = (own + np.nanmean(own)) / 2 * (1 + 1 / sum(map(len, drawn))) + (1 + 1 / len(drawn)) * between
+    end = student.ppf((1 + COVERED) / 2, 2 * max(freedom, 1)) * np.sqrt(variance)
+    return middle * np.exp(-end), middle * np.exp(end), between**0.5
