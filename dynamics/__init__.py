@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from dynamics.comparison.side_by_side import distance
     from dynamics.counts.context import ContextCounts
     from dynamics.counts.cooccurrence import CoOccurrence
+    from dynamics.integrate.batches import batch
+    from dynamics.integrate.sweeps import Event
     from dynamics.phase.diagram import phase_diagram
     from dynamics.phase.quantity import Quantity, Simulation
     from dynamics.problems.arrays import OnArrays, on_arrays, on_examples
@@ -58,6 +60,8 @@ _HOMES = {
     "derive": "problems.equations",
     "solve": "problems.solve",
     "forecast": "problems.forecast.forecast",
+    "batch": "integrate.batches",
+    "Event": "integrate.sweeps",
     "simulate": "train.simulate",
     "compare": "comparison.compare",
     "distance": "comparison.side_by_side",
@@ -80,6 +84,7 @@ __all__ = [
     "ContextCounts",
     "Copying",
     "DataWarning",
+    "Event",
     "Exact",
     "Examples",
     "InputError",
@@ -94,6 +99,7 @@ __all__ = [
     "Task",
     "TopicSentences",
     "ToyLexicon",
+    "batch",
     "compare",
     "copying",
     "derive",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import Parameter, signature
 from time import perf_counter
 from typing import Any
@@ -233,6 +234,27 @@ def integrate(
             first, at_rest = step_from_rest(fun, y0, atol, solver_class.error_estimator_order)
         options |= {"first_step": min(first, abs(end - start))} if first else {}
 
+    whole_run = None if held or dense_output else whole_of(into, solver_class)
+    if whole_run is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            run = whole_run(
+                *((start, end), y0, fun(start, y0), wanted),
+                rtol=rtol,
+                atol=atol,
+                max_step=options.get("max_step", np.inf),
+                first=options.get("first_step"),
+                max_steps=max_steps,
+                max_evaluations=WIDEST * max_steps,
+            )
+            if wanted.size and wanted[0] == start:
+                show(start, run.y, 0)
+            for t, y, steps in run:
+                show(t, y, steps)
+            if run.outcome != "finished":
+                raise fail(*why(run, into, fun))
+            check(run.t, run.y, run.steps)
+        return Integration(run.t, run.y, Statistics(run.evaluations + at_rest, run.steps, perf_counter() - began))
+
     class Watched(solver_class):  # type: ignore[misc, valid-type]
         """The solver, showing its state at the wanted times and refusing to stall in silence."""
 
@@ -321,6 +343,34 @@ def integrate(
             key=lambda event: event[0],
         )
     return Integration(float(t), y, statistics, result.t_events, result.y_events, result.sol)
+
+
+def whole_of(into: Into, solver_class: type[OdeSolver]) -> Callable[..., Any] | None:
+    """How to integrate in compiled code as a whole; None if the right-hand side or the method have no such code."""
+    native = getattr(into, "native", None)
+    name = solver_class.__name__
+    if native is None or name not in ("RK45", "RK23", "DOP853", "SteppedDOP853"):
+        return None
+    from dynamics.integrate.whole import Run, tableau
+
+    return partial(Run, native(), tableau(name.removeprefix("Stepped"), name.startswith("Stepped")))
+
+
+def why(run: Any, into: Into, slope: Callable[[float, Vector], Any]) -> tuple[float, str, Vector | None]:
+    """Why a compiled integration did not come to its end: the time reached, in words, and the vector that shows it."""
+    if run.outcome == "not finite":
+        return run.t_old, "met a value that is not finite", run.y
+    if run.outcome == "too many steps":
+        return run.t, f"stalled after {run.steps} steps", None
+    if run.outcome == "too many evaluations":
+        return run.t, f"stalled after {run.evaluations} evaluations in {run.steps} steps", None
+    if run.outcome == "raised":  # and does so again
+        into(run.trial, np.empty_like(run.trial))
+    bad = run.bad_slope
+    if bad is None:
+        bad = slope(run.t, run.y)
+        bad = None if np.isfinite(bad).all() else bad
+    return run.t, "needs steps that are too small" if bad is None else "met a slope that is not finite", bad
 
 
 def step_from_rest(

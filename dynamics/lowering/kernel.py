@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,9 @@ from dynamics.lowering.storage import allocate
 from dynamics.lowering.unroll import short_sizes, unroll
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
+
+if TYPE_CHECKING:
+    from dynamics.lowering.native import Native
 
 
 @cache
@@ -192,6 +195,12 @@ class Bound:
 
     def __call__(self, y: Vector, out: Vector) -> None:
         self._call(y, out, *self.arguments)
+
+    def native(self) -> Native:
+        """The kernel and its data as a native function, for compiled loops around it."""
+        from dynamics.lowering.native import native
+
+        return native(self.function, self.arguments, self.state_size, self.output_size)
 
     def with_parameters(self, /, **changes: float) -> Bound:
         """The same kernel on the same arrays with other parameters; the workspace is shared."""

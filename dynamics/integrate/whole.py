@@ -1,0 +1,455 @@
+"""Whole integrations in compiled code: SciPy's explicit pairs around compiled right-hand sides.
+
+One loop, compiled once, takes the steps of RK45, RK23 and DOP853 for any kernel: it is given the kernel's address
+(:mod:`dynamics.lowering.native`). It does what SciPy does, in SciPy's order and by the same products of BLAS, so that
+states, steps and evaluations are SciPy's to the last bit. What it wants to show it puts into a buffer, and comes back
+to Python when that is full or some milliseconds have gone: to show it, and to be interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.integrate import DOP853, RK23, RK45
+
+from dynamics.lowering.native import Native, call
+from dynamics.support.machine_code import kept
+from dynamics.support.threads import one_at_a_time
+from dynamics.support.typing import Vector
+
+__all__ = ["OUTCOMES", "Run", "tableau"]
+
+SAFETY, MIN_FACTOR, MAX_FACTOR = 0.9, 0.2, 10.0  # SciPy's controller
+BUFFER = 1 << 17
+"""Numbers that are shown in one go, about."""
+PATIENCE = 0.02
+"""Seconds after which the loop comes back, about."""
+
+POLYNOMIAL, EXTENDED, STEPPED = 0, 1, 2
+"""States within a step: by a polynomial in time, by that of DOP853, or by another step of the method."""
+
+T, T_OLD, H, H_LAST, DIRECTION, BOUND, MAX_STEP, RTOL, ATOL, EXPONENT, POWERS = range(11)
+STEPS, EVALUATIONS, SHOWN, ROWS, MAX_STEPS, MAX_EVALUATIONS, PENDING, BAD = range(8)
+
+
+RUNNING, FINISHED, STEP_TOO_SMALL, NOT_FINITE, TOO_MANY_STEPS, TOO_MANY_EVALUATIONS, RAISED = range(7)
+OUTCOMES = (
+    *("running", "finished", "step too small", "not finite", "too many steps", "too many evaluations", "raised"),
+)
+"""Why the loop came back, in words."""
+
+PLAIN: dict[str, Any] = {"error_model": "numpy"}
+
+
+@njit(**PLAIN)
+def weighted(slopes, weights, out):
+    """out = sum of weights[s] slopes[s], by the product of BLAS that NumPy takes."""
+    if out.size == 1:
+        out[0] = np.dot(slopes.reshape(slopes.size), weights)
+    else:
+        np.dot(slopes.T, weights, out)
+
+
+@njit(**PLAIN)
+def all_finite(x):
+    finite = True
+    for value in x:
+        finite &= np.isfinite(value)
+    return finite
+
+
+@njit(**PLAIN)
+def scaled_norm(x, scale):
+    """The Euclidean norm of x/scale, which overwrites x."""
+    for k in range(x.size):
+        x[k] /= scale[k]
+    return np.sqrt(np.dot(x, x))
+
+
+@njit(**PLAIN)
+def stages(address, words, y, slopes, A, h, trial, change):
+    """The slopes at all stages but the first, which is there: 0, or the code of an error."""
+    for s in range(1, A.shape[0]):
+        weighted(slopes[:s], A[s, :s], change)
+        for k in range(y.size):
+            trial[k] = y[k] + change[k] * h
+        code = call(address, trial, slopes[s], words)
+        if code != 0:
+            return code
+    return 0
+
+
+@kept(**PLAIN, nogil=True)
+def first_step(address, words, y, slope, order, clock, counts, trial, other, scale):
+    """SciPy's first step, in ``clock[H]``: 0, or the code of an error."""
+    direction, rtol, atol = clock[DIRECTION], clock[RTOL], clock[ATOL]
+    interval = abs(clock[BOUND] - clock[T])
+    root = y.size**0.5
+    for k in range(y.size):
+        scale[k] = atol + abs(y[k]) * rtol
+        trial[k], other[k] = y[k], slope[k]
+    d0 = scaled_norm(trial, scale) / root
+    d1 = scaled_norm(other, scale) / root
+    h0 = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
+    if interval < h0:
+        h0 = interval
+    for k in range(y.size):
+        trial[k] = y[k] + h0 * direction * slope[k]
+    code = call(address, trial, other, words)
+    counts[EVALUATIONS] += 1
+    if code != 0:
+        return code
+    for k in range(y.size):
+        other[k] -= slope[k]
+    d2 = scaled_norm(other, scale) / root / h0
+    if d1 <= 1e-15 and d2 <= 1e-15:
+        h1 = max(1e-6, h0 * 1e-3)
+    else:
+        h1 = (0.01 / (d2 if d2 > d1 else d1)) ** (1 / (order + 1))
+    h = 100 * h0
+    for other_step in (h1, interval, clock[MAX_STEP]):
+        if other_step < h:
+            h = other_step
+    clock[H] = h
+    return 0
+
+
+@njit(**PLAIN)
+def error_norm(slopes, E, h, scale, change, other):
+    """SciPy's norm of the estimated error of a step; with two estimates, as DOP853 joins them."""
+    n = scale.size
+    weighted(slopes, E[0], change)
+    if E.shape[0] == 1:
+        for k in range(n):
+            change[k] *= h
+        return scaled_norm(change, scale) / n**0.5
+    weighted(slopes, E[1], other)
+    fifth, third = scaled_norm(change, scale), scaled_norm(other, scale)
+    fifth, third = fifth * fifth, third * third
+    if fifth == 0 and third == 0:
+        return 0.0
+    return abs(h) * fifth / np.sqrt((fifth + 0.01 * third) * n)
+
+
+@njit(**PLAIN)
+def prepare(address, words, kind, A_more, P, y_old, y, slopes, more, parts, h, count, trial, change):
+    """The coefficients of the interpolant of the last step: 0, or the code of an error."""
+    if kind == POLYNOMIAL:
+        np.dot(slopes.T, P, parts)
+        return 0
+    if kind == EXTENDED:
+        n = y.size
+        for extra in range(A_more.shape[0]):
+            s = count + extra
+            weighted(more[:s], A_more[extra, :s], change)
+            for k in range(n):
+                trial[k] = y_old[k] + change[k] * h
+            code = call(address, trial, more[s], words)
+            if code != 0:
+                return code
+        for k in range(n):
+            delta = y[k] - y_old[k]
+            parts[0, k] = delta
+            parts[1, k] = h * more[0, k] - delta
+            parts[2, k] = 2 * delta - h * (more[count - 1, k] + more[0, k])
+        np.dot(P, more, parts[3:])
+        for row in range(3, parts.shape[0]):
+            for k in range(n):
+                parts[row, k] *= h
+    return 0
+
+
+@njit(**PLAIN)
+def between(address, words, kind, A, B, t, t_old, h, y_old, parts, powers, slopes, again, trial, change, out):
+    """The state at a time within the last step: 0, or the code of an error."""
+    n = y_old.size
+    if kind == POLYNOMIAL:
+        x = (t - t_old) / h
+        power = 1.0
+        for k in range(powers.size):
+            power *= x
+            powers[k] = power
+        if n == 1:
+            out[0] = np.dot(parts.reshape(parts.size), powers)
+        else:
+            np.dot(parts, powers, out)
+        for k in range(n):
+            out[k] = h * out[k] + y_old[k]
+    elif kind == EXTENDED:
+        x = (t - t_old) / h
+        for k in range(n):
+            out[k] = 0.0
+        for row in range(parts.shape[0]):
+            factor = x if row % 2 == 0 else 1 - x
+            for k in range(n):
+                out[k] = (out[k] + parts[parts.shape[0] - 1 - row, k]) * factor
+        for k in range(n):
+            out[k] += y_old[k]
+    else:
+        step = t - t_old
+        for k in range(n):
+            again[0, k] = slopes[0, k]
+        code = stages(address, words, y_old, again, A, step, trial, change)
+        if code != 0:
+            return code
+        weighted(again, B, out)
+        for k in range(n):
+            out[k] = y_old[k] + step * out[k]
+    return 0
+
+
+@kept(**PLAIN, nogil=True)
+def advance(
+    address, words, kind, A, B, E, A_more, P, y, y_old, more, parts, again, work, clock, counts, wanted, rows, taken,
+    budget,
+):  # fmt: skip
+    """Steps until the budget is used up, the buffer is full, or the integration is over: which of them."""
+    n, count = y.size, A.shape[0]
+    direction, bound, rtol, atol = clock[DIRECTION], clock[BOUND], clock[RTOL], clock[ATOL]
+    slopes, last, slope = more[: count + 1], more[count], work[4]
+    trial, change, other, scale, bad = work[0], work[1], work[2], work[3], work[5]
+    counts[ROWS] = 0
+    done = 0
+    while True:
+        # What was passed in the last step is shown before the next one is taken.
+        t, shown = clock[T], counts[SHOWN]
+        while shown < wanted.size and direction * wanted[shown] <= direction * t and counts[STEPS] > 0:
+            if counts[ROWS] == rows.shape[0]:
+                return RUNNING
+            if counts[PENDING] == 0:
+                code = prepare(
+                    address, words, kind, A_more, P, y_old, y, slopes, more, parts, clock[H_LAST], count + 1, trial,
+                    change,
+                )  # fmt: skip
+                if code != 0:
+                    return RAISED
+                counts[EVALUATIONS] += A_more.shape[0]
+                counts[PENDING] = 1
+            row = rows[counts[ROWS]]
+            if wanted[shown] == t:
+                for k in range(n):
+                    row[k] = y[k]
+            else:
+                code = between(
+                    address, words, kind, A, B, wanted[shown], clock[T_OLD], clock[H_LAST], y_old, parts,
+                    clock[POWERS : POWERS + parts.shape[1]], slopes, again, trial, change, row,
+                )  # fmt: skip
+                if code != 0:
+                    return RAISED
+                counts[EVALUATIONS] += count - 1 if kind == STEPPED else 0
+            taken[counts[ROWS]] = counts[STEPS]
+            counts[ROWS] += 1
+            shown += 1
+            counts[SHOWN] = shown
+        if direction * (t - bound) >= 0:
+            return FINISHED
+        if done >= budget:
+            return RUNNING
+
+        smallest = 10 * abs(np.nextafter(t, direction * np.inf) - t)
+        size = clock[H]
+        if size > clock[MAX_STEP]:
+            size = clock[MAX_STEP]
+        elif size < smallest:
+            size = smallest
+        rejected = False
+        for k in range(n):
+            more[0, k] = slope[k]
+        counts[PENDING] = 0
+        while True:
+            if size < smallest:
+                return STEP_TOO_SMALL
+            h = size * direction
+            t_new = t + h
+            if direction * (t_new - bound) > 0:
+                t_new = bound
+            h = t_new - t
+            size = abs(h)
+            code = stages(address, words, y, slopes, A, h, trial, change)
+            if code != 0:
+                return RAISED
+            weighted(slopes[:count], B, change)
+            for k in range(n):
+                trial[k] = y[k] + h * change[k]
+            if call(address, trial, last, words) != 0:
+                return RAISED
+            counts[EVALUATIONS] += count
+            for k in range(n):
+                one, two = abs(y[k]), abs(trial[k])
+                larger = one if one > two or one != one else two
+                scale[k] = atol + larger * rtol
+            norm = error_norm(slopes, E, h, scale, change, other)
+            if norm < 1:
+                factor = MAX_FACTOR
+                if norm != 0:
+                    factor = SAFETY * norm ** clock[EXPONENT]
+                    if not factor < MAX_FACTOR:
+                        factor = MAX_FACTOR
+                if rejected and not factor < 1:
+                    factor = 1.0
+                size *= factor
+                break
+            if not np.isfinite(norm):
+                for s in range(1, count + 1):
+                    if not all_finite(slopes[s]):
+                        counts[BAD] = 1
+                        for k in range(n):
+                            bad[k] = slopes[s, k]
+            factor = SAFETY * norm ** clock[EXPONENT]
+            size *= factor if factor > MIN_FACTOR else MIN_FACTOR
+            rejected = True
+        counts[BAD] = 0
+        done += 1
+        counts[STEPS] += 1
+        clock[T_OLD], clock[T], clock[H], clock[H_LAST] = t, t_new, size, h
+        finite = True
+        for k in range(n):
+            y_old[k], y[k], slope[k] = y[k], trial[k], last[k]
+            finite &= np.isfinite(trial[k])
+        if not finite:
+            return NOT_FINITE
+        if direction * (t_new - bound) < 0:
+            if counts[STEPS] >= counts[MAX_STEPS]:
+                return TOO_MANY_STEPS
+            if counts[EVALUATIONS] > counts[MAX_EVALUATIONS]:
+                return TOO_MANY_EVALUATIONS
+
+
+@dataclass(frozen=True, eq=False)
+class Tableau:
+    """The coefficients of a pair as arrays, and how states within a step are found."""
+
+    kind: int
+    order: int
+    A: NDArray[np.float64]
+    B: NDArray[np.float64]
+    E: NDArray[np.float64]
+    A_more: NDArray[np.float64]
+    P: NDArray[np.float64]
+
+    @property
+    def exponent(self) -> float:
+        return -1 / (self.order + 1)
+
+
+@cache
+def tableau(name: str, stepped: bool = False) -> Tableau:
+    """The coefficients of one of SciPy's pairs."""
+    method: Any = {"RK45": RK45, "RK23": RK23, "DOP853": DOP853}[name]
+    A, B = np.array(method.A), np.array(method.B)
+    A = np.ascontiguousarray(A[:, : A.shape[0]])
+    if name != "DOP853":
+        E, P = np.array(method.E)[None], np.array(method.P)
+        return Tableau(POLYNOMIAL, method.error_estimator_order, A, B, E, np.empty((0, 1)), P)
+    E = np.array([method.E5, method.E3])
+    more = np.empty((0, 1)) if stepped else np.array(method.A_EXTRA)
+    return Tableau(STEPPED if stepped else EXTENDED, method.error_estimator_order, A, B, E, more, np.array(method.D))
+
+
+class Run:
+    """An integration that is under way.
+
+    Parameters
+    ----------
+    function : Native
+        The right-hand side.
+    method : Tableau
+    span, y0, slope :
+        Where it starts and ends, the state at the start, and the slope there.
+    wanted : ndarray
+        Times in the order in which they are met.
+    rtol, atol, max_step : float
+    max_steps, max_evaluations : int
+    """
+
+    def __init__(
+        self,
+        function: Native,
+        method: Tableau,
+        span: tuple[float, float],
+        y0: Vector,
+        slope: Vector,
+        wanted: Vector,
+        *,
+        rtol: float,
+        atol: float,
+        max_step: float,
+        first: float | None,
+        max_steps: int,
+        max_evaluations: int,
+    ) -> None:
+        n, count = y0.size, method.A.shape[0]
+        self.function, self.method, self.wanted = function, method, wanted
+        direction = 1.0 if span[1] > span[0] else -1.0
+        self.clock = np.zeros(POWERS + method.P.shape[1])
+        limits = (direction, span[1], max_step, rtol, atol, method.exponent)
+        self.clock[:POWERS] = span[0], span[0], first or 0.0, 0.0, *limits
+        self.counts = np.array([0, 1, 0, 0, max_steps, max_evaluations, 0, 0])
+        self.y, self.y_old = y0.copy(), y0.copy()
+        self.work = np.empty((6, n))
+        self.work[4] = slope
+        self.more = np.empty((count + 1 + method.A_more.shape[0], n))
+        shape = {POLYNOMIAL: (n, method.P.shape[1]), EXTENDED: (7, n), STEPPED: (0, n)}[method.kind]
+        self.parts, self.again = np.empty(shape), np.empty((count if method.kind == STEPPED else 0, n))
+        capacity = max(1, min(wanted.size, BUFFER // n))
+        self.rows, self.taken = np.empty((capacity, n)), np.zeros(capacity, np.int64)
+        self.outcome = "running"
+        if wanted.size and wanted[0] == span[0]:
+            self.counts[SHOWN] = 1
+        if first is None:
+            code = (first_step if function.beside else one_at_a_time(first_step))(
+                *(function.address, function.words, self.y, self.work[4], method.order, self.clock, self.counts),
+                *(self.work[0], self.work[1], self.work[2]),
+            )
+            self.outcome = "raised" if code else self.outcome
+
+    @property
+    def t(self) -> float:
+        return float(self.clock[T])
+
+    @property
+    def t_old(self) -> float:
+        return float(self.clock[T_OLD])
+
+    @property
+    def steps(self) -> int:
+        return int(self.counts[STEPS])
+
+    @property
+    def evaluations(self) -> int:
+        return int(self.counts[EVALUATIONS])
+
+    @property
+    def bad_slope(self) -> Vector | None:
+        """A slope that is not finite, of the last attempted step."""
+        return self.work[5] if self.counts[BAD] else None
+
+    @property
+    def trial(self) -> Vector:
+        """The state whose slope was wanted last."""
+        return self.work[0]
+
+    def __iter__(self) -> Iterator[tuple[float, Vector, int]]:
+        """Wanted times, states there, and steps until then; ``outcome`` says how it ended. States are overwritten."""
+        method, function, budget = self.method, self.function, 64
+        go_on = advance if function.beside else one_at_a_time(advance)
+        while self.outcome == "running":
+            began, before, steps = perf_counter(), int(self.counts[SHOWN]), self.steps
+            ended = go_on(
+                *(function.address, function.words, method.kind, method.A, method.B, method.E, method.A_more),
+                *(method.P, self.y, self.y_old, self.more, self.parts, self.again, self.work, self.clock),
+                *(self.counts, self.wanted, self.rows, self.taken, budget),
+            )
+            self.outcome = OUTCOMES[ended]
+            seconds, done = perf_counter() - began, self.steps - steps
+            if done:
+                budget = max(1, min(4 * done, int(done * PATIENCE / max(seconds, 1e-9))))
+            for k in range(int(self.counts[ROWS])):
+                yield float(self.wanted[before + k]), self.rows[k], int(self.taken[k])
