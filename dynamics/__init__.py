@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dynamics.problems.exact import Exact
     from dynamics.problems.forecast.forecast import forecast
     from dynamics.problems.models import Model, keyword, lexical, positional, topic
+    from dynamics.problems.optimisers.optimizer import Optimizer
     from dynamics.problems.problem import Problem
     from dynamics.problems.reduction import Reduction, copying
     from dynamics.problems.solve import solve
@@ -56,6 +57,7 @@ _HOMES = {
     "on_arrays": "problems.arrays",
     "on_examples": "problems.arrays",
     "copying": "problems.reduction",
+    "Optimizer": "problems.optimisers.optimizer",
     # what is done with them
     "derive": "problems.equations",
     "solve": "problems.solve",
@@ -91,6 +93,7 @@ __all__ = [
     "IntegrationError",
     "Model",
     "OnArrays",
+    "Optimizer",
     "Problem",
     "Quantity",
     "Reduction",

@@ -35,7 +35,7 @@ def gradient(program: Program, values: Values) -> Values:
 def is_gradient(program: Program) -> bool:
     """Whether the flow of a program is that of its loss, up to a metric: it says what carries the loss back."""
     derived = bool(program.adjoints or program.model) and set(program.rates) >= set(program.state_names)
-    return bool(program.flow) and program.loss is not None and derived
+    return bool(program.flow) and program.loss is not None and derived and not program.rule
 
 
 def by_slopes(program: Program, values: Values, slopes: Values) -> Values:

@@ -76,6 +76,7 @@ def conditional(name: str, at: tuple[Symbol, Symbol], member: Symbol, input_word
         roles={"W": Role.VALUES, "A": Role.ATTENTION, "Rtilde": Role.WEIGHTS, "beta": Role.KTIW, "Z": Role.LOGITS},
         dimensions=DIMENSIONS,
         units={"W": "logits", "A": "logits", "beta": "1", "loss": "nats"},
+        shares={o: q[o]},
         conserved=(
             kept(W[i, v], v, "sum of the values of a word"),
             kept(A[at], member, "sum of the attention logits of a target"),

@@ -272,6 +272,15 @@ class Program:
         :func:`derivations.gradient_flow.second_moments`.
     step : str
         For the modified flow of descent: the parameter that is the learning rate of the steps.
+    shares : mapping of index to Expr
+        For a closure: the indices that tell its examples apart, and what part of the mean one of them is, ``o: q[o]``.
+        Of what declares ``examples=n``, all are alike.
+    clock : str
+        For the flow of an optimiser: the state that counts its steps, which are its time.
+    rule : str
+        Which optimiser that is.
+    starts : mapping of str to str
+        The states that begin at what a definition is at time 0, with the name of that definition.
     """
 
     name: str
@@ -301,6 +310,10 @@ class Program:
     metric: tuple[Definition, ...] = ()
     domain: Mapping[Symbol, Expr] = field(default_factory=dict)
     step: str = ""
+    shares: Mapping[Symbol, Expr] = field(default_factory=dict)
+    clock: str = ""
+    rule: str = ""
+    starts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).copy().items():

@@ -134,12 +134,20 @@ def derivation(program: Program) -> Derivation:
     adjoint, second = (set(carried.values()) & set(declared) for carried in (program.adjoints, program.second))
     helpers -= flow | adjoint | second
     model, modified = set(declared) - flow - adjoint - second - helpers, after(program, adjoint) if second else set()
+    of_model = (program.model or program).parameters
+    told = {name_of(p) for p in program.parameters if p not in of_model} - set(program.rates.values())
+    clocked = {*program.starts, program.clock, *told}
+    squares = squared(program) & model if program.rule else set()
+    steps = (after(program, adjoint | clocked) & (model | helpers)) - squares if program.rule else set()
+    model, helpers = model - steps - squares, helpers - steps
     kinds = (
         ("Model", "each definition uses those before it", model - modified),
         ("Adjoints", "a bar is the derivative of the loss by the tensor under it, back through the model", adjoint),
         ("Modified loss", "it holds the gradient, by the adjoints", modified & model),
         ("Second sweep", "a hat is the derivative of the modified loss, back through model and adjoints", second),
-        ("Flow", "a dot is the derivative by the time tau = learning rate times steps", flow),
+        ("Second moments", "what examples add to the gradient is squared before it is added up", squares),
+        ("Optimiser", "what a step needs beside the gradient", steps),
+        ("Flow", f"a dot is the derivative by {time_of(program)}", flow),
         ("Arithmetic", "a logarithm of a sum is computed as the largest term, plus the logarithm of the rest", helpers),
     )
     preface = (
@@ -157,6 +165,23 @@ def derivation(program: Program) -> Derivation:
         tuple(section for section in sections if section.equations),
         python_source=plain_python(program),
     )
+
+
+def time_of(program: Program) -> str:
+    """What time is, in words."""
+    return "the number of steps" if program.rule else "the time tau = learning rate times steps"
+
+
+def squared(program: Program) -> set[str]:
+    """The second moments, and what is defined for them alone."""
+    found = set(program.moments.values())
+    others = [d for d in program.definitions if d.name not in found]
+    for d in reversed(program.definitions):
+        for access in d.reads if d.name in found else ():
+            name = name_of(access)
+            if not any(name in map(name_of, other.reads) for other in others if other.name not in found):
+                found |= {name} & {one.name for one in program.definitions}
+    return found
 
 
 def after(program: Program, names: set[str]) -> set[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynamics.cli.console import progress, table, table_format
+from dynamics.cli.optimizing import OptimizerOptions
 from dynamics.cli.options import INPUT, OUTPUT, SOLVING, Figures, Output, TableFormat, given, with_options, words_of
 from dynamics.cli.output import finish, folder, write
 from dynamics.cli.predictions import predicted_by, theory_of
@@ -25,10 +26,11 @@ MEASURED = 256
 """Examples on which the agreement measures are taken."""
 
 
-@with_options(system=SystemOptions, training=TrainingOptions)
+@with_options(system=SystemOptions, training=TrainingOptions, optimizing=OptimizerOptions)
 def compare(
     system: SystemOptions,
     training: TrainingOptions,
+    optimizing: OptimizerOptions,
     theory: Annotated[
         str | None,
         typer.Option(
@@ -69,7 +71,7 @@ def compare(
     if study is not None:
         if prediction is not None or run_file is not None or theory is not None or stages is not None:
             raise InputError("--study trains and solves by itself: leave out --prediction, --run, --theory, --stages")
-        _study(system.chosen(), training, study, place, figures)
+        _study(system.chosen(), training, optimizing, study, place, figures)
         return
     if (prediction is None) != (run_file is None):
         raise InputError("give both --prediction and --run, or neither")
@@ -80,7 +82,7 @@ def compare(
         from dynamics.support import trajectory
 
         loaded = trajectory.load(prediction), trajectory.load(run_file)
-        if given(system) or given(training) or theory is not None or stages is not None:
+        if given(system) or given(training) or given(optimizing) or theory is not None or stages is not None:
             raise InputError("--prediction and --run are compared as they are: leave out what else is to be done")
         compared = compare(*loaded, band=band)
         saved = {"comparison": compared}
@@ -89,16 +91,17 @@ def compare(
 
         chosen = system.chosen()
         seen = observed_of(chosen.problem, words_of(training.observe))
-        picked = theory_of(chosen, theory)
+        stepping = optimizing.chosen(training.lr, training.momentum)
+        picked = theory_of(chosen, theory, stepping)
         if stages is not None and picked != "closure":
             raise InputError(f"--stages is for --theory closure, and this is {picked}; leave it out")
         with progress("simulating") as show:
-            found = run(chosen, training, show)
+            found = run(chosen, training, show, optimizer=stepping)
         listed = words_of(stages)
         with progress("solving") as show:
             predicted = solved_for(
                 predicted_by(chosen, picked), chosen.problem, found, chosen.rates or None,
-                None if not listed else listed[0] if len(listed) == 1 else listed, show, seen,
+                None if not listed else listed[0] if len(listed) == 1 else listed, show, seen, stepping,
             )  # fmt: skip
         compared = measured(chosen.problem, predicted, found, band, chosen.right)
         saved = {"comparison": compared, "prediction": predicted, "run": found}
@@ -155,7 +158,9 @@ def _shown(compared: xr.Dataset, form: str = "text") -> list[str]:
     return lines
 
 
-def _study(chosen: Chosen, training: TrainingOptions, study: str, output: Path, figures: str) -> None:
+def _study(
+    chosen: Chosen, training: TrainingOptions, optimizing: OptimizerOptions, study: str, output: Path, figures: str
+) -> None:
     """Vary the learning rate, or lr/batch; print and draw the slopes."""
     from dynamics.comparison import convergence
     from dynamics.problems.exact import Exact
@@ -163,21 +168,23 @@ def _study(chosen: Chosen, training: TrainingOptions, study: str, output: Path, 
 
     if study not in STUDIES:
         raise InputError(f"unknown study {study!r}; use lr or batch")
-    if training.steps < 1 or not 0 < training.lr < float("inf"):
-        raise InputError(f"--lr {training.lr} and --steps {training.steps} must be above 0")
+    if training.steps < 1 or not 0 < training.rate < float("inf"):
+        raise InputError(f"--lr {training.rate} and --steps {training.steps} must be above 0")
+    if given(optimizing):
+        raise InputError("a study is of plain descent; leave out --optimizer and its options")
     if training.momentum or training.epochs or training.observe is not None:
         raise InputError("a study is of plain descent for --steps steps; leave out --momentum, --epochs and --observe")
     problem, lines = chosen.problem, []
     if not isinstance(problem, Exact):
         raise InputError("a study is of examples, of which some are taken; leave --data out")
-    tau = training.lr * training.steps
-    given: dict[str, Any] = {"initial": chosen.initial, "rates": chosen.rates, "seed": chosen.seed}
+    tau = training.rate * training.steps
+    start: dict[str, Any] = {"initial": chosen.initial, "rates": chosen.rates, "seed": chosen.seed}
     if study == "lr":
         examples = problem.examples
         few = examples.take(range(min(EVALUATION, len(examples))))
         with progress("learning rates") as show, divergence():
             found = convergence.learning_rate_study(
-                few, problem.model, tau, [training.steps * 2**k for k in range(4)], progress=show, **given
+                few, problem.model, tau, [training.steps * 2**k for k in range(4)], progress=show, **start
             )
         for flow in found.flow.values:
             fit, order = found.sel(flow=flow), 1 if flow == "gradient flow" else 2
@@ -191,8 +198,8 @@ def _study(chosen: Chosen, training: TrainingOptions, study: str, output: Path, 
             raise InputError(f"--batch {batch} is the largest of the study, which halves it; give 4 or more")
         with progress("batches") as show, divergence():
             found = convergence.batch_study(
-                problem.data, problem.model, tau, training.lr, sorted({max(1, batch // 2**k) for k in range(5)}),
-                training.seeds, threads=training.threads, progress=show, **given,
+                problem.data, problem.model, tau, training.rate, sorted({max(1, batch // 2**k) for k in range(5)}),
+                training.seeds, threads=training.threads, progress=show, **start,
             )  # fmt: skip
         lines.append(
             f"fluctuation over {training.seeds} seeds ~ (lr/batch)^{float(found.slope):.3f} +-"

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from dynamics.cli.console import progress, report, say
+from dynamics.cli.optimizing import OptimizerOptions
+from dynamics.cli.options import OPTIMIZING, with_options
 from dynamics.cli.output import folder
 from dynamics.cli.system import ProgramFile
 from dynamics.support.errors import InputError
@@ -15,7 +17,9 @@ from dynamics.support.errors import InputError
 SUFFIXES = {"text": "txt", "latex": "tex", "markdown": "md", "html": "html", "python": "py"}
 
 
+@with_options(optimizing=OptimizerOptions)
 def derive(
+    optimizing: OptimizerOptions,
     name: Annotated[str | None, typer.Argument(help="A derivation; all are listed if none is named.")] = None,
     format: Annotated[str, typer.Option(help="text, latex, markdown, html or python.")] = "text",
     source: Annotated[
@@ -23,6 +27,9 @@ def derive(
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Write every derivation to one document.")] = False,
     program: ProgramFile = None,
+    batch: Annotated[
+        int | None, typer.Option(help="--optimizer: steps take so many examples.", rich_help_panel=OPTIMIZING)
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Directory to write to instead.")] = None,
 ) -> None:
     """Show the equations behind a prediction, derived by sympy, and checked by numbers as they are shown.
@@ -32,6 +39,11 @@ def derive(
     from dynamics.problems import equations
     from dynamics.support.files import write_aside
 
+    stepping = optimizing.chosen(1.0, None, batch)  # formulas have letters for numbers
+    if stepping is None and batch is not None:
+        raise InputError("--batch is of an optimizer; add --optimizer adam for example, or leave it out")
+    if stepping is not None and name is None and program is None:
+        raise InputError("--optimizer is of a flow: name one, joint for example, or --program FILE")
     if format not in SUFFIXES:
         raise InputError(f"unknown format {format!r}; use one of {', '.join(SUFFIXES)}")
     if program is not None and (everything or name is not None):
@@ -57,14 +69,14 @@ def derive(
     elif program is not None:
         from dynamics.problems.equations import of_file
 
-        shown, wrong = of_file(program, format, source)
+        shown, wrong = of_file(program, format, source, stepping)
         name, failed = program.stem, (program.name,) if wrong else ()
     else:
         assert name is not None
         if source:
-            shown = equations.source(name)
+            shown = equations.source(name, stepping)
         else:
-            found = equations.derive(name, check=format != "python")
+            found = equations.derive(name, check=format != "python", optimizer=stepping)
             shown = getattr(found, format)()
             failed = (name,) if found.failed else ()
     if output is None:

@@ -15,6 +15,7 @@ from typer.models import ArgumentInfo
 from dynamics.support.errors import InputError
 
 INPUT, MODEL, SOLVING, TRAINING, OUTPUT = "Input", "Model", "Solving", "Training", "Output"
+OPTIMIZING = "Optimizer"
 """The groups in which help lists options."""
 
 Threads = Annotated[

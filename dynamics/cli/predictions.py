@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dynamics.cli.options import SOLVING, Observe, Threads, numbers, words_of
+from dynamics.cli.options import OPTIMIZING, SOLVING, Observe, Threads, numbers, words_of
 from dynamics.support.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dynamics.cli.system import Chosen
+    from dynamics.problems.optimisers.optimizer import Optimizer
     from dynamics.problems.problem import Problem
 
 THEORIES = ("reduction", "closure", "exact")
@@ -54,7 +55,19 @@ class SolvingOptions:
     lr: Annotated[
         float | None,
         typer.Option(
-            help="exact: follow descent at this learning rate to second order in it.", rich_help_panel=SOLVING
+            help="exact: follow descent at this learning rate to second order in it; else, of --optimizer.",
+            rich_help_panel=SOLVING,
+        ),
+    ] = None
+    momentum: Annotated[
+        float | None,
+        typer.Option(help="--optimizer momentum, nesterov: what is kept. [default: 0.9]", rich_help_panel=OPTIMIZING),
+    ] = None
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="--optimizer: examples of a step, whose noise enters adaptive normalisers. [default: all]",
+            rich_help_panel=OPTIMIZING,
         ),
     ] = None
     top: Annotated[
@@ -104,15 +117,18 @@ class SolvingOptions:
         }  # fmt: skip
 
 
-def theory_of(chosen: Chosen, wanted: str | None) -> str:
+def theory_of(chosen: Chosen, wanted: str | None, optimizer: Optimizer | None = None) -> str:
     """Which prediction: the asked one if it fits, else the most reduced one that does."""
-    fits = {"reduction": _reduced(chosen) is not None, "closure": _closed(chosen), "exact": True}
+    whole = optimizer is not None and (optimizer.rule.is_adaptive or optimizer.decays != "none")
+    fits = {"reduction": _reduced(chosen) is not None and not whole, "closure": _closed(chosen), "exact": True}
     if wanted is None:
         return next(name for name, fit in fits.items() if fit)
     if wanted not in fits:
         raise InputError(f"unknown theory {wanted!r}; use one of {', '.join(THEORIES)}")
     if not fits[wanted]:
         needs = {"reduction": "--task copying with fresh examples", "closure": "--model lexical with one head"}
+        if wanted == "reduction" and whole and optimizer is not None:
+            raise InputError(f"--optimizer {optimizer.name} needs the gradient of every state; use --theory exact")
         raise InputError(f"--theory {wanted} needs {needs[wanted]}; leave it out, or use --theory exact")
     return wanted
 

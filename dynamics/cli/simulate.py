@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamics.cli.console import progress
+from dynamics.cli.optimizing import OptimizerOptions
 from dynamics.cli.options import OUTPUT, TRAINING, Figures, Observe, Output, Threads, with_options, words_of
 from dynamics.cli.output import finish, folder, write
 from dynamics.cli.system import Chosen, SystemOptions
@@ -20,12 +21,20 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from dynamics.problems.optimisers.optimizer import Optimizer
+
+
+USUAL_RATE = 2.0
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """How it is trained."""
 
-    lr: Annotated[float, typer.Option(help="Learning rate; time is tau = lr x steps.", rich_help_panel=TRAINING)] = 2.0
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate; time is tau = lr x steps. [default: 2]", rich_help_panel=TRAINING),
+    ] = None
     batch: Annotated[
         int | None,
         typer.Option(
@@ -36,9 +45,10 @@ class TrainingOptions:
         int, typer.Option(help="Steps of descent; with --epochs, passes over the examples.", rich_help_panel=TRAINING)
     ] = 1000
     seeds: Annotated[int, typer.Option(help="Runs, with seeds from --seed on.", rich_help_panel=TRAINING)] = 8
-    momentum: Annotated[float, typer.Option(help="Of the heavy ball, from 0 to below 1.", rich_help_panel=TRAINING)] = (
-        0.0
-    )
+    momentum: Annotated[
+        float | None,
+        typer.Option(help="Of the heavy ball, from 0 to below 1. [default: 0]", rich_help_panel=TRAINING),
+    ] = None
     epochs: Annotated[
         bool,
         typer.Option("--epochs", help="Count --steps in passes over the examples.", rich_help_panel=TRAINING),
@@ -48,6 +58,11 @@ class TrainingOptions:
     ] = 50
     observe: Observe = None
     threads: Threads = None
+
+    @property
+    def rate(self) -> float:
+        """The learning rate."""
+        return USUAL_RATE if self.lr is None else self.lr
 
 
 class Diverged(InputError):
@@ -70,6 +85,7 @@ def run(
     checkpoint: Path | None = None,
     resume: Path | None = None,
     keep_partial: bool = False,
+    optimizer: Optimizer | None = None,
 ) -> xr.Dataset:
     """The runs that the options ask for."""
     from dynamics.problems.exact import Exact
@@ -83,17 +99,19 @@ def run(
         raise InputError(f"--seeds {training.seeds} must be 1 or more")
     with divergence():
         return simulate(
-            problem, None, training.lr, batch, training.steps, range(chosen.seed, chosen.seed + training.seeds),
-            records=training.records, rates=chosen.rates, momentum=training.momentum, initial=chosen.initial,
+            problem, None, training.rate, batch, training.steps, range(chosen.seed, chosen.seed + training.seeds),
+            records=training.records, rates=chosen.rates, initial=chosen.initial,
+            momentum=0.0 if optimizer is not None else training.momentum or 0.0, optimizer=optimizer,
             epochs=training.epochs, observe=words_of(training.observe), threads=training.threads, progress=show,
             checkpoint=checkpoint, resume=resume, keep_partial=keep_partial,
         )  # fmt: skip
 
 
-@with_options(system=SystemOptions, training=TrainingOptions)
+@with_options(system=SystemOptions, training=TrainingOptions, optimizing=OptimizerOptions)
 def simulate(
     system: SystemOptions,
     training: TrainingOptions,
+    optimizing: OptimizerOptions,
     resume: Annotated[
         Path | None, typer.Option(help="Go on from this checkpoint of the same run.", rich_help_panel=TRAINING)
     ] = None,
@@ -103,7 +121,7 @@ def simulate(
     output: Output = None,
     figures: Figures = "png",
 ) -> None:
-    """Train an exact model, or --program, by gradient descent, from many seeds.
+    """Train an exact model, or --program, by gradient descent or another --optimizer, from many seeds.
 
     With no arguments it learns to copy 8 of 12 words. The state of the run is kept in OUTPUT/checkpoint.npz; a run
     that was interrupted goes on with --resume, to the same bits.
@@ -111,11 +129,14 @@ def simulate(
     Example: dynamics simulate --task copying --vocab 12 --length 8 --lr 2 --batch 256 --steps 500 --seeds 4
     """
     place = folder(output, "simulate", figures)
+    stepping = optimizing.chosen(training.lr, training.momentum)
+    if optimizing.flow is not None:
+        raise InputError("--flow is of predictions, and simulate takes the steps themselves; leave it out")
     chosen = system.chosen()
     checkpoint, new = place / "checkpoint.npz", not place.exists()
     try:
         with progress("descending") as show:
-            found = run(chosen, training, show, checkpoint, resume, keep_partial)
+            found = run(chosen, training, show, checkpoint, resume, keep_partial, stepping)
     except KeyboardInterrupt:
         if not checkpoint.exists():
             raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynamics.cli.console import progress, table, table_format, warn
+from dynamics.cli.optimizing import OptimizerOptions
 from dynamics.cli.options import (
     INPUT,
     OUTPUT,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dynamics.counts.cooccurrence import CoOccurrence
+    from dynamics.problems.optimisers.optimizer import Optimizer
 
 BUNDLED_VOCABULARY = 80
 SHOWN = 12
@@ -36,10 +38,11 @@ SCORES = 10
 TOP = 60
 
 
-@with_options(system=SystemOptions, solving=SolvingOptions)
+@with_options(system=SystemOptions, solving=SolvingOptions, optimizing=OptimizerOptions)
 def solve(
     system: SystemOptions,
     solving: SolvingOptions,
+    optimizing: OptimizerOptions,
     cooccurrence: Annotated[
         Path | None, typer.Option(help="Counts instead of text: .npz, .npy, .mtx, .csv or .tsv.", rich_help_panel=INPUT)
     ] = None,
@@ -68,10 +71,12 @@ def solve(
     wanted = solving.wanted
     place, form = folder(output, "solve", figures), table_format(form)
     listed = words_of(words)
+    stepping = optimizing.chosen(solving.lr, solving.momentum, solving.batch)
+    stepped = set() if stepping is None else STEPPED
     if not system.of_a_model and solving.theory in (None, "closure"):
-        refuse_idle(solving, {*CLOSURE, *ALWAYS}, "the closure on counts; --theory exact takes it")
+        refuse_idle(solving, {*CLOSURE, *ALWAYS, *stepped}, "the closure on counts; --theory exact takes it")
         counts = counts_of(system, cooccurrence, text, BUNDLED_VOCABULARY)
-        found = _from_counts(counts, system, solving, listed)
+        found = _from_counts(counts, system, solving, listed, stepping)
         finish(*_counts_shown(found, counts, listed, place, figures, form))
         return
     if cooccurrence is not None and system.program is None:
@@ -88,13 +93,13 @@ def solve(
         raise InputError(f"--theory {solving.theory} is for the models of the package; a program has its own flow")
     if own and solving.lr is not None and chosen.problem.program.model is None:
         raise InputError("--lr corrects the flow of a loss, and this program gives its own; leave it out")
-    theory = "exact" if own else theory_of(chosen, solving.theory)
-    if solving.lr is not None and theory != "exact":
+    theory = "exact" if own else theory_of(chosen, solving.theory, stepping)
+    if solving.lr is not None and theory != "exact" and stepping is None:
         raise InputError("--lr is for the exact flow; add --theory exact, or leave it out")
     if listed and theory != "exact":
         raise InputError("--words shows words of a text; leave it out for a task")
     acting = {"closure": {*CLOSURE, *ALWAYS}, "reduction": ALWAYS, "exact": {*ALWAYS, "lr"}}[theory]
-    refuse_idle(solving, acting, f"--theory {theory}")
+    refuse_idle(solving, {*acting, *stepped}, f"--theory {theory}")
     problem, start = predicted_by(chosen, theory), dict(chosen.initial)
     if theory != "exact":
         from dynamics.problems.reduction import Reduction
@@ -104,23 +109,27 @@ def solve(
             start = dict(start_of(problem, unpacked(states, shapes)))
     options = {**chosen.given, **solving.control, "initial": start or None}
     if theory == "closure":
-        options |= _stages(solving) | {"top": TOP if solving.top is None else solving.top}
+        options |= _stages(solving, stepping) | {"top": TOP if solving.top is None else solving.top}
     if theory == "reduction":
         options["rtol"] = min(solving.rtol, problem.tolerances.rtol)
     from dynamics.problems.solve import solve as solved
 
     with progress("solving") as show:
-        found = solved(problem, wanted, **options, lr=solving.lr, progress=show)
+        how: dict[str, Any] = {"lr": solving.lr} if stepping is None else {"optimizer": stepping}
+        found = solved(problem, wanted, **options, **how, progress=show)
     finish(*_model_shown(found, own, listed, place, figures))
 
 
 ALWAYS = {"theory", "time", "times", "at", "rtol", "method", "observe", "threads"}
 CLOSURE = {"stages", "switch", "top"}
+STEPPED = {"lr", "momentum", "batch"}
+"""What says how an optimiser steps."""
 
 
-def _stages(solving: SolvingOptions) -> dict[str, Any]:
+def _stages(solving: SolvingOptions, optimizer: Optimizer | None = None) -> dict[str, Any]:
     """The predictions that are asked for, as keywords of a solve."""
-    names = words_of("joint,two-stage,frozen" if solving.stages is None else solving.stages)
+    usual = "joint,two-stage,frozen" if optimizer is None else "joint"
+    names = words_of(usual if solving.stages is None else solving.stages)
     if solving.switch is not None and set(names) == {"joint"}:
         raise InputError("--switch ends stage one, for two-stage or frozen; leave it out of --stages joint")
     return {"stages": names, "switch": solving.switch}
@@ -138,8 +147,9 @@ def unpacked(y: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def _from_counts(
-    counts: CoOccurrence, system: SystemOptions, solving: SolvingOptions, words: Sequence[str]
-) -> xr.Dataset:
+    counts: CoOccurrence, system: SystemOptions, solving: SolvingOptions, words: Sequence[str],
+    optimizer: Optimizer | None,
+) -> xr.Dataset:  # fmt: skip
     """Closures on the co-occurrence matrix of a text."""
     from derivations.closures import both_stages
     from dynamics.problems.solve import solve as solved
@@ -153,12 +163,13 @@ def _from_counts(
 
     def predicted(keep: Sequence[str], show: Callable[[float], None] | None) -> xr.Dataset:
         return solved(
-            counts, solving.wanted, **_stages(solving), rates=system.rates or None, initial=sizes or None,
+            counts, solving.wanted, **_stages(solving, optimizer), optimizer=optimizer,
+            rates=system.rates or None, initial=sizes or None,
             seed=system.seed, top=TOP if solving.top is None else solving.top, keep=keep, **solving.control,
             progress=show,
         )  # fmt: skip
 
-    foretell(counts, len(_stages(solving)["stages"]))
+    foretell(counts, len(_stages(solving, optimizer)["stages"]))
     with progress("solving") as show:
         found = predicted(chosen, show)
         learnt = {str(o) for o in found.isel(stages=0, time=-1).sel(input=chosen).translation.values}

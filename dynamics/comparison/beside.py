@@ -12,6 +12,7 @@ from dynamics.comparison.agreement import has_stage_one, stage_one
 from dynamics.comparison.side_by_side import side_by_side
 from dynamics.problems.exact import Exact
 from dynamics.problems.observables import of_single_examples, watched
+from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.problem import Problem
 from dynamics.problems.reduction import Reduction
 from dynamics.problems.solve import as_problem, solve
@@ -38,13 +39,18 @@ def trained_and_solved(
     right: ArrayLike | None = None,
     values: Mapping[str, float] | None = None,
     observe: str | Sequence[str] | None = None,
+    optimizer: Optimizer | str | None = None,
+    schedule: Any = None,
     **training: Any,
 ) -> xr.Dataset:
     """What :func:`dynamics.compare` does with a problem."""
     chosen = as_problem(problem, data, values=values)
+    stepping = optimizer_of(optimizer, training.get("lr"), training.get("batch"), schedule)
+    if stepping is not None:
+        training |= {"lr": stepping.lr, "batch": stepping.batch, "optimizer": stepping}
     seen = observed_of(chosen, observe)
     run = simulate(chosen, observe=seen, **training)
-    predicted = solved_for(prediction or chosen, chosen, run, training.get("rates"), stages, observe=seen)
+    predicted = solved_for(prediction or chosen, chosen, run, training.get("rates"), stages, None, seen, stepping)
     return measured(chosen, predicted, run, band, right)
 
 
@@ -61,7 +67,7 @@ def observed_of(problem: Problem, observe: str | Sequence[str] | None) -> tuple[
 
 
 def flow_times(run: xr.Dataset) -> Any:
-    """The times of a run on the clock of the flow: momentum m makes descent follow it 1/(1 - m) times as fast."""
+    """The times of a run on the clock of the gradient flow, which goes 1/(1 - m) times as fast with momentum m."""
     return run.time.values / (1 - run.attrs["momentum"])
 
 
@@ -73,6 +79,7 @@ def solved_for(
     stages: str | Sequence[str] | None = None,
     progress: Callable[[float], None] | None = None,
     observe: Sequence[str] = (),
+    optimizer: Optimizer | None = None,
 ) -> xr.Dataset:
     """A prediction of a run from the state at which each seed starts; one for all if they start alike."""
     import xarray as xr
@@ -87,7 +94,8 @@ def solved_for(
     for k, seed in enumerate(seeds):
         states = {name: np.asarray(begin[name].sel(seed=seed)) for name in names}
         start = prediction.project(states) if isinstance(prediction, Reduction) else states
-        part = solve(prediction, flow_times(run), initial=start, rates=rates, stages=stages, observe=observe)
+        times = flow_times(run) if optimizer is None else run.time.values
+        part = solve(prediction, times, initial=start, rates=rates, stages=stages, observe=observe, optimizer=optimizer)
         parts.append(part.assign_coords(time=run.time.values))
         if progress is not None:
             progress((k + 1) / len(seeds))

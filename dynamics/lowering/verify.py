@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sympy import Symbol
+from sympy import Indexed, Symbol
 
 from derivations.checks.differences import STENCIL, is_gradient
 from derivations.checks.plain_python import plain_python
@@ -86,7 +86,7 @@ def verified(program: Program, *kernels: Kernel) -> str:
 def _verdict(program: Program, kernels: tuple[Kernel, ...]) -> str:
     """The verdict on some kernels, from the disk or found now."""
     text = plain_python(program)
-    told = [text, repr(program.flow), *(kernel.source for kernel in kernels), called_code(), _own_code()]
+    told = [text, repr(program.flow), program.rule, *(kernel.source for kernel in kernels), called_code(), _own_code()]
     path = cache_directory() / f"verdict_{hashlib.sha256(chr(0).join(told).encode()).hexdigest()[:32]}"
     known = cache_files.read(path)
     if known is not None:
@@ -236,8 +236,10 @@ def evaluated(kernel: Kernel, values: Values) -> dict[str, Vector]:
 
 
 def _given(program: Program, values: Values, size: Symbol) -> int | None:
-    """A size at a point, from the shape of a state that has it."""
-    for access in program.states:
+    """A size at a point, from the shape of what has it."""
+    ragged = {index for index, extent in program.extents.items() if isinstance(extent, Indexed)}
+    whole = (access for access in program.data if not ragged & set(getattr(access, "indices", ())))
+    for access in (*program.states, *whole):
         for axis, index in enumerate(getattr(access, "indices", ())):
             if program.extents[index] == size:
                 return int(np.shape(values[name_of(access)])[axis])

@@ -18,6 +18,8 @@ from derivations.program.words import unmarked
 from derivations.report.document import Derivation, Section, derivation, proof
 from derivations.report.writers import book
 from derivations.theorems.theorem import Theorem
+from dynamics.problems.optimisers.optimised import flow_under
+from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.support.errors import InputError
 
 __all__ = ["check", "derive", "document", "listing", "source"]
@@ -25,7 +27,7 @@ __all__ = ["check", "derive", "document", "listing", "source"]
 TITLE = "How attention learns: every derivation"
 
 
-def derive(name: str, check: bool = False) -> Derivation:
+def derive(name: str, check: bool = False, optimizer: Optimizer | None = None) -> Derivation:
     """The derivation of a closure, a model, a reduction or a theorem.
 
     Parameters
@@ -35,6 +37,8 @@ def derive(name: str, check: bool = False) -> Derivation:
         matrix), ``linear``, ``linear-bias``, ``marginal`` and ``gram`` (stage one), ...
     check : bool
         Whether its equations are checked by numbers now, and a section says what was found; see :func:`check`.
+    optimizer : Optimizer, optional
+        The flow that its steps follow instead of the gradient flow.
 
     Returns
     -------
@@ -56,6 +60,10 @@ def derive(name: str, check: bool = False) -> Derivation:
     """
     entry = _entry(name)
     found = _derived(name)
+    if optimizer is not None:
+        found = stepped(found, optimizer)
+        written = derivation(found)
+        return written.checked(checks(found)) if check else written
     written = derivation(found) if isinstance(found, Program) else proof(found)
     related = _related(name, found)
     written = written.extended(Section("See also", links=related)) if related else written
@@ -131,7 +139,20 @@ def document(form: str, progress: Callable[[float], None] | None = None) -> tupl
     return book(TITLE, parts, form), tuple(name for name in names if found[name].failed)
 
 
-def source(name: str) -> str:
+def stepped(found: Program | Theorem, optimizer: Optimizer) -> Program:
+    """The flow of an optimiser on a program.
+
+    Raises
+    ------
+    InputError
+        It is a theorem, or has no flow that the optimiser could take.
+    """
+    if not isinstance(found, Program):
+        raise InputError(f"{found.name} is a theorem, which has no flow; leave --optimizer out")
+    return flow_under(found, optimizer)
+
+
+def source(name: str, optimizer: Optimizer | None = None) -> str:
     """The generated numba code of a flow.
 
     Raises
@@ -147,7 +168,7 @@ def source(name: str) -> str:
     """
     from dynamics.lowering import lower  # loads numba
 
-    program = _derived(name)
+    program = _derived(name) if optimizer is None else stepped(_derived(name), optimizer)
     if not isinstance(program, Program):
         raise InputError(f"{name} is a theorem, which has no code; leave --source out")
     if not program.flow:
@@ -190,12 +211,15 @@ def listing() -> str:
     )
 
 
-def of_file(file: str | os.PathLike[str], form: str, source: bool) -> tuple[str, bool]:
+def of_file(
+    file: str | os.PathLike[str], form: str, source: bool, optimizer: Optimizer | None = None
+) -> tuple[str, bool]:
     """The derivation of a file's flow, checked, in a format, and whether a check failed; or its generated code."""
     from dynamics.lowering import lower  # loads numba
     from dynamics.program_file import load
 
     program = load(file)
+    program = program if optimizer is None else stepped(program, optimizer)
     if source:
         return lower(program).source, False
     written = derivation(program)

@@ -117,6 +117,10 @@ class Exact(Problem):
     def attrs(self) -> Mapping[str, Any]:
         return {"examples": len(self.examples)}
 
+    @property
+    def constants(self) -> Mapping[str, int]:
+        return self.model.constants(self.examples)
+
     def kernel(self, outputs: Sequence[str] | None = None, parallel: bool | None = None) -> Kernel:
         shared = self.parallel if parallel is None else parallel
         return self.model.kernel(self.examples, None if outputs is None else tuple(outputs), shared)

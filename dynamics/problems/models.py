@@ -123,12 +123,15 @@ class Model(ByContent):
         found = {read.words: x, read.lengths: length, read.answers: y}
         return {**found, **({read.targets: targets} if read.targets else {}), **self.fixed}
 
-    def kernel(self, examples: Examples, outputs: tuple[str, ...] | None = None, parallel: bool = False) -> Kernel:
-        """The compiled flow, or other tensors; small sizes are constants of the code."""
+    def constants(self, examples: Examples) -> dict[str, int]:
+        """Small sizes, which compiled code may know."""
         used = {str(extent) for extent in self.program.extents.values()}
         used -= self.reading.inputs | self.reading.longest | self.reading.most  # of every text another
-        constants = {name: n for name, n in self.all_sizes(examples).items() if name in used and n <= UNROLLED}
-        return lower(self.program, outputs, parallel=parallel, constants=constants)
+        return {name: n for name, n in self.all_sizes(examples).items() if name in used and n <= UNROLLED}
+
+    def kernel(self, examples: Examples, outputs: tuple[str, ...] | None = None, parallel: bool = False) -> Kernel:
+        """The compiled flow, or other tensors; small sizes are constants of the code."""
+        return lower(self.program, outputs, parallel=parallel, constants=self.constants(examples))
 
     def check(self, examples: Examples) -> None:
         """Raise InputError if the model cannot take the examples."""

@@ -209,14 +209,24 @@ class Problem(ByContent, ABC):
 
         What is computed at every time that is kept is what the problem always shows, and the definitions ``observe``.
         """
-        parameters: dict[str, float] = {**self.sizes, **self.parameters}
-        parameters |= {self.rates[name]: rate for name, rate in rates.items()}
-        parameters |= {"lr": lr} if lr is not None else {}
+        parameters = self.all_numbers(rates) | ({"lr": lr} if lr is not None else {})
         arrays = self.arrays
         flow = self.kernel().bind(arrays, parameters)
         return flow, self.kernel(tuple(dict.fromkeys((*self.observed, *observe)))).bind(
             arrays, parameters, flow.workspace
         )
+
+    def all_numbers(self, rates: Mapping[str, float]) -> dict[str, float]:
+        """All numbers that kernels take, at some learning rates."""
+        return {**self.sizes, **self.parameters, **{self.rates[name]: rate for name, rate in rates.items()}}
+
+    def clock(self, tau: ArrayLike) -> Vector:
+        """The times of the flow at some times tau = learning rate x steps: the same, unless it says otherwise."""
+        return np.asarray(tau, dtype=float)
+
+    def begun(self, y: Vector, rates: Mapping[str, float]) -> Vector:
+        """The packed state to integrate from; there may be more to it than what one starts from."""
+        return y
 
     def modified(self) -> Self:
         """The problem with the flow that gradient descent follows to second order in its learning rate.

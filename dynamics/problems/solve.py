@@ -23,11 +23,14 @@ from dynamics.problems.minibatches import Sampler, sampled
 from dynamics.problems.models import Model
 from dynamics.problems.observables import extents_of, observables, watched
 from dynamics.problems.on_counts import on_counts
+from dynamics.problems.optimisers.optimised import under
+from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.options import known
 from dynamics.problems.problem import Problem, Variable
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.reading import takes_examples
-from dynamics.problems.stages import Span, end_of_stage_one, schedule, stage_names
+from dynamics.problems.stages import Span, end_of_stage_one, stage_names
+from dynamics.problems.stages import schedule as stages_of
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.threads import limited
 from dynamics.support.trajectory import provenance
@@ -55,6 +58,9 @@ def solve(
     rates: Mapping[str, float] | None = None,
     seed: int = 0,
     lr: float | None = None,
+    optimizer: Optimizer | str | None = None,
+    batch: int | None = None,
+    schedule: Any = None,
     keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
@@ -80,6 +86,9 @@ def solve(
     rates: Mapping[str, float] | None = None,
     seed: int = 0,
     lr: float | None = None,
+    optimizer: Optimizer | str | None = None,
+    batch: int | None = None,
+    schedule: Any = None,
     keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
@@ -105,6 +114,9 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     rates: Mapping[str, float] | None = None,
     seed: int = 0,
     lr: float | None = None,
+    optimizer: Optimizer | str | None = None,
+    batch: int | None = None,
+    schedule: Any = None,
     keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
@@ -156,7 +168,15 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         Of what is drawn.
     lr : float, optional
         Follow full-batch gradient descent at this learning rate to second order in it: the flow of the modified loss
-        (:func:`derivations.gradient_flow.descent_flow`). Without it, the gradient flow, its limit at small rates.
+        (:func:`derivations.gradient_flow.descent_flow`). Without it, the gradient flow, its limit at small rates. With
+        an optimizer, the learning rate of its steps.
+    optimizer : str or Optimizer, optional
+        Follow the steps of ``momentum``, ``nesterov``, ``rmsprop``, ``adam``, ``adamw``, ``sign`` or ``descent`` at the
+        learning rate ``lr``; an :class:`~dynamics.Optimizer` has more options. The result has ``step`` beside time.
+    batch : int, optional
+        Examples of a step of the optimizer, whose noise enters its normaliser.
+    schedule : str, Schedule or table, optional
+        Of the optimizer's learning rate, such as ``warmup:1000,cosine:10000``; tau is the sum of learning rates.
     keep : mapping or sequence of str, optional
         For a dimension (``input``, ``output``, ...), the positions or labels that the result keeps; or labels of
         whichever dimensions have them. All take part in the flow. With ``top``, beside those.
@@ -218,9 +238,14 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         raise InputError("times are missing: solve(problem, t), or solve(model, data, t)")
     wanted = times(t)
     chosen = as_problem(problem, data, values=values, closure=closure, seed=seed)
-    if lr is not None:
-        if not (np.isfinite(lr) and lr > 0):
-            raise InputError(f"lr = {lr} is not a positive number; leave it out for the gradient flow")
+    if lr is not None and not (np.isfinite(lr) and lr > 0):
+        raise InputError(f"lr = {lr} is not a positive number; leave it out for the gradient flow")
+    stepping = optimizer_of(optimizer, lr, batch, schedule)
+    if stepping is not None:
+        chosen, lr = under(chosen, stepping), None
+    elif batch is not None:
+        raise InputError("batch is of an optimizer; name one, optimizer='adam' for example, or leave it out")
+    elif lr is not None:
         chosen = chosen.modified()
     names = stage_names(chosen, stages)
     timed = bool(set(names) & {"two-stage", "frozen"})
@@ -242,13 +267,17 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     if chosen.is_own:
         require_faithful(chosen.program, flow.kernel, shown.kernel)
     control["conserved"] = conserved_by(chosen.program, flow, chosen.parameters)
-    variables, end = beside(chosen.variables(keeping), [one.variable(keeping) for one in seen]), float(wanted[-1])
+    variables = beside(chosen.variables(keeping), [one.variable(keeping) for one in seen])
+    y0, ticks = chosen.begun(y0, speeds), chosen.clock(wanted)
+    end = float(ticks[-1])
     with limited(threads, sys.maxsize if chosen.parallel else 0) as used:
         if timed and switch is None:
             switch = end_of_stage_one(chosen, flow, y0, end, speeds, **control, **options)
+        until = switch if switch is None or stepping is None else float(chosen.clock([switch])[0])
         parts, total = [], Statistics()
         for k, name in enumerate(names):
-            record, spans = Record(wanted, variables, chosen.shown_loss), schedule(chosen, name, end, switch, speeds)
+            record = Record(ticks, variables, chosen.shown_loss)
+            spans = stages_of(chosen, name, end, until, speeds)
             share = None if progress is None else (lambda x, k=k: progress((k + x) / len(names)))
             total += run(chosen, flow, shown, y0, spans, record, share, **control, **options)
             parts.append(record)
@@ -276,7 +305,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         **provenance(),
     }
     several = None if isinstance(stages, str) or stages is None else names
-    return labelled(chosen, keeping, parts, attrs, several)
+    found = labelled(chosen, keeping, parts, attrs, several, wanted)
+    return found if stepping is None else found.assign_coords(step=("time", ticks, {"long_name": "steps"}))
 
 
 def beside(variables: Sequence[Variable], more: Sequence[Variable]) -> tuple[Variable, ...]:
@@ -394,14 +424,13 @@ def run(
 
 
 def labelled(
-    problem: Problem, keep: Keep, parts: Sequence[Record], attrs: Mapping[str, Any], several: Sequence[str] | None
-) -> xr.Dataset:
+    problem: Problem, keep: Keep, parts: Sequence[Record], attrs: Mapping[str, Any], several: Sequence[str] | None,
+    wanted: Vector,
+) -> xr.Dataset:  # fmt: skip
     """Records as one labelled dataset."""
     import xarray as xr
 
-    coordinates: dict[str, Any] = {
-        "time": ("time", parts[0].wanted, {"long_name": "tau = learning rate x steps", "units": "1"})
-    }
+    coordinates: dict[str, Any] = {"time": ("time", wanted, {"long_name": "tau = learning rate x steps", "units": "1"})}
     for dim, at in keep.positions.items():
         coordinates[dim] = problem.labels[dim][at] if dim in problem.labels else at
 

@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.lowering import Bound, Kernel
+from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.problems.problem import Problem, by_state
 from dynamics.support.errors import IntegrationError
+from dynamics.support.typing import Vector
 from dynamics.train.checkpoint import Keeper
 from dynamics.train.snapshot import Diverged, Snapshot
 from dynamics.train.source import Source
 from dynamics.train.stability import stable_rate
+from dynamics.train.stepping import Stepping
 from dynamics.train.streams import INITIAL, MINIBATCHES, sequence, stream
 
 
@@ -36,6 +39,7 @@ class Descent:
     momentum: float
     steps: int
     records: NDArray[np.int64]
+    optimizer: Optimizer | None = None
 
     def start(self, seed: int, initial: Mapping[str, ArrayLike | float] | None) -> Snapshot:
         """The state of a seed before the first step."""
@@ -45,7 +49,8 @@ class Descent:
         draw = int(sequence(seed, INITIAL).generate_state(1, np.uint64)[0])
         y = self.problem.initial(ordered, draw)
         random = json.dumps(stream(seed, MINIBATCHES).bit_generator.state)
-        return Snapshot(seed, 0, y, np.zeros_like(y), random, np.empty((0, y.size)), np.empty(0))
+        at_rest = np.zeros_like(y) if self.optimizer is None else self.stepping(y).rest
+        return Snapshot(seed, 0, y, at_rest, random, np.empty((0, y.size)), np.empty(0))
 
     @property
     def problem(self) -> Problem:
@@ -57,6 +62,19 @@ class Descent:
         """Everything that the kernels take beside arrays."""
         rates = {self.problem.rates[name]: rate for name, rate in self.rates.items()}
         return {**self.problem.sizes, **self.problem.parameters, **rates}
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """The sums of learning rates that the records are at."""
+        steps = self.records if self.optimizer is None else self.optimizer.schedule.time(self.records)
+        return np.asarray(self.lr * steps, dtype=np.float64)
+
+    def stepping(self, y: Vector) -> Stepping:
+        """The steps of the optimiser on packed states like this one."""
+        assert self.optimizer is not None
+        views = self.evaluated(self.loss).states(y)
+        rates = np.concatenate([np.full(view.size, self.rates.get(name, 1.0)) for name, view in views.items()])
+        return Stepping(self.optimizer, rates, self.steps)
 
     def evaluated(self, kernel: Kernel) -> Bound:
         """A kernel on the examples on which the loss is measured."""
@@ -81,6 +99,9 @@ class Descent:
         random = np.random.Generator(np.random.PCG64())
         random.bit_generator.state = json.loads(begin.random)
         draw, parameters = self.source.stream(begin.seed, random), {**self.parameters, **self.source.parameters}
+        stepping = None if self.optimizer is None else self.stepping(begin.y)
+        if stepping is not None:  # which has the rates, and takes the gradient as it is
+            parameters |= dict.fromkeys(self.problem.rates.values(), 1.0)
         loss_of, result = self.evaluated(self.loss), np.empty(1)
         step, y, velocity, out = begin.step, begin.y.copy(), begin.velocity.copy(), np.empty_like(begin.y)
         kept = len(begin.loss)
@@ -114,13 +135,17 @@ class Descent:
                     workspace = bound.workspace
                 assert bound is not None
                 bound(y, out)
-                if self.momentum:
+                if stepping is not None:
+                    np.negative(out, out=out)
+                    y, velocity = stepping(step, y, out, velocity)
+                elif self.momentum:
                     velocity *= self.momentum
                     velocity += out
                     np.multiply(velocity, self.lr, out=out)
+                    y += out
                 else:
                     out *= self.lr
-                y += out
+                    y += out
                 step += 1
                 at[begin.seed] = step
                 if not math.isfinite(y.sum()):
@@ -131,12 +156,15 @@ class Descent:
     def explain(self, seed: int, error: Diverged) -> str:
         """What diverged where, and which learning rate would have been stable before it did."""
         kept = error.kept
-        where = f"step {error.step} (tau = {error.step * self.lr:g})"
+        tau = self.lr * (error.step if self.optimizer is None else self.optimizer.schedule.time([error.step])[0])
+        where = f"step {error.step} (tau = {tau:g})"
         message = f"seed {seed} diverged: {error.what} is not finite at {where}"
         good = np.flatnonzero(kept.loss <= kept.loss[0]) if len(kept.loss) else np.array([], dtype=int)
-        if good.size:
+        linear = self.optimizer is None or not self.optimizer.rule.is_adaptive
+        if good.size and linear:
             flow = self.evaluated(self.flow)
-            most = stable_rate(flow, kept.states[good[-1]], self.momentum)
+            momentum = self.momentum if self.optimizer is None else self.optimizer.numbers.get("momentum", 0.0)
+            most = stable_rate(flow, kept.states[good[-1]], momentum)
             if most < self.lr:
                 return f"{message}; at step {self.records[good[-1]]} an lr below about {most:.2g} is stable: lower lr"
         return f"{message}; lower lr, to {self.lr / 10:.2g} say"

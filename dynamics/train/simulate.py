@@ -27,6 +27,8 @@ from dynamics.problems.keep import Keep, kept
 from dynamics.problems.minibatches import InPart, Sampled, Sampler, in_part
 from dynamics.problems.models import Model
 from dynamics.problems.observables import Observable, along, extents_of, observables, watched
+from dynamics.problems.optimisers.optimised import require_slopes
+from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.options import named
 from dynamics.problems.problem import Problem, by_state, real
 from dynamics.problems.rates import learning_rates
@@ -65,6 +67,8 @@ def simulate(
     records: int | Sequence[int] = 50,
     rates: Mapping[str, float] | None = None,
     momentum: float = 0.0,
+    optimizer: Optimizer | str | None = None,
+    schedule: Any = None,
     initial: Mapping[str, ArrayLike | float] | None = None,
     epochs: bool = False,
     replacement: bool = False,
@@ -106,6 +110,11 @@ def simulate(
     momentum : float
         m of the heavy ball, ``velocity = m * velocity + flow; state += lr * velocity``, from 0 to below 1. Time stays
         lr * steps; the flow that it follows is 1/(1 - m) times as fast.
+    optimizer : str or Optimizer, optional
+        As for :func:`dynamics.solve`; its own steps are taken, with ``lr`` if it does not say one. Time is the sum of
+        the learning rates of steps, and the flow of the optimiser goes by the same time.
+    schedule : str, Schedule or table, optional
+        Of the optimizer's learning rate.
     initial : mapping, optional
         States to start from: arrays, or standard deviations of normal ones, which each seed draws. Zero if not given;
         zero is a saddle of positional attention on permutations.
@@ -177,6 +186,12 @@ def simulate(
     >>> dict(run.P.sizes), run.step.values
     ({'seed': 3, 'time': 4, 'target': 8, 'position': 8}, array([ 0,  1,  4, 20]))
     """
+    told = None if isinstance(lr, float) and math.isnan(lr) else lr
+    stepping = optimizer_of(optimizer, told, batch, schedule)
+    if stepping is not None:
+        lr, batch = stepping.lr, stepping.batch
+        if momentum:
+            raise InputError("momentum is of optimizer='momentum'; say it there, or leave optimizer out")
     lr = number("lr", lr, lambda value: value > 0, "above 0")
     momentum = number("momentum", momentum, lambda value: 0 <= value < 1, "from 0 to below 1")
     seeds = seed_list(seeds)
@@ -199,7 +214,10 @@ def simulate(
         momentum,
         steps,
         record_steps(steps, records),
+        stepping,
     )
+    if stepping is not None:
+        require_slopes(chosen, stepping)
     if chosen.is_own:
         require_faithful(chosen.program, descent.flow, descent.loss)
     seen = observables(descent.evaluation, watched(chosen, observe))
@@ -315,6 +333,7 @@ def _settings(descent: Descent, initial: Mapping[str, ArrayLike | float] | None)
         "lr": descent.lr,
         "batch": source.batch or "all",
         "momentum": descent.momentum,
+        **({} if descent.optimizer is None else descent.optimizer.attrs),
         "replacement": str(source.replacement),
         **{f"rate_{name}": rate for name, rate in descent.rates.items()},
         **{f"size_{name}": int(n) for name, n in problem.sizes.items()},
@@ -385,7 +404,7 @@ def _dataset(descent: Descent, found: Sequence[Snapshot], keep: Keep, attrs: Map
         | {problem.shown_loss: (("seed", "time"), loss, described[problem.shown_loss])},
         {
             "seed": [run.seed for run in found],
-            "time": ("time", descent.lr * records, {"long_name": "tau = learning rate x steps", "units": "1"}),
+            "time": ("time", descent.times, {"long_name": "tau = learning rate x steps", "units": "1"}),
             "step": ("time", records),
             **{dim: labels[dim][at] if dim in labels else at for dim, at in keep.positions.items()},
         },

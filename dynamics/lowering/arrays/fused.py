@@ -51,7 +51,7 @@ def fused(program: Program, outputs: tuple[str, ...]) -> Callable[..., dict[str,
             raise InputError(f"{program.name}: the definition of {d.lhs} is not elementwise in one index")
         texts: dict[Symbol, str] = {}
         replaced: dict[Expr, Expr] = {}
-        for access in accesses(d.rhs):
+        for access in dict.fromkeys(accesses(d.rhs)):
             if isinstance(access, Indexed):
                 name = spelled(name_of(access))
                 replaced[access] = Symbol(f"access_{len(replaced)}", real=True)

@@ -1,0 +1,86 @@
+"""Optimisers on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dynamics.cli import run
+from dynamics.support import trajectory
+
+PROGRAM = """
+from dynamics.program_file import SumOver, indices, model, sizes, tensors
+
+(N, D), (n, d), (x, w) = sizes("N D"), indices("n d"), tensors("x w")
+program = model(
+    "Bowl", extents={n: N, d: D}, data=x[n, d], states=w[d], examples=n,
+    loss=SumOver((x[n, d] - w[d]) ** 2 / (2 * N), n, d),
+)
+"""
+
+
+def test_adam_of_text_tasks_and_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    adam = ["--optimizer", "adam", "--lr", "1e-3", "--batch", "32", "--at", "0,0.1", "--figures", "none"]
+    (tmp_path / "bowl.py").write_text(PROGRAM)
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).normal(size=(50, 2)) + 1)
+    of_program = ["--program", str(tmp_path / "bowl.py"), "--data", str(tmp_path / "data.npz")]
+    tasks = {"text": ["--max-vocab", "8"], "task": ["--task", "lexicon", "--vocab", "4", "--length", "3"]}
+    for name, options in {**tasks, "program": of_program}.items():
+        place = tmp_path / name
+        assert run(["solve", *options, *adam, "-o", str(place)]) == 0, name
+        found = trajectory.load(place / "trajectory.nc")
+        assert found.attrs["optimizer"] == "adam"
+        assert found.attrs["batch"] == 32
+        np.testing.assert_allclose(found.step, [0, 100])
+        loss = found.loss.isel(stages=0) if "stages" in found.dims else found.loss
+        assert loss[-1] < loss[0]
+    capsys.readouterr()
+
+
+def test_a_comparison_goes_by_the_steps_of_the_optimiser(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bowl.py").write_text(PROGRAM)
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).normal(size=(50, 2)) + 1)
+    arguments = ["compare", "--program", str(tmp_path / "bowl.py"), "--data", str(tmp_path / "data.npz")]
+    arguments += ["--optimizer", "adam", "--lr", "0.01", "--schedule", "warmup:10,cosine:300", "--steps", "200"]
+    assert run([*arguments, "--seeds", "1", "--records", "5", "-o", str(tmp_path / "out"), "--figures", "none"]) == 0
+    found = trajectory.load(tmp_path / "out" / "comparison.nc")
+    assert float(abs(found.error_w).max()) < 0.01
+    assert 0.01 * 200 > float(found.time[-1]) > 0.01 * 100
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["solve", "--optimizer", "adam"], "--optimizer adam needs a learning rate: add --lr"),
+        (["solve", "--schedule", "warmup:3"], "--schedule is of an optimizer"),
+        (["solve", "--batch", "3"], "--batch does not apply"),
+        (["solve", "--optimizer", "adam", "--lr", "1", "--momentum", "0.5"], "momentum does not apply to adam"),
+        (["solve", "--optimizer", "adam", "--lr", "1", "--betas", "0.5"], "takes 2"),
+        (["solve", "--task", "copying", "--theory", "reduction", "--optimizer", "adam", "--lr", "1"], "--theory exact"),
+        (["simulate", "--optimizer", "adam", "--lr", "1", "--flow", "limit"], "--flow is of predictions"),
+        (["compare", "--study", "lr", "--schedule", "warmup:3"], "leave out --optimizer"),
+        (["derive", "--optimizer", "adam"], "name one"),
+        (["derive", "sen", "--optimizer", "adam"], "theorem"),
+        (["derive", "marginal", "--optimizer", "adam"], "needs the gradient of every state"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_line(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    output = [] if arguments[0] == "derive" else ["-o", str(tmp_path / "never")]
+    assert run([*arguments, *output]) == 2
+    said = capsys.readouterr()
+    assert says in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_derivation_reads_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["derive", "joint", "--optimizer", "adam", "--batch", "32"]) == 0
+    said = capsys.readouterr().out
+    assert "Wdot[i,v]      = -eta_W lr W_meanhat[i,v]/(eps + W_roothat[i,v])" in said
+    assert "a dot is the derivative by the number of steps" in said
+    assert "all hold" in said
