@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -14,9 +12,9 @@ from numpy.typing import NDArray
 
 from derivations.program import Program, extent_symbols, name_of, subscript
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.integrate.initial_value import integrate
-from dynamics.integrate.sweeps import number_of
-from dynamics.lowering import Bound
+from dynamics.integrate.batches import integrate_cells, watched
+from dynamics.integrate.sweeps import Event, Status
+from dynamics.lowering import Bound, lower
 from dynamics.lowering.verify import require_faithful
 from dynamics.phase.observe import first
 from dynamics.phase.quantity import NEVER, Cells, Quantity, Simulation
@@ -217,25 +215,13 @@ class ProgramSystem(ByContent):
         for sizes, places in self.groups(cells):
             problem = self.problem(sizes, int(places[0]), cells, seed)
             rates = dict.fromkeys(problem.rates, 1.0)
-            seen = () if quantity.observable in self.scalars else (quantity.observable,)
-            if problem.is_own:
-                flow, shown = problem.bind(rates, observe=seen)
-                require_faithful(problem.program, flow.kernel, shown.kernel)
-            own = threading.local()  # each thread its own workspace
-
-            def solved(at: tuple[int, int], problem: Problem = problem, own: Any = own, seen: Any = seen) -> float:
-                place, draw = at
-                if not hasattr(own, "bound"):
-                    own.bound = problem.bind(dict.fromkeys(problem.rates, 1.0), observe=seen)
-                parameters = {name: float(cells[name][place]) for name in (*self.parameters, *self.rates)}
-                flow, shown = (bound.with_parameters(**parameters) for bound in own.bound)
-                y0 = problem.initial(self.start(cells, place), seed + draw)
-                return followed(problem, flow, shown, y0, quantity, t_end)
-
             wanted = [(int(place), draw) for place in places for draw in range(each)]
-            with ThreadPoolExecutor(number_of(threads)) as pool:
-                for (place, draw), value in zip(wanted, pool.map(solved, wanted), strict=True):
-                    found[place, draw] = value
+            initial = [problem.initial(self.start(cells, place), seed + draw) for place, draw in wanted]
+            at = [place for place, _ in wanted]
+            parameters = {name: np.asarray(cells[name], dtype=float)[at] for name in (*self.parameters, *self.rates)}
+            flow, shown = watching(problem, rates, quantity.observable)
+            values = followed(problem, flow, shown, np.array(initial), parameters, quantity, t_end, threads)
+            found[places] = values.reshape(places.size, each)
         return quantity.of(found)
 
     def theorem(
@@ -263,36 +249,44 @@ class ProgramSystem(ByContent):
         return quantity.of(found)
 
 
-def followed(problem: Problem, flow: Bound, shown: Bound, y0: Vector, quantity: Quantity, t_end: float) -> float:
-    """When the observable passes the threshold from one initial state, NEVER if not, or its value at the end.
+def watching(problem: Problem, rates: Mapping[str, float], observable: str) -> tuple[Bound, Bound]:
+    """The compiled flow of a problem, and what is watched of it: one number."""
+    program, called = watched(problem.program, [observable])
+    flow, loss = problem.bind(rates)
+    parameters = {**flow.sizes, **problem.parameters, **{problem.rates[name]: rate for name, rate in rates.items()}}
+    shown = lower(program, [called[observable]], constants=problem.constants).bind(problem.arrays, parameters)
+    if problem.is_own:
+        require_faithful(problem.program, flow.kernel, loss.kernel)
+    return flow, shown
 
-    Not a number if the integration fails.
+
+def followed(
+    problem: Problem,
+    flow: Bound,
+    shown: Bound,
+    initial: Vector,
+    parameters: Mapping[str, Vector],
+    quantity: Quantity,
+    t_end: float,
+    threads: int | None,
+) -> Vector:
+    """When the observable passes the threshold from each initial state, NEVER if not, or its value at the end.
+
+    Not a number where the integration fails.
     """
-    out, name = np.empty(shown.output_size), quantity.observable
-
-    def observed(y: Vector) -> float:
-        if name in problem.program.state_names:
-            return float(flow.states(y)[name])
-        shown(np.ascontiguousarray(y), out)
-        return float(shown.results(out)[name])
-
-    usual = problem.tolerances
-    control: dict[str, Any] = {"rtol": usual.rtol, "atol": usual.atol, "method": usual.method}
-    try:
-        if quantity.kind == "value":
-            return observed(integrate(flow, y0, (0.0, t_end), **control).y)
-        if quantity.beyond(np.array(observed(y0))):
-            return 0.0
-
-        def passes(t: float, y: Vector) -> float:
-            return observed(y) - quantity.threshold
-
-        passes.terminal, passes.direction = True, -1 if quantity.falls else 1  # type: ignore[attr-defined]
-        reached = integrate(flow, y0, (0.0, t_end), events=passes, **control)
-    except IntegrationError:
-        return float("nan")
-    times = [float(t) for found in reached.t_events or () for t in found]
-    return times[0] if times else NEVER
+    usual, ends = problem.tolerances, np.full(len(initial), float(t_end))
+    control: dict[str, Any] = {"rtol": usual.rtol, "atol": usual.atol, "method": usual.method, "threads": threads}
+    if quantity.kind == "value":
+        reached = integrate_cells(flow, initial, ends, parameters=parameters, watch=shown, **control)
+        return reached.observed[:, 0, 0]
+    event = Event(quantity.observable, quantity.threshold, "falling" if quantity.falls else "rising", terminal=True)
+    reached = integrate_cells(
+        flow, initial, ends, parameters=parameters, watch=shown, events=[(0, event)], wanted=np.zeros(1), **control
+    )
+    times = np.where(np.isnan(reached.event_times[:, 0]), NEVER, reached.event_times[:, 0])
+    times[reached.status < Status.FINISHED] = np.nan
+    times[quantity.beyond(reached.observed[:, 0, 0])] = 0.0
+    return times
 
 
 def trained(
