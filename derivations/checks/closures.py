@@ -7,7 +7,7 @@ from typing import Any
 
 from derivations.checks.check import Check, largest
 from derivations.checks.small_data import as_function, moving_point, random_values
-from derivations.closures.exactness import Exactness, OnSentences, SpecialCase
+from derivations.closures.exactness import Exactness, OnBags, OnSentences, SpecialCase
 from derivations.program.language import Program, accesses, name_of
 from derivations.program.role import Role
 from derivations.registry import program as program_of
@@ -24,6 +24,8 @@ def against_what_it_is_exact_for(program: Program, exact_for: Exactness) -> Chec
     """The drift of a closure against the flow that it declares to have in a case."""
     if isinstance(exact_for, OnSentences):
         return on_sentences(program, exact_for)
+    if isinstance(exact_for, OnBags):
+        return on_bags(program, exact_for)
     return special_case(program, exact_for)
 
 
@@ -55,6 +57,44 @@ def on_sentences(program: Program, exact_for: OnSentences) -> Check:
     )
     where = "at W = 0" if exact_for.at_zero else "at a random W, on sentences that share no word"
     return Check(f"drift against the exact flow with uniform attention, {where}", largest([(closed, exact)]), 1e-13)
+
+
+def on_bags(program: Program, exact_for: OnBags) -> Check:
+    """Every sentence a bag, against the model on the sentences; one bag a target, against the closure.
+
+    Both at a random W and A. ``LABELS`` has a target more than once, ``BAGS`` a word.
+    """
+    import numpy as np
+
+    model, closed = exact_for.model(), exact_for.closure()
+    words, random = 1 + max(map(max, BAGS)), np.random.default_rng(0)
+    states = {name: random.normal(size=(words, OUTPUTS)) for name in program.state_names}
+    rates = dict.fromkeys((*program.rates.values(), *model.rates.values(), *closed.rates.values()), 1.0)
+    pairs = [(np.bincount(bag, minlength=words) / len(bag), y) for bag, ys in zip(BAGS, LABELS, strict=True) for y in ys]
+    C = sum(np.outer(bag, np.eye(OUTPUTS)[y]) for bag, y in pairs) / len(pairs)
+    q = C.sum(axis=0)
+
+    def drift(one: Program, **data: Any) -> list[Any]:
+        found = as_function(one)(**data, **states, **rates, V=words, K=OUTPUTS)
+        return [found[one.flow[name]] for name in program.state_names]
+
+    def of_bags(rows: Any, targets: Any, weights: Any) -> list[Any]:
+        at = [np.flatnonzero(row) for row in rows]
+        return drift(
+            program, J=len(rows), count=np.array([len(row) for row in at]), word=np.concatenate(at),
+            B=np.concatenate([row[own] for row, own in zip(rows, at, strict=True)]), y=np.array(targets),
+            w=np.array(weights), q=q,
+        )  # fmt: skip
+
+    sentences = drift(
+        model, N=len(BAGS), length=np.array([len(bag) for bag in BAGS]), x=np.concatenate(BAGS),
+        targets=np.array([len(ys) for ys in LABELS]), y=np.concatenate(LABELS),
+    )  # fmt: skip
+    all_bags = of_bags([bag for bag, _ in pairs], [y for _, y in pairs], [1 / len(pairs)] * len(pairs))
+    one_each = of_bags(list((C / q).T), range(OUTPUTS), q)
+    what = "drift against the model on all sentences, and with one bag a target against the closure, at a random W and A"
+    found = [*zip(all_bags, sentences, strict=True), *zip(one_each, drift(closed, R=C / q, q=q), strict=True)]
+    return Check(what, largest(found), 1e-13)
 
 
 def special_case(program: Program, exact_for: SpecialCase) -> Check:

@@ -35,7 +35,45 @@ from derivations.program.language import Definition, LogSumExp, Program, SumOver
 from derivations.program.role import Role
 from derivations.registry import closure, title
 
-__all__ = ["both_stages", "both_stages_sparse"]
+__all__ = ["both_stages", "both_stages_sparse", "learnt_from"]
+
+
+def learnt_from(
+    row: Symbol,
+    at: tuple[Symbol, Symbol],
+    member: Symbol,
+    logit: Expr,
+    share: Expr,
+    input_word: Expr,
+    target: Expr,
+    weight: Expr,
+    per: str,
+) -> tuple[Definition, ...]:
+    """Attention, prediction and loss where row ``row`` of words has a target of its own.
+
+    Parameters
+    ----------
+    row, member : Symbol
+        The index of the rows, and that of what a row holds.
+    at : (Symbol, Symbol)
+        Both, in the order in which members are stored.
+    logit, share : Expr
+        The attention logit of a member of a row, and its share in the row before attention.
+    input_word : Expr
+        The word that a member is.
+    target, weight : Expr
+        The target of a row, and its weight in the loss.
+    per : str
+        What a row is, for the notes.
+    """
+    return (
+        Definition(M[row], LogSumExp(logit, member, weight=share), f"normalisation of attention {per}"),
+        Definition(Rtilde[at], share * exp(logit - M[row]), f"attention-reweighted words {per}"),
+        Definition(Z[row, v], SumOver(Rtilde[at] * W[input_word, v], member), f"logits {per}"),
+        Definition(N[row], LogSumExp(Z[row, v], v), "normalisation of the prediction"),
+        Definition(P[row, v], exp(Z[row, v] - N[row]), f"predicted distribution {per}"),
+        Definition(loss, SumOver(weight * (N[row] - Z[row, target]), row), "mean cross-entropy"),
+    )
 
 
 def conditional(name: str, at: tuple[Symbol, Symbol], member: Symbol, input_word: Expr, **layout: object) -> Program:
@@ -44,13 +82,9 @@ def conditional(name: str, at: tuple[Symbol, Symbol], member: Symbol, input_word
     ``at`` are the subscripts of R and A, ``member`` the one that runs over the words given the target,
     ``input_word`` the word that it stands for.
     """
+    given = "given target o"
     definitions = (
-        Definition(M[o], LogSumExp(A[at], member, weight=R[at]), "normalisation of attention given target o"),
-        Definition(Rtilde[at], R[at] * exp(A[at] - M[o]), "attention-reweighted words given target o"),
-        Definition(Z[o, v], SumOver(Rtilde[at] * W[input_word, v], member), "logits given target o"),
-        Definition(N[o], LogSumExp(Z[o, v], v), "normalisation of the prediction"),
-        Definition(P[o, v], exp(Z[o, v] - N[o]), "predicted distribution given target o"),
-        Definition(loss, SumOver(q[o] * (N[o] - Z[o, o]), o), "mean cross-entropy"),
+        *learnt_from(o, at, member, A[at], R[at], input_word, o, q[o], given),
         *ktiw(i, v),
     )
     return Program(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from derivations.program.language import Definition, Program
 
-__all__ = ["Exactness", "OnSentences", "SpecialCase"]
+__all__ = ["Exactness", "OnBags", "OnSentences", "SpecialCase"]
 
 
 @dataclass(frozen=True)
@@ -45,5 +45,19 @@ class SpecialCase:
     words: str
 
 
-Exactness = OnSentences | SpecialCase
+@dataclass(frozen=True)
+class OnBags:
+    """The flow of a model where every sentence is a bag, and that of a closure with one bag a target.
+
+    Attributes
+    ----------
+    model, closure : callable
+        Derive them. The one bag of a target holds its words with the shares of the co-occurrence.
+    """
+
+    model: Callable[[], Program]
+    closure: Callable[[], Program]
+
+
+Exactness = OnBags | OnSentences | SpecialCase
 """What a closure may declare."""

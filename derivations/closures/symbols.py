@@ -8,13 +8,14 @@ from derivations.program.language import Definition, LogSumExp, indices, scalars
 
 __all__ = ["DIMENSIONS", "ktiw"]
 
-V, K = (Symbol(size, integer=True, positive=True) for size in "VK")
+V, K, J = (Symbol(size, integer=True, positive=True) for size in "VKJ")
 i, o, v, e, j = indices("i o v e j")
 C, c, G, R, q, W, A = tensors("C c G R q W A")
 Rtilde, Z, P, p, beta, Wdot = tensors("Rtilde Z P p beta Wdot")
 M, N, X, Y, D, Omega = tensors("M N X Y D Omega")
 DIMENSIONS = {i: "input", o: "output", v: "output"}
-word, count = tensors("word count", integer=True)
+B, w, attended = tensors("B w attended")
+word, count, y = tensors("word count y", integer=True)
 loss, L, eta_W, S0, gain = scalars("loss L eta_W loss_0 gain")
 
 
