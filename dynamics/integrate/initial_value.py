@@ -30,6 +30,7 @@ from dynamics.integrate.arguments import (
     within,
 )
 from dynamics.integrate.conserved import Conserved, allowed, drift
+from dynamics.integrate.rotation import Rotation, rotated
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.typing import Vector
 
@@ -126,7 +127,8 @@ def integrate(
     Parameters
     ----------
     into : callable
-        ``into(y, out)`` writes f(y) into out.
+        ``into(y, out)`` writes f(y) into out. A :class:`dynamics.integrate.rotation.Rotation` of several takes the next
+        at every accepted step (RK45 and RK23).
     y0 : ndarray, shape (n,)
         The state at ``span[0]``; not modified.
     span : (float, float)
@@ -425,6 +427,8 @@ def checked(
 
 def choose(method: str | type[OdeSolver], into: Into, size: int, rtol: float) -> tuple[type[OdeSolver], dict[str, Any]]:
     """The solver class, with the options that a compiled one takes."""
+    if isinstance(into, Rotation):
+        return rotated(method), {"into": into}
     if isinstance(method, type) and issubclass(method, OdeSolver):
         return method, {"into": into} if "into" in signature(method.__init__).parameters else {}
     if method == "RKC":
