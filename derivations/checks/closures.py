@@ -70,8 +70,9 @@ def on_bags(program: Program, exact_for: OnBags) -> Check:
     words, random = 1 + max(map(max, BAGS)), np.random.default_rng(0)
     states = {name: random.normal(size=(words, OUTPUTS)) for name in program.state_names}
     rates = dict.fromkeys((*program.rates.values(), *model.rates.values(), *closed.rates.values()), 1.0)
-    pairs = [(np.bincount(bag, minlength=words) / len(bag), y) for bag, ys in zip(BAGS, LABELS, strict=True) for y in ys]
-    C = sum(np.outer(bag, np.eye(OUTPUTS)[y]) for bag, y in pairs) / len(pairs)
+    shares = [np.bincount(bag, minlength=words) / len(bag) for bag in BAGS]
+    pairs = [(share, y) for share, ys in zip(shares, LABELS, strict=True) for y in ys]
+    C = np.array([bag for bag, _ in pairs]).T @ np.eye(OUTPUTS)[[y for _, y in pairs]] / len(pairs)
     q = C.sum(axis=0)
 
     def drift(one: Program, **data: Any) -> list[Any]:
@@ -92,7 +93,7 @@ def on_bags(program: Program, exact_for: OnBags) -> Check:
     )  # fmt: skip
     all_bags = of_bags([bag for bag, _ in pairs], [y for _, y in pairs], [1 / len(pairs)] * len(pairs))
     one_each = of_bags(list((C / q).T), range(OUTPUTS), q)
-    what = "drift against the model on all sentences, and with one bag a target against the closure, at a random W and A"
+    what = "drift on all sentences against the model, and on one bag a target against the closure, at random W and A"
     found = [*zip(all_bags, sentences, strict=True), *zip(one_each, drift(closed, R=C / q, q=q), strict=True)]
     return Check(what, largest(found), 1e-13)
 

@@ -6,4 +6,4 @@ from derivations.closures.stage_one import gram, linear, linear_bias, marginal
 
 __all__ = ["bags", "both_stages", "both_stages_sparse", "gram", "linear", "linear_bias", "marginal"]
 
-READING_ORDER = ("both_stages", "bags", "stage_one")
+READING_ORDER = ("both_stages", "stage_one", "bags")

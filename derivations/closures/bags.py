@@ -56,7 +56,7 @@ def bags() -> Program:
         definitions=(
             *learnt_from(j, (j, e), e, A[word[j, e], y[j]], B[j, e], word[j, e], y[j], w[j], "in bag j"),
             *ktiw(i, v),
-            Definition(attended[i, o], Integer(0), "share of attention on word i given target o: the mean over its bags"),
+            Definition(attended[i, o], Integer(0), "share of attention on word i in the bags of target o"),
             Definition(attended[word[j, e], y[j]], w[j] * Rtilde[j, e] / q[y[j]], accumulate=True),
         ),
         loss=loss,

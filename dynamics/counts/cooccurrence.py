@@ -15,6 +15,7 @@ import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.counts import count_files
+from dynamics.counts.bags.sample import BagSample, KeepBags
 from dynamics.counts.corpus import LabelledText, ParallelText, Text
 from dynamics.counts.counting import tally
 from dynamics.counts.distribution import (
@@ -23,6 +24,7 @@ from dynamics.counts.distribution import (
     Matrix,
     as_matrix,
     check_attrs,
+    check_bags,
     check_counts,
     check_distribution,
     check_gram,
@@ -61,6 +63,9 @@ class CoOccurrence:
     gram : ndarray of float64, shape (inputs, inputs), or None
         G = E[B B^T] with the bag of words B_i = n_i/L, each input weighted by its number of targets, so that the rows
         of G sum to `c`. The Gram closure needs it.
+    bags : BagSample or None
+        A bounded sample of the sentences with their targets, if it was asked for (`keep_bags`). The bags closure needs
+        it.
     attrs : mapping of str to str, int or float
         Where the numbers come from: files with their SHA-256, options, numbers of pairs and words. Yes and no are 1 and
         0; limits that were not set are absent.
@@ -95,6 +100,7 @@ class CoOccurrence:
     length: float | None = None
     gram: Vector | None = None
     attrs: Attrs = field(default_factory=dict)
+    bags: BagSample | None = None
 
     def __post_init__(self) -> None:
         # Whatever the way in, what is stored is plain: readers rely on it.
@@ -106,6 +112,8 @@ class CoOccurrence:
             stored["length"] = check_length(self.length)
         if self.gram is not None:
             stored["gram"] = check_gram(self.gram, np.asarray(C.sum(axis=1)))
+        if self.bags is not None:
+            stored["bags"] = check_bags(self.bags, self.shape)
         for name, value in stored.items():
             object.__setattr__(self, name, value)
 
@@ -163,8 +171,8 @@ class CoOccurrence:
         """Only the most frequent inputs and outputs, normalised again, in the order they have here.
 
         The result is the distribution given that word and target are among the kept ones. It is not what counting with
-        a smaller vocabulary gives, where the dropped words do not count in the lengths either; so `length` and `gram`,
-        which cannot be had from here, are None.
+        a smaller vocabulary gives, where the dropped words do not count in the lengths either; so `length`, `gram`
+        and `bags`, which cannot be had from here, are None.
 
         Parameters
         ----------
@@ -294,7 +302,7 @@ class CoOccurrence:
                [0.   , 0.5  ]])
         """
         attrs: Attrs = {"origin": "counts"}
-        where = "counts"
+        where, bags = "counts", None
         if isinstance(counts, str | os.PathLike):
             path = existing(counts)
             where, attrs = str(path), {"origin": "counts", "counts_file": path.name, "counts_sha256": sha256(path)}
@@ -311,6 +319,7 @@ class CoOccurrence:
                 outputs = saved.outputs if outputs is None else outputs
                 length = saved.length if length is None else length
                 gram = saved.gram if gram is None else gram
+                bags = saved.bags
             else:
                 counts = found.counts
                 inputs = found.inputs if inputs is None else inputs
@@ -326,7 +335,7 @@ class CoOccurrence:
         column_labels = checked_labels(outputs, matrix.shape[1], "output", "columns", where)
         check_counts(matrix, row_labels, column_labels, where)
         gram = None if gram is None else aligned_gram(gram, row_labels)
-        return cls(*normalised(matrix, row_labels, column_labels, length, gram, attrs, where))
+        return cls(*normalised(matrix, row_labels, column_labels, length, gram, attrs, where, bags))
 
     @classmethod
     def from_parallel_text(
@@ -336,6 +345,7 @@ class CoOccurrence:
         options: TextOptions | None = None,
         *,
         gram: bool = False,
+        keep_bags: int | KeepBags | None = None,
         **by_name: Unpack[ByName],
     ) -> "CoOccurrence":
         """Count sentences (inputs) against their translations (targets).
@@ -352,6 +362,9 @@ class CoOccurrence:
             How text is read and what is kept, see `dynamics.counts.options.TextOptions`.
         gram : bool
             Count `gram` as well (inputs^2 numbers).
+        keep_bags : int or KeepBags, optional
+            Keep about so many `bags` as well, at most, and beside them those that make 20 of every target. One takes
+            12 bytes; the sentences that they are of, 12 and 8 for every different word.
         **by_name
             Options by their names: tokenizer, lower, max_vocab, min_count, max_pairs. They go before `options`.
 
@@ -385,8 +398,9 @@ class CoOccurrence:
         >>> co.C[0]
         array([0.125, 0.125, 0.125, 0.125])
         """
-        options = TextOptions.of(options, by_name, "from_parallel_text", ("gram",))
-        return cls(*from_parts([ParallelText.with_options(source, target, options)], options, gram))
+        options = TextOptions.of(options, by_name, "from_parallel_text", ("gram", "keep_bags"))
+        keep = KeepBags.of(keep_bags)
+        return cls(*from_parts([ParallelText.with_options(source, target, options)], options, gram, keep=keep))
 
     @classmethod
     def from_parallel_files(
@@ -396,6 +410,7 @@ class CoOccurrence:
         options: TextOptions | None = None,
         *,
         gram: bool = False,
+        keep_bags: int | KeepBags | None = None,
         scheduler: str | None = None,
         progress: Callable[[float], None] | None = None,
         **by_name: Unpack[ByName],
@@ -411,7 +426,7 @@ class CoOccurrence:
         source, target : path-like or iterable of path-like
             On either side a directory, a pattern such as ``"corpus/*.en"``, or the paths. Files of a directory or a
             pattern are sorted by their names; the first of one side goes with the first of the other.
-        options, gram, **by_name
+        options, gram, keep_bags, **by_name
             As for `from_parallel_text`; the limits are those of the whole corpus.
         scheduler : str, optional
             The address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, whose workers count the files. They see
@@ -447,9 +462,11 @@ class CoOccurrence:
         >>> co.inputs, co.outputs, co.length
         (('a', 'cat', 'dog'), ('ein', 'eine', 'hund', 'katze'), 2.0)
         """
-        options = TextOptions.of(options, by_name, "from_parallel_files", ("gram", "scheduler", "progress"))
+        options = TextOptions.of(
+            options, by_name, "from_parallel_files", ("gram", "keep_bags", "scheduler", "progress")
+        )
         texts = [ParallelText.with_options(x, y, options) for x, y in file_pairs(source, target, scheduler)]
-        return cls(*from_parts(texts, options, gram, scheduler, progress))
+        return cls(*from_parts(texts, options, gram, scheduler, progress, KeepBags.of(keep_bags)))
 
     @classmethod
     def from_labelled_text(
@@ -459,6 +476,7 @@ class CoOccurrence:
         options: TextOptions | None = None,
         *,
         gram: bool = False,
+        keep_bags: int | KeepBags | None = None,
         **by_name: Unpack[LabelledByName],
     ) -> "CoOccurrence":
         """Count the words of sentences against the labels of the sentences.
@@ -472,7 +490,7 @@ class CoOccurrence:
             `dynamics.counts.corpus.LabelledText`.
         labels : path-like or iterable of str or int, optional
             A label for each sentence.
-        options, gram, **by_name
+        options, gram, keep_bags, **by_name
             As for `from_parallel_text`, and header: the first line of the file is a heading. All labels are kept.
 
         Returns
@@ -495,8 +513,9 @@ class CoOccurrence:
         >>> co.inputs, co.outputs
         (('a', 'dull', 'film', 'fine'), ('0', '1'))
         """
-        options = TextOptions.of(options, by_name, "from_labelled_text", ("labels", "gram"), header=True)
-        return cls(*from_parts([LabelledText.with_options(texts, labels, options)], options, gram))
+        options = TextOptions.of(options, by_name, "from_labelled_text", ("labels", "gram", "keep_bags"), header=True)
+        keep = KeepBags.of(keep_bags)
+        return cls(*from_parts([LabelledText.with_options(texts, labels, options)], options, gram, keep=keep))
 
     @classmethod
     def from_labelled_files(
@@ -505,6 +524,7 @@ class CoOccurrence:
         options: TextOptions | None = None,
         *,
         gram: bool = False,
+        keep_bags: int | KeepBags | None = None,
         scheduler: str | None = None,
         progress: Callable[[float], None] | None = None,
         **by_name: Unpack[LabelledByName],
@@ -515,7 +535,7 @@ class CoOccurrence:
         ----------
         texts : path-like or iterable of path-like
             A directory, a pattern such as ``"reviews/*.tsv"``, or the paths.
-        options, gram, **by_name
+        options, gram, keep_bags, **by_name
             As for `from_labelled_text`; every file has a heading, or none.
         scheduler, progress
             As for `from_parallel_files`.
@@ -545,11 +565,11 @@ class CoOccurrence:
         ('a', 'dull', 'film', 'fine')
         """
         options = TextOptions.of(
-            options, by_name, "from_labelled_files", ("gram", "scheduler", "progress"), header=True
+            options, by_name, "from_labelled_files", ("gram", "keep_bags", "scheduler", "progress"), header=True
         )
         paths = for_workers([path for path in matching(texts, "texts") if not is_empty(path)], scheduler)
         parts = [LabelledText.with_options(path, None, options) for path in paths]
-        return cls(*from_parts(parts, options, gram, scheduler, progress))
+        return cls(*from_parts(parts, options, gram, scheduler, progress, KeepBags.of(keep_bags)))
 
     @classmethod
     def from_encoded(
@@ -559,6 +579,7 @@ class CoOccurrence:
         outputs: Sequence[str],
         *,
         gram: bool = False,
+        keep_bags: int | KeepBags | None = None,
         attrs: Attrs | None = None,
     ) -> "CoOccurrence":
         """Count sentences that are already word ids.
@@ -571,6 +592,8 @@ class CoOccurrence:
             What the ids stand for.
         gram : bool
             Count `gram` as well.
+        keep_bags : int or KeepBags, optional
+            Keep `bags` as well, as for `from_parallel_text`.
         attrs : mapping, optional
             Provenance.
 
@@ -600,20 +623,22 @@ class CoOccurrence:
         row_labels = checked_labels(inputs, len(inputs), "input", "rows", "inputs")
         column_labels = checked_labels(outputs, len(outputs), "output", "columns", "outputs")
         shape = (len(row_labels), len(column_labels))
-        sums = tally([pairs] if isinstance(pairs, EncodedPairs) else pairs, shape, gram)
+        blocks = [pairs] if isinstance(pairs, EncodedPairs) else pairs
+        sums = tally(blocks, shape, gram, KeepBags.of(keep_bags))
         if sums.targets == 0:
             raise InputError("there are no pairs to count")
         return cls(*from_tally(sums, row_labels, column_labels, {"origin": "encoded text", **(attrs or {})}))
 
     def _with(self, **changes: Any) -> "CoOccurrence":
-        fields = ("C", "inputs", "outputs", "length", "gram", "attrs")
+        fields = ("C", "inputs", "outputs", "length", "gram", "attrs", "bags")
         return CoOccurrence(**({name: getattr(self, name) for name in fields} | changes))
 
     def __repr__(self) -> str:
         length = "length unknown" if self.length is None else f"length {self.length:.4g}"
         return (
             f"CoOccurrence({self.shape[0]:,} inputs x {self.shape[1]:,} outputs, {self.nnz:,} non-zero, "
-            f"{'sparse' if self.is_sparse else 'dense'}, {length}{'' if self.gram is None else ', with gram'})"
+            f"{'sparse' if self.is_sparse else 'dense'}, {length}{'' if self.gram is None else ', with gram'}"
+            f"{'' if self.bags is None else f', with {len(self.bags):,} bags'})"
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
+from dynamics.counts.bags.sample import BagSample
 from dynamics.counts.distribution import Distribution, Matrix
 from dynamics.counts.lines import beginning, unpacked
 from dynamics.counts.tables import rows, separator_hint, table_suffix
@@ -60,6 +61,8 @@ def write(path: str | os.PathLike[str], found: Distribution) -> None:
         arrays["C"] = found.C
     if found.gram is not None:
         arrays["gram"] = found.gram
+    if found.bags is not None:
+        arrays |= found.bags.packed()
     with write_aside(path) as aside, open(aside, "wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -118,7 +121,8 @@ def _read_numpy(path: Path) -> Distribution | Table:
                 parts = (file["data"], file["indices"], file["indptr"])
                 C = scipy.sparse.csr_array(parts, shape=(len(inputs), len(outputs)))
             gram = file["gram"] if "gram" in file.files else None
-            return Distribution(C, inputs, outputs, about["length"], gram, about["attrs"])
+            bags = BagSample.unpacked(file) if "bags_hashes" in file.files else None
+            return Distribution(C, inputs, outputs, about["length"], gram, about["attrs"], bags)
         if "format" in file.files:
             return Table(scipy.sparse.load_npz(path))
         if len(file.files) == 1:

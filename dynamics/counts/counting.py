@@ -20,6 +20,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from dynamics.counts.bags.sample import BagSample, KeepBags
 from dynamics.counts.corpus import LabelledText, ParallelText
 from dynamics.counts.encoding import EncodedPairs, Skipped, complain, encoded_blocks
 from dynamics.counts.labels import checked_word
@@ -58,6 +59,8 @@ class Tally:
     pairs, words, targets : int
     words_of_targets : int
         Sum of T * L.
+    bags : BagSample or None
+        Sampled beside, if that is wanted.
     """
 
     counts: Digits
@@ -66,10 +69,15 @@ class Tally:
     words: int = 0
     targets: int = 0
     words_of_targets: int = 0
+    bags: BagSample | None = None
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], gram: bool) -> Tally:
-        return cls(_zeros(shape, COUNT_DIGITS), _zeros((shape[0], shape[0]), GRAM_DIGITS if gram else 0))
+    def empty(cls, shape: tuple[int, int], gram: bool, keep: KeepBags | None = None) -> Tally:
+        return cls(
+            _zeros(shape, COUNT_DIGITS),
+            _zeros((shape[0], shape[0]), GRAM_DIGITS if gram else 0),
+            bags=None if keep is None else BagSample.empty(shape[1], keep),
+        )
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -79,10 +87,11 @@ class Tally:
             self.words + other.words,
             self.targets + other.targets,
             self.words_of_targets + other.words_of_targets,
+            self.bags if other.bags is None else other.bags if self.bags is None else self.bags + other.bags,
         )
 
 
-def tally(blocks: Iterable[EncodedPairs], shape: tuple[int, int], gram: bool) -> Tally:
+def tally(blocks: Iterable[EncodedPairs], shape: tuple[int, int], gram: bool, keep: KeepBags | None = None) -> Tally:
     """Sum a corpus block by block through products of sparse (sentence, word) matrices.
 
     Parameters
@@ -92,12 +101,14 @@ def tally(blocks: Iterable[EncodedPairs], shape: tuple[int, int], gram: bool) ->
         Numbers of inputs and of outputs.
     gram : bool
         Sum `Tally.gram` too.
+    keep : KeepBags, optional
+        Sample `Tally.bags` too.
 
     Returns
     -------
     Tally
     """
-    return total((_tally(block, shape, gram) for block in blocks), Tally.empty(shape, gram))
+    return total((_tally(block, shape, gram, keep) for block in blocks), Tally.empty(shape, gram, keep))
 
 
 def total(tallies: Iterable[Tally], empty: Tally) -> Tally:
@@ -112,7 +123,7 @@ def total(tallies: Iterable[Tally], empty: Tally) -> Tally:
     return reduce(add, (found for _, found in reversed(waiting)), empty)
 
 
-def _tally(block: EncodedPairs, shape: tuple[int, int], gram: bool) -> Tally:
+def _tally(block: EncodedPairs, shape: tuple[int, int], gram: bool, keep: KeepBags | None) -> Tally:
     bags = _bags(block.x, block.x_starts, shape[0])
     targets = _bags(block.y, block.y_starts, shape[1])
     in_sentence = np.diff(bags.indptr)
@@ -133,6 +144,7 @@ def _tally(block: EncodedPairs, shape: tuple[int, int], gram: bool) -> Tally:
         len(block.x),
         len(block.y),
         int(block.x_lengths @ block.y_lengths),
+        None if keep is None else BagSample.of(block, shape[1], keep),
     )
 
 
@@ -238,6 +250,7 @@ def count(
     gram: bool = False,
     scheduler: str | None = None,
     progress: Callable[[float], None] | None = None,
+    keep: KeepBags | None = None,
 ) -> Counted:
     """Count a corpus in two passes: the words of all parts, which decide the vocabulary, then the pairs.
 
@@ -251,6 +264,8 @@ def count(
         The address of a Dask scheduler whose workers read the parts. They see the files under the same paths.
     progress : callable, optional
         Called with the share that is done.
+    keep : KeepBags, optional
+        Sample bags too.
 
     Returns
     -------
@@ -299,12 +314,12 @@ def count(
     first_skipped: dict[int, int] = {}
 
     def tallies() -> Iterator[Tally]:
-        for number, arrays in done(partial(_tallied, inputs=inputs, outputs=outputs, gram=gram), 1):
+        for number, arrays in done(partial(_tallied, inputs=inputs, outputs=outputs, gram=gram, keep=keep), 1):
             if arrays["first_skipped"]:
                 first_skipped[number] = int(arrays["first_skipped"])
             yield _read(arrays, empty)
 
-    empty = Tally.empty((len(inputs), len(outputs)), gram)
+    empty = Tally.empty((len(inputs), len(outputs)), gram, keep)
     found = total(tallies(), empty)
     all_pairs = sum(pairs.values())
     first = min(first_skipped, default=0)
@@ -353,10 +368,11 @@ def _words(part: Part) -> Arrays:
     return arrays
 
 
-def _tallied(part: Part, inputs: Sequence[str], outputs: Sequence[str], gram: bool) -> Arrays:
+def _tallied(part: Part, inputs: Sequence[str], outputs: Sequence[str], gram: bool, keep: KeepBags | None) -> Arrays:
     """The second pass over a part."""
     skipped: list[Skipped] = []
-    found = tally(encoded_blocks(part, inputs, outputs, skipped=skipped.append), (len(inputs), len(outputs)), gram)
+    blocks = encoded_blocks(part, inputs, outputs, skipped=skipped.append)
+    found = tally(blocks, (len(inputs), len(outputs)), gram, keep)
     arrays = {
         "numbers": np.array([found.pairs, found.words, found.targets, found.words_of_targets]),
         "first_skipped": np.array(skipped[0].first),
@@ -365,7 +381,7 @@ def _tallied(part: Part, inputs: Sequence[str], outputs: Sequence[str], gram: bo
         for place, digit in enumerate(number):
             for array in ("data", "indices", "indptr"):
                 arrays[f"{name}{place}{array}"] = getattr(digit, array)
-    return arrays
+    return arrays if found.bags is None else {**arrays, **found.bags.packed()}
 
 
 def _read(arrays: Arrays, like: Tally) -> Tally:
@@ -377,7 +393,10 @@ def _read(arrays: Arrays, like: Tally) -> Tally:
             for place, digit in enumerate(shapes)
         )
 
-    return Tally(number("counts", like.counts), number("gram", like.gram), *map(int, arrays["numbers"]))
+    bags = None if like.bags is None else BagSample.unpacked(arrays)
+    pairs, words, targets, words_of_targets = map(int, arrays["numbers"])
+    counts, gram = number("counts", like.counts), number("gram", like.gram)
+    return Tally(counts, gram, pairs, words, targets, words_of_targets, bags)
 
 
 def _packed(words: list[str]) -> NDArray[np.uint8]:

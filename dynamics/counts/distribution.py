@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
+from dynamics.counts.bags.sample import BagSample
 from dynamics.counts.lines import beginning
 from dynamics.support.errors import DataWarning, InputError
 from dynamics.support.typing import Vector
@@ -35,6 +36,7 @@ class Distribution(NamedTuple):
     length: float | None
     gram: Vector | None
     attrs: Attrs
+    bags: BagSample | None = None
 
 
 def normalised(
@@ -45,6 +47,7 @@ def normalised(
     gram: ArrayLike | None = None,
     attrs: Attrs | None = None,
     where: str = "counts",
+    bags: BagSample | None = None,
 ) -> Distribution:
     """Non-negative counts as a distribution, without zero rows and columns, stored as it pays."""
     largest = matrix.max()
@@ -73,6 +76,7 @@ def normalised(
         None if length is None else check_length(length),
         gram,
         attrs or {},
+        None if bags is None else bags.relabelled(used_rows, used_columns),
     )
 
 
@@ -218,6 +222,17 @@ def check_gram(gram: Any, c: Vector) -> Vector:
             f"{c[worst]:.6g}): weigh each input by its number of targets"
         )
     return gram
+
+
+def check_bags(bags: Any, shape: tuple[int, int]) -> BagSample:
+    """A sample of bags that goes with a co-occurrence: of its words, with some of every output."""
+    if not isinstance(bags, BagSample):
+        raise InputError(f"bags is {type(bags).__name__}: count the text with keep_bags=")
+    if not len(bags) or len(bags.seen) != shape[1] or int(bags.word.max(initial=0)) >= shape[0]:
+        raise InputError(f"the bags are of other words than the {shape[0]} inputs and {shape[1]} outputs of C")
+    if (bags.held == 0).any():
+        raise InputError(f"the bags have none of output {int(np.flatnonzero(bags.held == 0)[0])}: count the text again")
+    return bags
 
 
 def check_attrs(attrs: Any) -> Attrs:

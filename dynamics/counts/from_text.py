@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dynamics.counts.bags.sample import KeepBags
 from dynamics.counts.corpus import LabelledText
 from dynamics.counts.counting import Part, Tally, count, files, sides, symmetric, value, within
 from dynamics.counts.distribution import Attrs, Distribution, normalised
@@ -18,6 +19,7 @@ def from_parts(
     gram: bool,
     scheduler: str | None = None,
     progress: Callable[[float], None] | None = None,
+    keep: KeepBags | None = None,
 ) -> Distribution:
     """Count the texts, which are one corpus.
 
@@ -27,7 +29,7 @@ def from_parts(
     options : TextOptions
     gram : bool
         Count the Gram matrix too.
-    scheduler, progress
+    scheduler, progress, keep
         As for `dynamics.counts.counting.count`.
 
     Raises
@@ -38,7 +40,7 @@ def from_parts(
     if not texts:
         raise InputError("all files are empty")
     parts = within(texts, options.max_pairs)
-    counted = count(parts, options.max_vocab, options.min_count, gram, scheduler, progress)
+    counted = count(parts, options.max_vocab, options.min_count, gram, scheduler, progress, keep)
     return from_tally(
         counted.tally,
         counted.inputs,
@@ -67,7 +69,9 @@ def from_tally(sums: Tally, inputs: tuple[str, ...], outputs: tuple[str, ...], a
             "pairs_kept": sums.pairs,
             "input_words_kept": sums.words,
             "output_words_kept": sums.targets,
+            **({"bags": len(sums.bags), "bags_seed": sums.bags.keep.seed} if sums.bags is not None else {}),
         },
+        bags=sums.bags,
     )
 
 

@@ -1,9 +1,9 @@
 """Right-hand sides that take turns: every accepted step of an integration goes by the next one.
 
-Where the slope is a mean over many parts, such as groups of sentences, one part a step costs a fraction of the mean. The
-parts come in a random order, all of them once before one comes again, so that over a round each has the same number of
-steps; the solution follows the mean, with a noise that falls with the share of the time that a step takes and with the
-distance between the parts. Steps of stochastic descent at a large rate are of this kind too.
+Where the slope is a mean over many parts, such as groups of sentences, one part a step costs a fraction of the mean.
+The parts come in a random order, all of them once before one comes again, so that over a round each has the same number
+of steps; the solution follows the mean, with a noise that falls with the share of the time that a step takes and with
+the distance between the parts. Steps of stochastic descent at a large rate are of this kind too.
 
 What error control means here: it bounds the error of each step along the part that has its turn, and knows nothing of
 the noise, which two integrations with other orders or other parts show. What dense output means: the interpolant of a
@@ -94,7 +94,7 @@ class InTurn:
     def __init__(self, fun: Callable, t0: float, y0: Vector, t_bound: float, into: Rotation, **options: Any):
         into.begin()
         super().__init__(fun, t0, y0, t_bound, into=into, **options)  # type: ignore[call-arg]
-        self.start, self.most = t0, self.max_step  # type: ignore[attr-defined]
+        self.start, self.most = t0, self.max_step
 
     def _step_impl(self: Any) -> tuple[bool, str | None]:
         self.into.turn()
@@ -107,7 +107,7 @@ class InTurn:
 
 
 @cache
-def rotated(method: Any) -> type[OdeSolver]:
+def rotated(method: str) -> type[OdeSolver]:
     """The class that takes the steps of a method, RK45 or RK23, over parts in turn.
 
     Raises

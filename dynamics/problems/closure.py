@@ -30,6 +30,8 @@ STATES_AT_WORK = 12
 """Copies of the state that a Runge-Kutta integration, its workspace and its results hold at one time."""
 
 BOTH_STAGES = "conditional"
+BAGS = "bags"
+"""Both stages on sentences, see :mod:`dynamics.problems.bags`."""
 STAGE_ONE = {
     "linear": closures.linear,
     "linear-bias": closures.linear_bias,
@@ -37,6 +39,7 @@ STAGE_ONE = {
     "gram": closures.gram,
 }
 CLOSURES = (BOTH_STAGES, *STAGE_ONE)
+"""From counts alone."""
 
 
 class Entries(NamedTuple):
@@ -107,8 +110,10 @@ class Closure(Problem):
     closure: str = BOTH_STAGES
 
     def __post_init__(self) -> None:
-        if self.closure not in CLOSURES:
-            raise InputError(f"unknown closure {self.closure!r}; use one of {', '.join(CLOSURES)}")
+        if self.closure not in (*CLOSURES, BAGS):
+            raise InputError(f"unknown closure {self.closure!r}; use one of {', '.join((*CLOSURES, BAGS))}")
+        if self.closure == BAGS:
+            raise InputError("the bags closure is a problem of its own: BagsClosure(counts), or solve(closure='bags')")
 
     @property
     def both_stages(self) -> bool:

@@ -15,7 +15,8 @@ from dynamics.integrate.initial_value import Statistics, integrate, times
 from dynamics.lowering import Bound
 from dynamics.lowering.verify import require_faithful
 from dynamics.problems.arrays import flow_of, on_arrays, on_examples
-from dynamics.problems.closure import BOTH_STAGES, Closure
+from dynamics.problems.bags import BagsClosure
+from dynamics.problems.closure import BAGS, BOTH_STAGES, Closure
 from dynamics.problems.conserved import conserved_by
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
@@ -151,8 +152,10 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     values : mapping of str to float, optional
         For a program: its parameters, and the sizes that the data do not decide.
     closure : str, optional
-        For counts: ``conditional`` (default, both stages), or a closure of stage one, in which attention stays uniform:
-        ``linear``, ``linear-bias``, ``marginal`` (needs the mean length) or ``gram`` (needs the Gram matrix).
+        For counts: ``conditional`` (default, both stages); ``bags`` (both stages on sentences, near the exact flow; for
+        counts that keep them, see :class:`~dynamics.problems.bags.BagsClosure`); or a closure of stage one, in which
+        attention stays uniform: ``linear``, ``linear-bias``, ``marginal`` (needs the mean length) or ``gram`` (needs
+        the Gram matrix).
     stages : str or sequence of str, optional
         ``joint`` (default): everything flows together. ``two-stage``: attention logits are held until ``switch``, then
         all flow. ``frozen``: likewise, but values are held from then on. Several names give a dimension ``stages``.
@@ -341,7 +344,7 @@ def as_problem(
         return problem
     if isinstance(problem, CoOccurrence):
         only("counts", data=data, values=values)
-        return Closure(problem, closure or BOTH_STAGES)
+        return BagsClosure(problem, seed=seed) if closure == BAGS else Closure(problem, closure or BOTH_STAGES)
     if isinstance(problem, Model):
         only("a model", values=values, closure=closure)
         if data is None:

@@ -18,7 +18,7 @@ def test_parts_are_in_the_order_of_the_theory() -> None:
     assert list(parts) == ["Exact models", "Closures", "Reductions", "Theorems"]
     assert parts["Exact models"][0] == "keyword"
     assert parts["Exact models"][-1] == "keyword-descent"
-    assert parts["Closures"] == ("joint", "joint-sparse", "linear", "linear-bias", "marginal", "gram")
+    assert parts["Closures"] == ("joint", "joint-sparse", "linear", "linear-bias", "marginal", "gram", "bags")
     topics = list(dict.fromkeys(name.split("-")[0] for name in parts["Theorems"]))
     assert topics == ["descent", "stage", "two", "copying", "sen", "topic", "sparse"]
 

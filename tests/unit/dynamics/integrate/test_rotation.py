@@ -56,7 +56,9 @@ def test_parts_follow_their_mean_as_steps_shrink() -> None:
         errors.append(np.sqrt(np.mean([np.sum((y - exact) ** 2) for y in ends])))
     ratios = np.array(errors[:-1]) / errors[1:]
     assert errors[0] > 1e-3  # the parts do differ
-    assert (ratios > 3.4).all() and (ratios < 9).all(), ratios  # h^1, or h^3/2 where the orders of rounds average
+    # h^1, or h^3/2 where the orders of rounds average
+    assert ratios.min() > 3.4
+    assert ratios.max() < 9
 
 
 def test_every_part_once_before_one_comes_again() -> None:

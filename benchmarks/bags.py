@@ -1,0 +1,182 @@
+"""How far the bags closure is from the exact flow: errors, half times, stated errors, work and time.
+
+    python -m benchmarks.bags SOURCE TARGET [--pairs N] [--words 200] [--bags 60000] [--seeds 5] [--times 100,400,1000]
+    python -m benchmarks.bags --lexicon
+
+SOURCE and TARGET are texts, line by line translations. Prints, for the joint closure and for the bags at every seed (of
+the sample as of the groups), the relative errors of W and A against the exact flow at rtol 1e-6, the median errors of
+the times at which what is learnt and what is attended to come to half of their final values, and what it took.
+``--exact FILE.npz`` keeps the exact flow between runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dynamics import CoOccurrence, Examples, ToyLexicon, lexical, solve
+from dynamics.counts.bags import KeepBags
+from dynamics.counts.corpus import ParallelText
+from dynamics.counts.encoding import encode
+from dynamics.problems.bags import BagsClosure
+from dynamics.support.errors import DataWarning
+
+LEARNT, ATTENDED = 0.2, 0.25
+"""Words whose half times are held against the exact ones: learnt, and attended to, by at least so much in the end."""
+
+
+def relative(found: Any, exact: Any) -> float:
+    return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+
+
+def softmax(x: Any, axis: int) -> Any:
+    x = np.exp(x - x.max(axis=axis, keepdims=True))
+    return x / x.sum(axis=axis, keepdims=True)
+
+
+def half_times(curves: Any, t: Any) -> Any:
+    """When each of some curves (time, curve) comes to half of its last value, between times on a logarithmic scale."""
+    half = curves[-1] / 2
+    k = np.maximum((curves >= half).argmax(0), 1)
+    n = np.arange(curves.shape[1])
+    below, above, before = curves[k - 1, n], curves[k, n], np.maximum(t[k - 1], 1e-3)
+    return before * (t[k] / before) ** ((half - below) / np.where(above == below, 1, above - below))
+
+
+class Judge:
+    """Errors against an exact trajectory."""
+
+    def __init__(self, exact: dict[str, Any], R: Any, at: list[float]) -> None:
+        self.exact, self.R, self.t = exact, R, exact["t"]
+        self.at = [int(np.argmin(abs(self.t - time))) for time in at]
+        beta, attention = self.curves(exact)
+        self.learnt, self.attended = beta[-1].argmax(1), attention[-1].argmax(0)
+        self.halves = self.times_of(exact)
+        self.counted = beta[-1].max(1) > LEARNT, attention[-1].max(0) > ATTENDED
+
+    def curves(self, found: dict[str, Any]) -> tuple[Any, Any]:
+        with np.errstate(divide="ignore"):
+            return softmax(found["W"], 2), softmax(np.log(self.R)[None] + found["A"], 1)
+
+    def times_of(self, found: dict[str, Any]) -> tuple[Any, Any]:
+        beta, attention = self.curves(found)
+        inputs, outputs = np.arange(beta.shape[1]), np.arange(attention.shape[2])
+        return (
+            half_times(beta[:, inputs, self.learnt], self.t),
+            half_times(attention[:, self.attended, outputs], self.t),
+        )
+
+    def __call__(self, found: dict[str, Any]) -> list[float]:
+        """W and A at the times, then the medians of the half times, in percent."""
+        errors = [relative(found[name][k], self.exact[name][k]) for name in "WA" for k in self.at]
+        halves = [
+            float(np.nanmedian(np.abs(np.log(own / exact))[counted]))
+            for own, exact, counted in zip(self.times_of(found), self.halves, self.counted, strict=True)
+        ]
+        return [100 * error for error in (*errors, *halves)]
+
+
+def arrays(found: Any) -> dict[str, Any]:
+    return {"t": found.time.values, "W": found.W.values, "A": found.A.values}
+
+
+def exact_flow(examples: Examples, t: Any, kept: Path | None) -> dict[str, Any]:
+    if kept is not None and kept.exists():
+        return dict(np.load(kept))
+    began = time.perf_counter()
+    solved = solve(lexical(), examples, t, rtol=1e-6)
+    found = arrays(solved) | {"sec": time.perf_counter() - began, "ev": solved.attrs["evaluations"]}
+    if kept is not None:
+        np.savez(kept, **found)
+    return found
+
+
+def evaluation(problem: Any, y: Any) -> float:
+    """Seconds of an evaluation."""
+    flow, _ = problem.bind(dict.fromkeys(problem.rates, 1.0))
+    out = np.empty_like(y)
+    flow(y, out)
+    repeats, began = 10, time.perf_counter()
+    for _ in range(repeats):
+        flow(y, out)
+    return (time.perf_counter() - began) / repeats
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("texts", nargs="*")
+    parser.add_argument("--lexicon", action="store_true")
+    parser.add_argument("--pairs", type=int)
+    parser.add_argument("--words", type=int, default=200)
+    parser.add_argument("--bags", type=int, default=60_000)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--groups", type=int)
+    parser.add_argument("--times", default="100,400,1000")
+    parser.add_argument("--exact", type=Path)
+    given = parser.parse_args()
+    at = [float(one) for one in given.times.split(",")]
+    t = np.unique(np.concatenate([[0.0], np.geomspace(1, at[-1], 121), at]))
+    warnings.simplefilter("ignore", DataWarning)
+    if given.lexicon:
+        examples = ToyLexicon().examples(2000, 0)
+        labels = examples.labels or tuple(tuple(map(str, range(n))) for n in (examples.inputs, examples.outputs))
+        rows = zip(np.split(examples.x, np.cumsum(examples.length)[:-1]),
+                   np.split(examples.y, np.cumsum(examples.targets)[:-1]), strict=True)  # fmt: skip
+        pairs = encode([([labels[0][i] for i in x], [labels[1][o] for o in y]) for x, y in rows], *labels)
+    else:
+        options = {"tokenizer": "whitespace", "max_vocab": given.words, "max_pairs": given.pairs}
+        counted = CoOccurrence.from_parallel_text(*given.texts, **options)
+        labels = counted.inputs, counted.outputs
+        text = ParallelText(*given.texts, "whitespace", max_pairs=given.pairs)
+        pairs = encode(text, *labels)
+        examples = Examples.from_encoded(pairs, *labels)
+    exact = exact_flow(examples, t, given.exact)
+    t = exact["t"]
+
+    def counts(seed: int) -> CoOccurrence:
+        return CoOccurrence.from_encoded(pairs, *labels, keep_bags=KeepBags(given.bags, seed=seed))
+
+    first = counts(0)
+    judge = Judge(exact, first.dense().conditional(), at)
+    print(f"{len(pairs):,} pairs, {first}; {first.bags.nbytes / 1e6:.1f} MB of bags, complete: {first.bags.complete}")
+    head = [f"{name} {time:g}" for name in "WA" for time in at] + ["half beta", "half att"]
+    print(
+        f"{'%':22}" + "".join(f"{name:>10}" for name in head) + f"{'seconds':>10}{'evals':>8}{'groups':>8}{'work':>6}"
+    )
+
+    def row(name: str, errors: list[float], *rest: Any) -> None:
+        print(
+            f"{name:22}" + "".join(f"{error:10.2f}" for error in errors) + "".join(str(one) for one in rest), flush=True
+        )
+
+    joint = solve(first, t)
+    row("joint closure", judge(arrays(joint)), f"{joint.attrs['seconds']:10.1f}{joint.attrs['evaluations']:8}")
+    found = []
+    for seed in range(given.seeds):
+        problem = BagsClosure(counts(seed), seed=seed, groups=given.groups)
+        began = time.perf_counter()
+        solved = solve(problem, t)
+        seconds = time.perf_counter() - began
+        found.append(judge(arrays(solved)))
+        entries = [part.entries / first.nnz for part in problem.parts]
+        row(
+            f"bags, seed {seed}", found[-1], f"{solved.attrs['seconds']:10.1f}{solved.attrs['evaluations']:8}",
+            f"{len(problem.parts):8}{max(entries):6.2f}   {seconds:.1f} s in all",
+        )  # fmt: skip
+    row("median", [float(m) for m in np.median(found, axis=0)])
+    y = np.concatenate([exact["W"][-1].ravel(), exact["A"][-1].ravel()])
+    from dynamics.problems.closure import Closure
+    from dynamics.problems.exact import Exact
+
+    times = [evaluation(one, y) for one in (Closure(first.dense()), problem, Exact(lexical(), examples))]
+    names = ("closure", "a group", "exact")
+    print("an evaluation: " + ", ".join(f"{name} {1e3 * t:.1f} ms" for name, t in zip(names, times, strict=True)))
+
+
+if __name__ == "__main__":
+    main()

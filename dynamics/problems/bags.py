@@ -1,0 +1,209 @@
+"""The bags closure: both stages of learning on groups of sentences that have the co-occurrence of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from derivations import closures
+from derivations.program import Program
+from dynamics.counts.bags import Bags, grouped, groups_for, raked
+from dynamics.integrate.rotation import Rotation
+from dynamics.lowering import Bound
+from dynamics.problems.closure import BAGS, Closure
+from dynamics.problems.problem import Tolerances
+from dynamics.support.errors import InputError
+from dynamics.support.typing import Vector
+
+__all__ = ["BagsClosure", "BagsInTurn"]
+
+WORK = 1.5
+"""Entries of a group for every pair that co-occurs: an evaluation takes about so much of that of the joint closure."""
+SEEN = 4.0
+"""The same for the group that is looked at at the times that are wanted: what a time takes in all is then about that of
+an evaluation, as its slopes are left out."""
+FEW = 20_000
+"""Entries that are evaluated at once whatever the co-occurrence has: groups of a small corpus would save nothing."""
+SHARE = 0.05
+"""Of the time that has passed, what a step may take: rounds of groups are short against what they average over."""
+AGREE = 0.005
+"""As long as no logit has moved by more, all groups have the same slopes to first order: they have the same C."""
+WORTH_SHARING = 5_000_000
+"""Points of an evaluation from which several threads pay."""
+
+
+@dataclass(frozen=True, eq=False)
+class BagsClosure(Closure):
+    """Both stages on a sample of sentences, some at a time.
+
+    The sentences that the counts keep (``keep_bags=``) are cut into groups, each raked so that its co-occurrence is C
+    exactly, and every step of the integration goes by the next group. With all sentences in one group this is the exact
+    flow of the lexical model; with one bag a target, C[:, o]/q[o], it is the joint closure.
+
+    Attributes
+    ----------
+    counts : CoOccurrence
+        With bags.
+    groups : int, optional
+        By default the fewest with which an evaluation takes about 1.5 times the work of the joint closure; one where
+        that is little work anyway.
+    seed : int
+        Of the groups, of their order, and of the bags that take words which no other has.
+    draw : int, optional
+        The number of a bootstrap draw: a corpus of the same size drawn from the bags with replacement, with a
+        co-occurrence of its own.
+
+    Raises
+    ------
+    InputError
+        Counts without bags.
+
+    Examples
+    --------
+    >>> from dynamics.counts.cooccurrence import CoOccurrence
+    >>> counts = CoOccurrence.from_parallel_text(["a dog", "a cat"], ["ein hund", "eine katze"], keep_bags=10)
+    >>> problem = BagsClosure(counts)
+    >>> problem.name, len(problem.parts), len(problem.whole)
+    ('bags', 1, 4)
+    """
+
+    closure: str = BAGS
+    groups: int | None = None
+    seed: int = 0
+    draw: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.closure != BAGS:
+            raise InputError(f"the bags closure is called {BAGS!r}, not {self.closure!r}")
+        if self.counts.bags is None:
+            raise InputError(
+                "the bags closure needs sentences beside the co-occurrence: count the text with keep_bags=25_000, or "
+                "use closure='conditional'"
+            )
+        if self.groups is not None and not (isinstance(self.groups, int) and self.groups >= 1):
+            raise InputError(f"groups is {self.groups!r}: give a whole number from 1")
+
+    @property
+    def both_stages(self) -> bool:
+        return True
+
+    @property
+    def sparse(self) -> bool:
+        return False
+
+    @property
+    def program(self) -> Program:
+        return closures.bags()
+
+    @cached_property
+    def whole(self) -> Bags:
+        """All bags, raked to the co-occurrence; or a bootstrap draw of them."""
+        counts = self.counts
+        assert counts.bags is not None
+        bags = Bags.of(counts.bags, counts.shape[0], counts.q)
+        found = raked(bags, counts.C, np.random.default_rng([self.seed, 0]))
+        if self.draw is None:
+            return found
+        tokens = int(counts.bags.seen.sum())
+        drawn = np.random.default_rng([self.draw, 2]).multinomial(tokens, found.weight / found.weight.sum())
+        rows = np.flatnonzero(drawn)
+        return found.taken(rows, drawn[rows] / tokens)
+
+    @cached_property
+    def parts(self) -> tuple[Bags, ...]:
+        """The groups, each raked."""
+        whole, C = self.whole, self.cooccurrence
+        groups = self.groups or groups_for(whole, C, max(WORK * np.count_nonzero(C), FEW))
+        if groups == 1:
+            return (whole,)
+        random = np.random.default_rng([self.seed, 1])
+        return tuple(raked(group, C, random) for group in grouped(whole, groups, random))
+
+    @cached_property
+    def seen(self) -> Bags:
+        """The group that loss and attention are of: all bags, or a larger group than those of the steps."""
+        if len(self.parts) == 1:
+            return self.whole
+        C, random = self.cooccurrence, np.random.default_rng([self.seed, 3])
+        groups = groups_for(self.whole, C, max(SEEN * np.count_nonzero(C), FEW))
+        return raked(grouped(self.whole, groups, random)[0], C, random)
+
+    @property
+    def cooccurrence(self) -> Vector:
+        """C, dense; of a bootstrap draw, that of its bags."""
+        return self.counts.dense().C if self.draw is None else self.whole.cooccurrence(self.counts.shape[1])
+
+    @property
+    def arrays(self) -> Mapping[str, Any]:
+        return {**self.seen.arrays, "q": self.q}
+
+    @property
+    def q(self) -> Vector:
+        """How often each output is the target."""
+        whole = self.whole
+        found: Vector = np.bincount(whole.target, whole.weight, self.counts.shape[1]).astype(float)
+        return found
+
+    @property
+    def attention_size(self) -> int:
+        return self.counts.shape[0] * self.counts.shape[1]
+
+    @property
+    def parallel(self) -> bool:
+        return max(part.entries for part in self.parts) * self.counts.shape[1] >= WORTH_SHARING
+
+    @property
+    def tolerances(self) -> Tolerances:  # type: ignore[override]
+        """Steps of groups need no more than their noise allows."""
+        return Tolerances() if len(self.parts) == 1 else Tolerances(1e-5, 1e-8, "RK23")
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        return {**super().attrs, "bags": len(self.whole), "groups": len(self.parts)}
+
+    @property
+    def products(self) -> float:
+        return 3.0 * self.counts.shape[1] * max(part.entries for part in self.parts)
+
+    def bind(self, rates: Mapping[str, float], lr: float | None = None) -> tuple[Any, Bound]:
+        """The compiled flow of the groups in turn, and the compiled observables on all bags."""
+        flow, observe = super().bind(rates, lr)
+        if len(self.parts) == 1:
+            return flow, observe
+        parameters = {**self.sizes, **{self.rates[name]: rate for name, rate in rates.items()}}
+        q, kernel = self.q, flow.kernel
+        bound = [kernel.bind({**part.arrays, "q": q}, parameters, flow.workspace) for part in self.parts]
+        fastest = float(np.max(np.abs(_slope(bound[0], np.zeros(self.size))), initial=0.0))
+        return BagsInTurn(bound, self.seed, SHARE, AGREE / fastest if fastest > 0 else 1.0), observe
+
+
+class BagsInTurn(Rotation):
+    """The compiled flows of groups of bags, in turn; each has the states and the parameters that the others have."""
+
+    def __init__(self, parts: Sequence[Bound], seed: int, share: float, free: float) -> None:
+        super().__init__(parts, seed, share, free)
+        self.bound, self.first = tuple(parts), parts[0]
+
+    def with_parameters(self, /, **changes: float) -> BagsInTurn:
+        """The same groups with other parameters, from the first round on."""
+        return BagsInTurn([part.with_parameters(**changes) for part in self.bound], self.seed, self.share, self.free)
+
+    def states(self, y: Vector) -> dict[str, Any]:
+        """Named views of a packed state."""
+        return self.first.states(y)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in ("first", "bound"):
+            raise AttributeError(name)
+        return getattr(self.first, name)
+
+
+def _slope(flow: Bound, y: Vector) -> Vector:
+    """The packed slope at a packed state."""
+    out = np.empty_like(y)
+    flow(y, out)
+    return out
