@@ -56,6 +56,8 @@ class BagsClosure(Closure):
     draw : int, optional
         The number of a bootstrap draw: a corpus of the same size drawn from the bags with replacement, with a
         co-occurrence of its own.
+    shaken : int, optional
+        The seed of weights that stand for another sample of the same corpus, where the bags are not all.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class BagsClosure(Closure):
     groups: int | None = None
     seed: int = 0
     draw: int | None = None
+    shaken: int | None = None
 
     def __post_init__(self) -> None:
         if self.closure != BAGS:
@@ -105,6 +108,8 @@ class BagsClosure(Closure):
         counts = self.counts
         assert counts.bags is not None
         bags = Bags.of(counts.bags, counts.shape[0], counts.q)
+        if self.shaken is not None:
+            bags = reweighted(bags, 1 - counts.bags.held / counts.bags.seen, np.random.default_rng([self.shaken, 4]))
         found = raked(bags, counts.C, np.random.default_rng([self.seed, 0]))
         if self.draw is None:
             return found
@@ -169,16 +174,41 @@ class BagsClosure(Closure):
     def products(self) -> float:
         return 3.0 * self.counts.shape[1] * max(part.entries for part in self.parts)
 
-    def bind(self, rates: Mapping[str, float], lr: float | None = None) -> tuple[Any, Bound]:
+    def bind(
+        self, rates: Mapping[str, float], lr: float | None = None, observe: Sequence[str] = ()
+    ) -> tuple[Any, Bound]:
         """The compiled flow of the groups in turn, and the compiled observables on all bags."""
-        flow, observe = super().bind(rates, lr)
+        flow, seen = super().bind(rates, lr, observe)
         if len(self.parts) == 1:
-            return flow, observe
-        parameters = {**self.sizes, **{self.rates[name]: rate for name, rate in rates.items()}}
+            return flow, seen
+        parameters = self.all_numbers(rates)
         q, kernel = self.q, flow.kernel
         bound = [kernel.bind({**part.arrays, "q": q}, parameters, flow.workspace) for part in self.parts]
         fastest = float(np.max(np.abs(_slope(bound[0], np.zeros(self.size))), initial=0.0))
-        return BagsInTurn(bound, self.seed, SHARE, AGREE / fastest if fastest > 0 else 1.0), observe
+        return BagsInTurn(bound, self.seed, SHARE, AGREE / fastest if fastest > 0 else 1.0), seen
+
+
+def reweighted(bags: Bags, missing: Vector, random: np.random.Generator) -> Bags:
+    """Bags that differ from those of a sample as twice the error of the sample: of n bags of a target, a share unseen.
+
+    What n of N bags say of the N is off by a variance of 1 - n/N over n. Weights with a relative variance of twice that
+    share move it by twice as much, so that the difference of two runs over sqrt(2) is the error of one, for this part
+    as for that of the groups.
+
+    Parameters
+    ----------
+    bags : Bags
+    missing : ndarray, shape (outputs,)
+        The share of each output's bags that are not among them.
+    random : Generator
+    """
+    spread = 2 * np.maximum(missing[bags.target], 0)
+    some = spread > 0
+    factor = np.ones(len(bags))
+    factor[some] = random.gamma(1 / spread[some], spread[some]) + 1e-9
+    weight = bags.weight * factor
+    before, after = (np.bincount(bags.target, w, len(missing)) for w in (bags.weight, weight))
+    return Bags(bags.shares, bags.target, weight * (before / np.maximum(after, 1e-300))[bags.target])
 
 
 class BagsInTurn(Rotation):
