@@ -12,4 +12,5 @@ READING_ORDER = (
     "topic_competition",
     "sparse",
     "sparse_plateau",
+    "linear_attention",
 )

@@ -10,6 +10,7 @@ from dynamics.problems.closed_forms.copying import (
     unstable_coordinate,
 )
 from dynamics.problems.closed_forms.evaluation import evaluated
+from dynamics.problems.closed_forms.linear_attention import merged_time, staircase_levels, staircase_times
 from dynamics.problems.closed_forms.stages import delay, departure_rate, margin_alone, time_to_margin
 from dynamics.problems.closed_forms.topic import (
     embeddings_fixed_time,
@@ -32,8 +33,11 @@ __all__ = [
     "keys_fixed_loss",
     "log_escape_constant",
     "margin_alone",
+    "merged_time",
     "norm_squared",
     "score_of_margin",
+    "staircase_levels",
+    "staircase_times",
     "time_to_margin",
     "time_to_score",
     "unstable_coordinate",
