@@ -55,7 +55,9 @@ def plain_formulas(name: str, title: str, source: str, results: Mapping[Symbol, 
     ]
     body = [*lines, f"return {{{returned}}}"]
     modules = [
-        f"import {module}" for module in ("numpy", "scipy.constants", "scipy.special") if any(f"{module}." in line for line in lines)
+        f"import {module}"
+        for module in ("numpy", "scipy.constants", "scipy.special")
+        if any(f"{module}." in line for line in lines)
     ]
     return "\n".join(
         [

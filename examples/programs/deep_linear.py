@@ -1,5 +1,5 @@
 # ruff: noqa: F403, F405
-"""A deep linear network of three layers on the correlations of its data (Saxe, McClelland, Ganguli, arXiv 1312.6120)."""
+"""A deep linear network of three layers on correlations of data (Saxe, McClelland, Ganguli, arXiv 1312.6120)."""
 
 from dynamics.program_file import *
 
