@@ -1,6 +1,6 @@
 """How far the bags closure is from the exact flow: errors, half times, stated errors, work and time.
 
-    python -m benchmarks.bags SOURCE TARGET [--pairs N] [--words 200] [--bags 60000] [--seeds 5] [--times 100,400,1000]
+    python -m benchmarks.bags SOURCE TARGET [--pairs N] [--words 200] [--bags 250000] [--seeds 5] [--times 100,400,1000]
     python -m benchmarks.bags --lexicon
 
 SOURCE and TARGET are texts, line by line translations. Prints, for the joint closure and for the bags at every seed (of
@@ -45,7 +45,8 @@ def half_times(curves: Any, t: Any) -> Any:
     k = np.maximum((curves >= half).argmax(0), 1)
     n = np.arange(curves.shape[1])
     below, above, before = curves[k - 1, n], curves[k, n], np.maximum(t[k - 1], 1e-3)
-    return before * (t[k] / before) ** ((half - below) / np.where(above == below, 1, above - below))
+    share = np.clip((half - below) / np.where(above == below, 1, above - below), 0, 1)
+    return before * (t[k] / before) ** share
 
 
 class Judge:
@@ -113,9 +114,10 @@ def main() -> None:
     parser.add_argument("--lexicon", action="store_true")
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--words", type=int, default=200)
-    parser.add_argument("--bags", type=int, default=60_000)
+    parser.add_argument("--bags", type=int, default=250_000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--groups", type=int)
+    parser.add_argument("--draws", type=int, default=0, help="bootstrap draws of each seed")
     parser.add_argument("--times", default="100,400,1000")
     parser.add_argument("--exact", type=Path)
     given = parser.parse_args()
@@ -123,7 +125,7 @@ def main() -> None:
     t = np.unique(np.concatenate([[0.0], np.geomspace(1, at[-1], 121), at]))
     warnings.simplefilter("ignore", DataWarning)
     if given.lexicon:
-        examples = ToyLexicon().examples(2000, 0)
+        examples = ToyLexicon(12, 8).examples(2000, 0)
         labels = examples.labels or tuple(tuple(map(str, range(n))) for n in (examples.inputs, examples.outputs))
         rows = zip(np.split(examples.x, np.cumsum(examples.length)[:-1]),
                    np.split(examples.y, np.cumsum(examples.targets)[:-1]), strict=True)  # fmt: skip
@@ -156,19 +158,31 @@ def main() -> None:
 
     joint = solve(first, t)
     row("joint closure", judge(arrays(joint)), f"{joint.attrs['seconds']:10.1f}{joint.attrs['evaluations']:8}")
-    found = []
+    found: list[list[float]] = []
+    stated_errors: list[tuple[str, float, float, float, float]] = []
     for seed in range(given.seeds):
         problem = BagsClosure(counts(seed), seed=seed, groups=given.groups)
         began = time.perf_counter()
-        solved = solve(problem, t)
+        solved = solve(problem, t, errors=given.draws)
         seconds = time.perf_counter() - began
         found.append(judge(arrays(solved)))
+        for name in "WA":
+            for k in judge.at:
+                stated = 100 * float(solved[f"{name}_error"][k])
+                corpus = 100 * float(solved[f"{name}_corpus_error"][k]) if given.draws else float("nan")
+                true = 100 * relative(solved[name].values[k], exact[name][k])
+                stated_errors.append((name, float(t[k]), true, stated, corpus))
         entries = [part.entries / first.nnz for part in problem.parts]
         row(
             f"bags, seed {seed}", found[-1], f"{solved.attrs['seconds']:10.1f}{solved.attrs['evaluations']:8}",
             f"{len(problem.parts):8}{max(entries):6.2f}   {seconds:.1f} s in all",
         )  # fmt: skip
+    for name, when, true, stated, corpus in stated_errors:
+        print(f"{name} {when:6g}: true {true:6.2f} %, stated {stated:6.2f} %, corpus {corpus:6.2f} %")
+    covered = np.mean([true <= 2 * stated for _, _, true, stated, _ in stated_errors])
+    print(f"within twice the stated error of the method: {100 * covered:.0f} %")
     row("median", [float(m) for m in np.median(found, axis=0)])
+    print(f"exact flow: {float(exact['sec']):.0f} s, {int(exact['ev'])} evaluations")
     y = np.concatenate([exact["W"][-1].ravel(), exact["A"][-1].ravel()])
     from dynamics.problems.closure import Closure
     from dynamics.problems.exact import Exact

@@ -144,7 +144,8 @@ class BagsClosure(Closure):
 
     @property
     def arrays(self) -> Mapping[str, Any]:
-        return {**self.seen.arrays, "q": self.q}
+        """Of all bags: what has no turns, such as a flow under an optimiser, goes by all of them."""
+        return {**self.whole.arrays, "q": self.q}
 
     @property
     def q(self) -> Vector:
@@ -177,13 +178,13 @@ class BagsClosure(Closure):
     def bind(
         self, rates: Mapping[str, float], lr: float | None = None, observe: Sequence[str] = ()
     ) -> tuple[Any, Bound]:
-        """The compiled flow of the groups in turn, and the compiled observables on all bags."""
-        flow, seen = super().bind(rates, lr, observe)
+        """The compiled flow of the groups in turn, and the compiled observables on a larger group."""
         if len(self.parts) == 1:
-            return flow, seen
-        parameters = self.all_numbers(rates)
-        q, kernel = self.q, flow.kernel
-        bound = [kernel.bind({**part.arrays, "q": q}, parameters, flow.workspace) for part in self.parts]
+            return super().bind(rates, lr, observe)
+        parameters, q, kernel = self.all_numbers(rates), {"q": self.q}, self.kernel()
+        wanted = self.kernel(tuple(dict.fromkeys((*self.observed, *observe))))
+        seen = wanted.bind({**self.seen.arrays, **q}, parameters)
+        bound = [kernel.bind({**part.arrays, **q}, parameters, seen.workspace) for part in self.parts]
         fastest = float(np.max(np.abs(_slope(bound[0], np.zeros(self.size))), initial=0.0))
         return BagsInTurn(bound, self.seed, SHARE, AGREE / fastest if fastest > 0 else 1.0), seen
 

@@ -18,6 +18,7 @@ from dynamics.problems.arrays import flow_of, on_arrays, on_examples
 from dynamics.problems.bags import BagsClosure
 from dynamics.problems.closure import BAGS, BOTH_STAGES, Closure
 from dynamics.problems.conserved import conserved_by
+from dynamics.problems.errors import stated
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
 from dynamics.problems.minibatches import Sampler, sampled
@@ -69,6 +70,7 @@ def solve(
     atol: float | None = None,
     method: str | None = None,
     threads: int | None = None,
+    errors: int | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> xr.Dataset: ...
@@ -97,6 +99,7 @@ def solve(
     atol: float | None = None,
     method: str | None = None,
     threads: int | None = None,
+    errors: int | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> xr.Dataset: ...
@@ -125,6 +128,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     atol: float | None = None,
     method: str | None = None,
     threads: int | None = None,
+    errors: int | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> xr.Dataset:
@@ -194,6 +198,11 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     threads : int, optional
         Threads of compiled loops and, for states of a million numbers, of BLAS. The result does not depend on it, save
         for rounding in products of dense matrices of that size.
+    errors : int, optional
+        For the closure ``bags``: two errors beside the prediction, that of the method, from a second run with other
+        groups of sentences, and that of the corpus, from this many bootstrap draws of its sentences (0: not that), a
+        run each (:func:`dynamics.problems.errors.with_errors`). Four tell how large it is, twenty what it is for each
+        word.
     progress : callable, optional
         Called with the share of the time span that is done.
     **options
@@ -241,6 +250,13 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         raise InputError("times are missing: solve(problem, t), or solve(model, data, t)")
     wanted = times(t)
     chosen = as_problem(problem, data, values=values, closure=closure, seed=seed)
+    if errors is not None:
+        how = {
+            "stages": stages, "switch": switch, "initial": initial, "rates": rates, "seed": seed, "lr": lr,
+            "optimizer": optimizer, "batch": batch, "schedule": schedule, "keep": keep, "top": top, "observe": observe,
+            "rtol": rtol, "atol": atol, "method": method, "threads": threads, **options,
+        }  # fmt: skip
+        return stated(chosen, errors, lambda one, show: solve(one, wanted, **how, progress=show), progress)
     if lr is not None and not (np.isfinite(lr) and lr > 0):
         raise InputError(f"lr = {lr} is not a positive number; leave it out for the gradient flow")
     stepping = optimizer_of(optimizer, lr, batch, schedule)

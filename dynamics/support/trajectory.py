@@ -116,3 +116,28 @@ def half_time(curve: xr.DataArray) -> float:
     if t[k - 1] <= 0:
         return float(t[k - 1] + share * (t[k] - t[k - 1]))
     return float(t[k - 1] * (t[k] / t[k - 1]) ** share)
+
+
+def half_times(curves: xr.DataArray) -> xr.DataArray:
+    """The same for many curves (time, ...) at once; shape (...).
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> values = [[0.0, 0.0], [0.25, 0.5], [0.75, 0.5], [1.0, 0.5]]
+    >>> half_times(xr.DataArray(values, {"time": [0.0, 1.0, 100.0, 200.0]}, ("time", "word"))).values
+    array([10. ,  0.5])
+    """
+    import numpy as np
+
+    values, t = curves.transpose("time", ...).values, np.asarray(curves.time, dtype=float)
+    half = 0.5 * values[-1]
+    k = (values >= half).argmax(axis=0)
+    before = np.maximum(k - 1, 0)
+    low, high = (np.take_along_axis(values, at[None], axis=0)[0] for at in (before, k))
+    rise = high - low
+    share = np.where(rise > 0, (half - low) / np.where(rise > 0, rise, 1.0), 1.0)
+    from_rest = t[before] <= 0
+    ratio = np.where(from_rest, 1.0, t[k] / np.where(from_rest, 1.0, t[before]))
+    between = np.where(from_rest, t[before] + share * (t[k] - t[before]), t[before] * ratio**share)
+    return curves.isel(time=0, drop=True).copy(data=np.where(k == 0, t[0], between))
