@@ -106,8 +106,8 @@ def integrate_cells(
     pair = tableau(method, stepped=method == "DOP853" and rtol < STEPPED)
     wanted = np.empty(0) if wanted is None else wanted
     seen = 0 if watch is None else watch.output_size
-    moves = flow.native()
-    looks = moves if watch is None else watch.native()
+    moves = flow.native
+    looks = moves if watch is None else watch.native
     function_words = words_of(flow, moves, cells, parameters or {}, arrays or {})
     watch_words = function_words if watch is None else words_of(watch, looks, cells, parameters or {}, arrays or {})
     entries = np.array([moves.address, looks.address])

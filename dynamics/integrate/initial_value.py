@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from inspect import Parameter, signature
 from time import perf_counter
 from typing import Any
@@ -355,7 +355,7 @@ def whole_of(into: Into, solver_class: type[OdeSolver]) -> Callable[..., Any] | 
         return None
     from dynamics.integrate.whole import Run, tableau
 
-    return partial(Run, native(), tableau(name.removeprefix("Stepped"), name.startswith("Stepped")))
+    return partial(Run, native, tableau(name.removeprefix("Stepped"), name.startswith("Stepped")))
 
 
 def why(run: Any, into: Into, slope: Callable[[float, Vector], Any]) -> tuple[float, str, Vector | None]:
@@ -409,16 +409,22 @@ def listed(events: Any) -> tuple[Callable, ...]:
     return tuple(found)
 
 
+@cache
+def options_of(method: Any) -> frozenset[str]:
+    """The options that a method has beside the problem and the tolerances."""
+    ours = {"self", "fun", "t0", "y0", "t_bound", "vectorized", "into", "rtol", "atol", "args", "kwargs"}
+    taken: dict[str, Parameter] = {}
+    for kind in method.__mro__[: method.__mro__.index(OdeSolver)]:
+        taken |= dict(signature(vars(kind)["__init__"]).parameters) if "__init__" in vars(kind) else {}
+    return frozenset(name for name, each in taken.items() if each.kind is not Parameter.VAR_KEYWORD) - ours
+
+
 def checked(
     options: Mapping[str, Any], method: type[OdeSolver], start: float, end: float, max_steps: int
 ) -> dict[str, Any]:
     """The options of a method: those that it has, with steps that can come to the end."""
-    ours = {"self", "fun", "t0", "y0", "t_bound", "vectorized", "into", "rtol", "atol"}
-    taken: dict[str, Parameter] = {}
-    for kind in method.__mro__[: method.__mro__.index(OdeSolver)]:
-        taken |= dict(signature(vars(kind)["__init__"]).parameters) if "__init__" in vars(kind) else {}
-    named = {name for name, parameter in taken.items() if parameter.kind is not Parameter.VAR_KEYWORD} - ours
-    known_options(options, named - {"args", "kwargs"}, method.__name__)
+    named = options_of(method)
+    known_options(options, named, method.__name__)
     steps = {name: options[name] for name in ("max_step", "first_step") if options.get(name) is not None}
     largest, first = step_sizes(start, end, **steps, max_steps=max_steps)
     rest = {name: value for name, value in options.items() if name not in ("max_step", "first_step")}

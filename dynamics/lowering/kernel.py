@@ -64,9 +64,15 @@ def lower(
                 Wdot[i, v] = -eta_W*Wbar_[i, v]
     """
     names = tuple(outputs) if outputs is not None else tuple(program.flow[s] for s in program.state_names)
-    sizes = {size.name for size in extent_symbols(program)}
+    sizes = sizes_of(program)
     fixed = tuple(sorted((name, n) for name, n in (constants or {}).items() if name in sizes))
     return _kernel(program, names, parallel, fixed)
+
+
+@cache
+def sizes_of(program: Program) -> frozenset[str]:
+    """Names of the sizes of a program."""
+    return frozenset(size.name for size in extent_symbols(program))
 
 
 def _kernel(
@@ -182,7 +188,7 @@ class Bound:
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            name: value for name, value in vars(self).items() if name not in ("function", "_call")
+            name: value for name, value in vars(self).items() if name not in ("function", "_call", "native")
         }  # compiled again
 
     @cached_property
@@ -196,6 +202,7 @@ class Bound:
     def __call__(self, y: Vector, out: Vector) -> None:
         self._call(y, out, *self.arguments)
 
+    @cached_property
     def native(self) -> Native:
         """The kernel and its data as a native function, for compiled loops around it."""
         from dynamics.lowering.native import native

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from struct import pack, unpack
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import typeof, types
+from numba import types
 from numba.core import cgutils
 from numba.core.callconv import RETCODE_NONE
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
+from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
 
 __all__ = ["Native", "call", "native", "take"]
@@ -92,24 +94,34 @@ def native(function: Any, arguments: tuple[Any, ...], reads: int, writes: int) -
     reads, writes : int
         Numbers of y and of out.
     """
-    address, library = _entry(function, tuple(typeof(argument) for argument in arguments))
+    address, library = _entry(function, tuple(map(_kind, arguments)))
     words: list[int] = [reads, writes]
     places = []
     for argument in arguments:
         places.append(len(words))
         if isinstance(argument, np.ndarray):
-            words += [argument.ctypes.data, *argument.shape]
+            words += [argument.__array_interface__["data"][0], *argument.shape]
         elif isinstance(argument, float):
-            words.append(int(np.float64(argument).view(np.int64)))
+            words.append(unpack("q", pack("d", argument))[0])
         else:
             words.append(int(argument))
     beside = bool(function.targetoptions.get("nogil", False))
     return Native(address, np.array(words, dtype=np.int64), (function, library, arguments), beside, tuple(places))
 
 
+def _kind(argument: Any) -> Any:
+    """What decides how an argument is passed."""
+    return (argument.dtype.char, argument.ndim) if isinstance(argument, np.ndarray) else type(argument)
+
+
 @cache
-def _entry(function: Any, kinds: tuple[Any, ...]) -> tuple[int, Any]:
-    """The address of the entry of a function that takes arguments of some types, and the library that holds it."""
+def _entry(function: Any, given: tuple[Any, ...]) -> tuple[int, Any]:
+    """The address of the entry of a function that takes arguments of some kinds, and the library that holds it."""
+    numbers = {float: types.float64, int: types.int64}
+    kinds = [
+        types.Array(from_dtype(np.dtype(kind[0])), kind[1], "C") if isinstance(kind, tuple) else numbers[kind]
+        for kind in given
+    ]
     vector = types.Array(types.float64, 1, "C")
     signature = (vector, vector, *kinds)
     if signature not in function.overloads:

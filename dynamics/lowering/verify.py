@@ -78,8 +78,13 @@ def verified(program: Program, *kernels: Kernel) -> str:
 
     The verdict is that of an earlier run if nothing has changed since: the program, its code, or this package.
     """
-    checked = kernels if kernels and _work(program, _sizes(program, kernels)) <= MOST_WORK else _own(program)
-    return _verdict(program, checked)
+    return _verdict(program, _checked(program, kernels))
+
+
+@cache
+def _checked(program: Program, kernels: tuple[Kernel, ...]) -> tuple[Kernel, ...]:
+    """The kernels that are looked at: those that are going to be run, if plain Python can keep up with them."""
+    return kernels if kernels and _work(program, _sizes(program, kernels)) <= MOST_WORK else _own(program)
 
 
 @cache

@@ -142,26 +142,25 @@ class Problem(ByContent, ABC):
     @property
     def constants(self) -> Mapping[str, int]:
         """Sizes that the compiled code may know: short loops over them are unrolled."""
-        used = {str(extent) for extent in self.program.extents.values()}
+        used = layout(self.program).sizes
         return {name: n for name, n in self.sizes.items() if name in used and n <= UNROLLED}
 
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """What the dimensions of every state are called."""
-        return {name_of(state): self.axes(state) for state in self.program.states}
+        return dict(layout(self.program).dims)
 
     def axes(self, access: Any) -> tuple[str, ...]:
         """What the axes of a tensor with plain indices are called."""
-        named = self.program.dimensions
-        return tuple(named.get(index, index.name) for index in subscript(access))
+        return axes_of(self.program, access)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every state."""
-        sizes, extents = self.sizes, self.program.extents
+        sizes = self.sizes
         return {
-            name_of(state): tuple(size_of(extents[index], sizes) for index in subscript(state))
-            for state in self.program.states
+            name: tuple(sizes[n] if n in sizes else int(n) for n in extents)
+            for name, extents in layout(self.program).extents.items()
         }
 
     @property
@@ -315,6 +314,41 @@ def computed(name: str, cells: tuple[NDArray[np.int64], ...] | None = None) -> C
 def descent(program: Program) -> Program:
     """The modified flow of a model, derived once."""
     return descent_flow(program)
+
+
+def axes_of(program: Program, access: Any) -> tuple[str, ...]:
+    """What the axes of a tensor with plain indices are called."""
+    return tuple(program.dimensions.get(index, index.name) for index in subscript(access))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the states of a program look like.
+
+    Attributes
+    ----------
+    dims : mapping of str to tuple of str
+        What the dimensions of every state are called.
+    extents : mapping of str to tuple of str
+        How long they are: names of sizes, or numbers.
+    sizes : frozenset of str
+        Everything that is an extent.
+    """
+
+    dims: Mapping[str, tuple[str, ...]]
+    extents: Mapping[str, tuple[str, ...]]
+    sizes: frozenset[str]
+
+
+@cache
+def layout(program: Program) -> Layout:
+    """The layout of a program, found once."""
+    extents = program.extents
+    return Layout(
+        {name_of(state): axes_of(program, state) for state in program.states},
+        {name_of(state): tuple(str(extents[index]) for index in subscript(state)) for state in program.states},
+        frozenset(str(extent) for extent in extents.values()),
+    )
 
 
 def size_of(extent: Any, sizes: Mapping[str, int]) -> int:

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float], None]
 
+ALIKE, KNOWN = 10_000, 64
+"""Bytes of the labels of results that are remembered, and how many of these are."""
+_known: dict[Any, Any] = {}
+
 __all__ = ["as_problem", "solve"]
 
 
@@ -442,6 +446,35 @@ def run(
     return total
 
 
+def alike(
+    variables: Mapping[str, tuple[tuple[str, ...], NDArray[Any], Mapping[str, Any]]], coordinates: Mapping[str, Any]
+) -> xr.Dataset:
+    """A dataset; where one with the same names, dimensions and coordinates was made before, by a copy of that one.
+
+    xarray looks at all labels when a dataset is made, which takes longer than a short integration.
+    """
+    import xarray as xr
+
+    labels = {name: np.asarray(value[1] if isinstance(value, tuple) else value) for name, value in coordinates.items()}
+
+    def made() -> xr.Dataset:
+        found = {name: (dims, values, dict(attrs)) for name, (dims, values, attrs) in variables.items()}
+        return xr.Dataset(found, dict(coordinates))
+
+    if sum(value.nbytes for value in labels.values()) > ALIKE or any(v.dtype.hasobject for v in labels.values()):
+        return made()
+    key = (
+        *((name, dims, values.shape, repr(attrs)) for name, (dims, values, attrs) in variables.items()),
+        *((name, value.dtype.str, value.tobytes()) for name, value in labels.items()),
+        repr(coordinates["time"][2]),
+    )
+    if key not in _known:
+        if len(_known) >= KNOWN:
+            _known.clear()
+        _known[key] = made().copy(data={name: np.zeros(v[1].shape, v[1].dtype) for name, v in variables.items()})
+    return _known[key].copy(data={name: values for name, (_, values, _) in variables.items()})
+
+
 def labelled(
     problem: Problem, keep: Keep, parts: Sequence[Record], attrs: Mapping[str, Any], several: Sequence[str] | None,
     wanted: Vector,
@@ -457,8 +490,8 @@ def labelled(
         found = {}
         for v in record.variables:
             values = record.kept[v.name] if v.labels is None else v.labels[record.kept[v.name]]
-            found[v.name] = (("time", *v.dims), values, dict(v.attrs))
-        return xr.Dataset(found, coordinates)
+            found[v.name] = (("time", *v.dims), values, v.attrs)
+        return alike(found, coordinates)
 
     datasets = [of(record) for record in parts]
     whole = (

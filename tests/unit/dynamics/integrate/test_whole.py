@@ -258,6 +258,7 @@ def test_errors_of_compiled_code_are_raised() -> None:
         def __call__(self, y: np.ndarray, out: np.ndarray) -> None:
             kernel(y, out)
 
+        @property
         def native(self):
             return native(kernel, (), 2, 2)
 
