@@ -423,7 +423,8 @@ def checked(
     options: Mapping[str, Any], method: type[OdeSolver], start: float, end: float, max_steps: int
 ) -> dict[str, Any]:
     """The options of a method: those that it has, with steps that can come to the end."""
-    named = options_of(method)
+    solver: Any = method
+    named = options_of(solver)
     known_options(options, named, method.__name__)
     steps = {name: options[name] for name in ("max_step", "first_step") if options.get(name) is not None}
     largest, first = step_sizes(start, end, **steps, max_steps=max_steps)
