@@ -57,26 +57,32 @@ from derivations.program.language import (
     Program,
     ProgramError,
     Reduction,
+    Softmax,
     SumOver,
+    Where,
     accesses,
     extent_symbols,
     indices,
     is_plain,
     name_of,
     scalars,
+    size_expression,
     subscript,
     tensors,
     unused,
 )
+from derivations.program.normal import normal
+from derivations.program.ranges import is_subscript
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean, existing
 
 __all__ = [
-    "Abs", "Definition", "Eq", "LogSumExp", "Max", "MaxOver", "Piecewise", "Program", "Rational", "SumOver", "cos",
-    "cosh", "exp", "indices", "log", "model", "pi", "scalars", "sin", "sinh", "sizes", "sqrt", "tanh", "tensors",
+    "Abs", "Definition", "Eq", "LogSumExp", "Max", "MaxOver", "Piecewise", "Program", "Rational", "Softmax", "SumOver",
+    "Where", "cos", "cosh", "exp", "indices", "log", "model", "pi", "scalars", "sin", "sinh", "sizes", "sqrt", "tanh",
+    "tensors",
 ]  # fmt: skip
 
-FUNCTIONS = (Abs, Max, Piecewise, cos, cosh, exp, log, sin, sinh, tanh)
+FUNCTIONS = (Abs, Max, Piecewise, Where, cos, cosh, exp, log, sin, sinh, tanh)
 """What definitions may be made of, beside sums, products, powers and reductions."""
 PLAIN = (Add, Mul, Pow, Number, NumberSymbol, Symbol, Indexed, ExprCondPair, Relational, Boolean)
 
@@ -145,21 +151,23 @@ def model(
     loss = SumOver((w[i] - y[i])**2/2, i)
     """
     defined = [_definition(d) for d in _each(definitions)]
+    table = _extents(extents or {})
     if loss is not None and loss not in [d.lhs for d in defined]:
         given = (*_each(data), *_each(states), *_each(parameters))
         taken = {name_of(x) for x in (*given, *(d.lhs for d in defined)) if isinstance(x, Indexed | Symbol)}
         taken |= {x.name for x in extents or () if isinstance(x, Symbol)}
         defined.append(_definition(Definition(Symbol(unused(["loss"], taken), real=True), loss)))
         loss = defined[-1].lhs
+    arrays, moving, numbers = _declared("data", data), _declared("states", states), _declared("parameters", parameters)
     return Program(
         name="program",
         title=title,
         source=source,
-        extents=_extents(extents or {}),
-        data=_declared("data", data),
-        states=_declared("states", states),
-        parameters=_declared("parameters", parameters),
-        definitions=tuple(defined),
+        extents=table,
+        data=arrays,
+        states=moving,
+        parameters=numbers,
+        definitions=tuple(normal(defined, table, (*arrays, *moving, *numbers))),
         loss=loss,
         flow=flow or {},
         examples=examples,
@@ -327,9 +335,14 @@ def _extents(given: Any) -> dict[Symbol, Expr]:
     for index, extent in given.items():
         if not (isinstance(index, Symbol) and index.is_integer):
             raise ProgramError(f"extents: {index!r} is not an index; make it with indices({str(index)!r})")
-        if not (isinstance(extent, Symbol | Indexed) and extent.is_integer):
+        whole = sympify(extent) if isinstance(extent, int) else extent
+        if not (
+            isinstance(whole, Expr) and whole.is_integer and (isinstance(whole, Indexed) or size_expression(whole))
+        ):
             raise ProgramError(f"extents: {extent} of index {index} is not a size; make one with sizes('V')")
-    return dict(given)
+        if whole.is_number and not whole.is_positive:
+            raise ProgramError(f"extents: {extent} of index {index} is no size; sizes are from 1")
+    return {index: sympify(extent) for index, extent in given.items()}
 
 
 def _parts(d: Definition) -> Iterator[Basic]:
@@ -356,16 +369,22 @@ def _check_part(part: Basic, whole: set[Symbol], where: str) -> None:
 
 
 def _check_subscripts(access: Any, where: str) -> None:
-    """Subscripts must be known to stay in range: indices, numbers from 0, or tables of whole numbers."""
+    """Subscripts must be known to stay in range: indices, numbers from 0, tables of whole numbers, sums of these."""
     for sub in subscript(access):
         table = isinstance(sub, Indexed) and sub.is_integer
-        if not (table or isinstance(sub, Symbol) or (isinstance(sub, Integer) and sub >= 0)):
+        computed = not isinstance(sub, Indexed | Integer | Symbol) and is_subscript(sub)
+        if not (table or computed or isinstance(sub, Symbol) or (isinstance(sub, Integer) and sub >= 0)):
             raise ProgramError(
                 f"{where}: subscript {sub} of {access} must be an index, a number from 0, or a table made with"
                 " tensors(..., integer=True)"
             )
-        if table:
-            _check_subscripts(sub, where)
+        for inner in sorted(sub.atoms(Indexed), key=str) if table or computed else ():
+            if not inner.is_integer:
+                raise ProgramError(
+                    f"{where}: {inner} is a subscript, and no table made with tensors(..., integer=True)"
+                )
+            if inner != access:
+                _check_subscripts(inner, where)
 
 
 def _read(program: Program) -> set[str]:

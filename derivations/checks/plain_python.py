@@ -22,6 +22,7 @@ from derivations.program.language import (
     Program,
     Reduction,
     SumOver,
+    Where,
     extent_symbols,
     index_symbols,
     name_of,
@@ -71,6 +72,9 @@ class Loops(PythonCodePrinter):
         *_, (_, otherwise) = expr.args
         return super()._print_Piecewise(expr if otherwise == True else Piecewise(*expr.args, (S.NaN, True)))  # noqa: E712
 
+    def _print_Where(self, expr: Where) -> str:
+        return f"({self._print(expr.value)} if {self._print(expr.condition)} else 0.0)"
+
     def _print_Indexed(self, expr: Indexed) -> str:
         parts: list[str] = []
         declared = subscript(self.program.declarations[name_of(expr)])
@@ -118,6 +122,9 @@ class Loops(PythonCodePrinter):
     def definition(self, d: Definition) -> list[str]:
         """The lines that compute one definition."""
         lhs, body = self._print(d.lhs), self._print(d.body)
+        scattered = isinstance(d.body, Where) and d.accumulate  # the target may be out of range elsewhere
+        if scattered:
+            body = self._print(d.body.value)
         weight = d.rhs.weight if isinstance(d.rhs, Reduction) else S.One
         over = [index for index in self.space(d.body, weight) if index in d.over]
         op = "+=" if d.accumulate else "="
@@ -141,6 +148,8 @@ class Loops(PythonCodePrinter):
             lines = ["total_ = 0.0", *self.loops(over, [f"total_ += {body}"]), f"{lhs} {op} total_"]
         else:
             lines = [f"{lhs} {op} {body}"]
+        if scattered:
+            lines = [f"if {self._print(d.body.condition)}:", *(f"    {line}" for line in lines)]
         around = [index for index in self.space(d.lhs, d.body, weight) if index not in over]
         lines = self.loops(around, lines)
         if isinstance(d.lhs, Indexed) and not d.accumulate:

@@ -9,7 +9,7 @@ from typing import Any
 from sympy import Expr, Indexed, Integer, Symbol
 
 from derivations.checks.plain_python import Loops, function_name, plain_python, safe, start
-from derivations.program.language import Program, ProgramError, extent_symbols, name_of, subscript
+from derivations.program.language import Program, ProgramError, entries, extent_symbols, name_of, subscript
 
 __all__ = ["SPREADS", "Values", "as_function", "moving_point", "plain_flow", "random_values", "small_sizes"]
 
@@ -38,6 +38,9 @@ def small_sizes(program: Program) -> dict[str, int]:
     for sub, extent in lookups(program):
         if isinstance(sub, Integer) and isinstance(extent, Symbol):
             found[extent.name] = max(found[extent.name], int(sub) + 1)
+        elif isinstance(sub, Integer) and not isinstance(extent, Indexed):
+            while sub >= (entries(extent, found) or sub + 1):  # a product of sizes
+                found |= {size.name: found[size.name] + 1 for size in extent.free_symbols}
     return found
 
 
@@ -71,7 +74,7 @@ def random_values(
     least: dict[str, int] = {}  # what the lengths of rows are at least
     within: dict[str, str] = {}  # a table of places in rows: the lengths of these
     for sub, extent in lookups(program):
-        size = known_sizes.get(extent)
+        size = entries(extent, named)
         if isinstance(sub, Indexed) and size:
             below[name_of(sub)] = min(size, below.get(name_of(sub), size))
         elif isinstance(sub, Indexed) and isinstance(extent, Indexed):

@@ -21,7 +21,9 @@ from derivations.program.language import (
     Program,
     ProgramError,
     SumOver,
+    Where,
     accesses,
+    conjuncts,
     index_symbols,
     is_plain,
     name_of,
@@ -29,6 +31,7 @@ from derivations.program.language import (
     subscript,
     unused,
 )
+from derivations.program.normal import pulled
 
 __all__ = ["accented", "adjoints", "descent_flow", "gradient_flow"]
 
@@ -118,21 +121,27 @@ def repeated(expr: Expr, access: Access, d: Definition, table: dict[Symbol, Expr
     space = index_symbols(d.lhs, table) | set(d.over)
     for index in sorted(space, key=lambda index: not isinstance(table[index], Indexed)):  # a length may bring its owner
         if index not in index_symbols(expr, table) | index_symbols(access, table):
-            expr = table[index] * expr
+            expr = pulled(table[index] * expr)
     return expr
 
 
-def reuse(expr: Expr, held: Mapping[frozenset[Expr], Access]) -> Expr:
+Held = Mapping[tuple[frozenset[Expr], frozenset[Expr]], Access]
+"""Factors of a product and the conditions under which a definition holds it -> that definition."""
+
+
+def reuse(expr: Expr, held: Held, under: frozenset[Expr] = frozenset()) -> Expr:
     """The expression with products that some definition already holds replaced by that definition.
 
     For example ``q exp(A - M) R`` becomes ``q Rtilde`` where Rtilde = R exp(A - M): one exponential less, and it reads.
     """
     if isinstance(expr, Add):
-        return Add(*(reuse(term, held) for term in expr.args))
+        return Add(*(reuse(term, held, under) for term in expr.args))
+    if isinstance(expr, Where):
+        return Where(reuse(expr.value, held, under | conjuncts(expr.condition)), expr.condition)
     factors = Mul.make_args(expr)
     given = set(factors)
-    for wanted, lhs in held.items():
-        if wanted <= given:
+    for (wanted, conditions), lhs in held.items():
+        if wanted <= given and conditions <= under:
             return Mul(lhs, *(factor for factor in factors if factor not in wanted))
     return expr
 
@@ -167,6 +176,7 @@ def summed(
     for term in terms:
         over = tuple(sorted(index_symbols(term.expr, table) - index_symbols(term.target, table), key=order.index))
         groups[over] = groups.get(over, S.Zero) + term.expr
+    groups = {over: pulled(expr) for over, expr in groups.items()}
     return [(expr, over) for over, expr in sorted(groups.items(), key=lambda item: len(item[0]))]
 
 
@@ -228,9 +238,9 @@ def adjoints(
     taken = names_of(program) | set(names.values())
     added_to = {d.name for d in program.definitions if d.accumulate}
     held = {
-        frozenset(Mul.make_args(d.rhs)): d.lhs
+        product_of(d.rhs): d.lhs
         for d in program.definitions
-        if d.rhs.has(exp) and isinstance(d.rhs, Mul | exp) and d.name not in added_to
+        if d.rhs.has(exp) and isinstance(unguarded(d.rhs), Mul | exp) and d.name not in added_to
     }
     terms: dict[str, list[Contribution]] = {name_of(program.loss): [Contribution(program.loss, S.One)]}
     value: dict[str, Expr] = {}
@@ -265,12 +275,23 @@ def adjoints(
             # Each term reads the adjoint where it was added: gathers where it was scattered.
             adjoint = adjoint.xreplace(dict(zip(subscript(declared[d.name]), subscript(d.lhs), strict=True)))
         for access, derivative in local_derivatives(d, active):
-            expr = repeated(adjoint * derivative, access, d, table)
+            expr = repeated(pulled(adjoint * derivative), access, d, table)
             terms.setdefault(name_of(access), []).append(Contribution(access, expr))
     for state in program.state_names:
         adjoint = finish(state)
         value[state] = S.Zero if adjoint is None else adjoint
     return tuple(emitted), table, value
+
+
+def unguarded(expr: Expr) -> Expr:
+    """What an expression is where its condition holds."""
+    return expr.value if isinstance(expr, Where) else expr
+
+
+def product_of(expr: Expr) -> tuple[frozenset[Expr], frozenset[Expr]]:
+    """The factors of a product, and what it is subject to."""
+    condition = conjuncts(expr.condition) if isinstance(expr, Where) else frozenset()
+    return frozenset(Mul.make_args(unguarded(expr))), condition
 
 
 def trivial(expr: Expr, bar: Access, table: dict[Symbol, Expr]) -> bool:

@@ -15,25 +15,31 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from sympy import Expr, Indexed, IndexedBase, Integer, S, Symbol, Tuple
+from sympy import And, Expr, Indexed, IndexedBase, Integer, Mul, Piecewise, Pow, S, Symbol, Tuple, sympify
 
 from derivations.program.frozen import Frozen
 from derivations.program.role import Role
 
 __all__ = [
     "Definition",
+    "Gradient",
     "LogSumExp",
     "MaxOver",
     "Program",
     "ProgramError",
     "Reduction",
+    "Softmax",
     "SumOver",
+    "Where",
     "accesses",
+    "conjuncts",
+    "entries",
     "indices",
     "is_plain",
     "name_of",
     "names_of",
     "scalars",
+    "size_expression",
     "subscript",
     "tensors",
     "unused",
@@ -72,14 +78,130 @@ def tensors(names: str, integer: bool = False) -> tuple[IndexedBase, ...]:
     return tuple(IndexedBase(name, integer=True) if integer else IndexedBase(name, real=True) for name in names.split())
 
 
-class Reduction(Expr):
-    """A reduction of an elementwise body over indices; only as the whole right-hand side of a definition."""
+def conjuncts(condition: Any) -> frozenset[Any]:
+    """What must hold all at once for a condition to hold.
+
+    Examples
+    --------
+    >>> l, p = indices("l p")
+    >>> sorted(conjuncts((l <= p) & (l > 0)), key=str), conjuncts(S.true)
+    ([l <= p, l > 0], frozenset())
+    """
+    return frozenset(part for part in And.make_args(condition) if part != True)  # noqa: E712  sympy's own
+
+
+class Where(Expr):
+    """``Where(value, condition)``: the value where the condition holds, and 0 elsewhere, where it is not looked at.
+
+    What may be out of range, or too large, behind a condition: a mask, or the place before the first. Loops run over
+    what the condition leaves of them.
+
+    Examples
+    --------
+    >>> (h,), (l, p) = tensors("h"), indices("l p")
+    >>> Where(h[l], l <= p), Where(h[l], True), Where(Where(h[l], l <= p), l >= 1)
+    (Where(h[l], l <= p), h[l], Where(h[l], (l >= 1) & (l <= p)))
+    """
 
     is_commutative = True
     is_real = True
 
-    def __new__(cls, body: Expr, *over: Symbol, weight: Expr = S.One) -> Reduction:
+    def __new__(cls, value: Any, condition: Any) -> Any:
+        value, condition = sympify(value), sympify(condition)
+        if isinstance(value, Where):
+            value, condition = value.value, And(value.condition, condition)
+        if condition == True or value == 0:  # noqa: E712  sympy's own
+            return value
+        if condition == False:  # noqa: E712
+            return S.Zero
+        return Expr.__new__(cls, value, condition)
+
+    @property
+    def value(self) -> Expr:
+        return self.args[0]
+
+    @property
+    def condition(self) -> Any:
+        return self.args[1]
+
+    def _eval_derivative(self, by: Symbol) -> Expr:
+        return Where(self.value.diff(by), self.condition)
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"Where({printer._print(self.value)}, {printer._print(self.condition)})"
+
+
+class Softmax(Expr):
+    """``Softmax(x, i, mask=condition, weight=w)``: ``w exp(x)``, divided by its sum over i where the mask holds.
+
+    The share of the entry i, 0 where the mask does not hold. A program has a log-sum-exp and exponentials in its
+    place (:mod:`derivations.program.normal`), whose adjoint is as stable as they are.
+    """
+
+    is_commutative = True
+    is_real = True
+
+    def __new__(cls, body: Any, *over: Symbol, mask: Any = S.true, weight: Any = S.One) -> Softmax:
+        return Expr.__new__(cls, sympify(body), Tuple(*over), sympify(mask), sympify(weight))
+
+    @property
+    def func(self) -> Any:
+        return type(self)._rebuilt
+
+    @classmethod
+    def _rebuilt(cls, body: Expr, over: Tuple, mask: Any, weight: Expr) -> Softmax:
+        return cls(body, *over, mask=mask, weight=weight)
+
+    def __reduce__(self) -> Any:
+        return type(self)._rebuilt, self.args
+
+    @property
+    def over(self) -> tuple[Symbol, ...]:
+        return tuple(self.args[1])
+
+
+class Gradient(Expr):
+    """``grad(loss, W[i, k])``: the slope of a loss by an entry of a tensor, as a symbol in a definition.
+
+    A program has the adjoint in its place (:func:`derivations.gradient_flow.slopes.with_slopes`).
+    """
+
+    is_commutative = True
+    is_real = True
+
+    def __new__(cls, loss: Any, access: Any) -> Gradient:
+        return Expr.__new__(cls, sympify(loss), access)
+
+    @property
+    def loss(self) -> Expr:
+        return self.args[0]
+
+    @property
+    def access(self) -> Access:
+        return self.args[1]
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"grad({printer._print(self.loss)}, {printer._print(self.access)})"
+
+
+class Reduction(Expr):
+    """A reduction of an elementwise body over indices; only as the whole right-hand side of a definition.
+
+    With ``mask=condition``, over the entries where the condition holds.
+    """
+
+    is_commutative = True
+    is_real = True
+
+    def __new__(cls, body: Expr, *over: Symbol, weight: Expr = S.One, mask: Any = S.true) -> Reduction:
+        if mask is not S.true:
+            body, weight = cls._masked(sympify(body), sympify(weight), sympify(mask))
         return Expr.__new__(cls, body, Tuple(*over), weight)
+
+    @classmethod
+    def _masked(cls, body: Expr, weight: Expr, mask: Any) -> tuple[Expr, Expr]:
+        """The body and the weight of a reduction that leaves out what a mask does not hold for."""
+        return Where(body, mask), weight
 
     @property
     def func(self) -> Any:
@@ -122,6 +244,10 @@ class SumOver(Reduction):
 class MaxOver(Reduction):
     """``MaxOver(body, i)``: the largest value of the body over the index. Not differentiable."""
 
+    @classmethod
+    def _masked(cls, body: Expr, weight: Expr, mask: Any) -> tuple[Expr, Expr]:
+        return Piecewise((body, mask), (-S.Infinity, True)), weight
+
 
 class LogSumExp(Reduction):
     """``LogSumExp(body, i, weight=w)``: log of the sum over i of w exp(body).
@@ -129,6 +255,10 @@ class LogSumExp(Reduction):
     A named reduction, kept through differentiation: its adjoint is ``w exp(body - lhs)``, and it is lowered with the
     largest body (where w > 0) subtracted, so that logits of 1e3 are exact.
     """
+
+    @classmethod
+    def _masked(cls, body: Expr, weight: Expr, mask: Any) -> tuple[Expr, Expr]:
+        return body, Where(weight, mask)
 
 
 def name_of(access: Access) -> str:
@@ -226,7 +356,8 @@ class Program:
     name, title, source : str
         Key, one line, and where the equations come from.
     extents : mapping of index to extent
-        An integer symbol (``V``), or an access for a ragged index (``{l: length[n]}``).
+        An integer symbol (``V``), a number, an expression of sizes (``2*D``), or an access for a ragged index
+        (``{l: length[n]}``).
     data, states : tuple of accesses
         Declarations with canonical indices, such as ``C[i, o]``. Integer tables are data.
     parameters : tuple of Symbol
@@ -281,6 +412,8 @@ class Program:
         Which optimiser that is.
     starts : mapping of str to str
         The states that begin at what a definition is at time 0, with the name of that definition.
+    time : str
+        The state that is the time itself, if definitions read it.
     """
 
     name: str
@@ -314,6 +447,7 @@ class Program:
     clock: str = ""
     rule: str = ""
     starts: Mapping[str, str] = field(default_factory=dict)
+    time: str = ""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).copy().items():
@@ -359,7 +493,41 @@ def extent_symbols(program: Program) -> tuple[Symbol, ...]:
     for extent in program.extents.values():
         if isinstance(extent, Symbol):
             sizes.setdefault(extent)
+        elif not isinstance(extent, Indexed):
+            sizes |= dict.fromkeys(sorted(extent.free_symbols - set(sizes), key=str))
     return tuple(sizes)
+
+
+def size_expression(extent: Expr) -> bool:
+    """Whether an extent is a size, a number, or a product of such: ``V``, 3, ``2*D``, which is at least 1.
+
+    Examples
+    --------
+    >>> D = Symbol("D", integer=True, positive=True)
+    >>> size_expression(2 * D), size_expression(D**2), size_expression(D - 1)
+    (True, True, False)
+    """
+    if isinstance(extent, Symbol | Integer):
+        return True
+    if isinstance(extent, Pow):
+        return size_expression(extent.base) and isinstance(extent.exp, Integer) and extent.exp.is_positive
+    return isinstance(extent, Mul) and all(size_expression(part) and part.is_positive for part in extent.args)
+
+
+def entries(extent: Expr, sizes: Mapping[str, int]) -> int | None:
+    """The number that an extent stands for, if sizes decide it: a size, a number, or a product of them.
+
+    Examples
+    --------
+    >>> D = Symbol("D", integer=True, positive=True)
+    >>> entries(2 * D, {"D": 3}), entries(D, {})
+    (6, None)
+    """
+    if str(extent) in sizes:
+        return sizes[str(extent)]
+    known = {size: Integer(sizes[size.name]) for size in extent.free_symbols if getattr(size, "name", "") in sizes}
+    number = extent.xreplace(known)
+    return int(number) if isinstance(number, Integer) else None
 
 
 def names_of(program: Program) -> set[str]:
@@ -407,7 +575,7 @@ def check(program: Program) -> None:
         if isinstance(extent, Indexed):
             if name_of(extent) not in shapes:
                 raise ProgramError(f"{program.name}: ragged extent {extent} of index {index} is not among the data")
-        elif not isinstance(extent, Symbol | Integer):
+        elif not size_expression(extent):
             raise ProgramError(f"{program.name}: extent of index {index} must be a size symbol or a ragged length")
 
     for d in program.definitions:

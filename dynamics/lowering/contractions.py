@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sympy import Indexed, Mul, Symbol
+from sympy import Indexed, Mul, S, Symbol
 
 from derivations.program.language import Access, Program, is_plain, name_of, subscript
 from dynamics.lowering.statements import Statement
@@ -63,7 +63,7 @@ def contract(statements: Sequence[Statement], program: Program) -> list[Step]:
 
 def match(start: Statement, add: Statement, program: Program) -> Product | None:
     """The product that an initial zero and an accumulation make together, if they do."""
-    if start.expr != 0 or start.op != "=" or add.op != "+=" or start.writes != add.writes:
+    if start.expr != 0 or start.op != "=" or add.op != "+=" or start.writes != add.writes or add.condition != S.true:
         return None
     if program.examples is not None and program.examples in add.space:
         return None

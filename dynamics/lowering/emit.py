@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sympy import Expr, Indexed, IndexedBase, Integer, Piecewise, S, Symbol
+from sympy import And, Expr, Indexed, IndexedBase, Integer, Mul, Piecewise, Pow, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
 from derivations.program.language import (
     Access,
     Program,
+    Where,
+    conjuncts,
     extent_symbols,
     gathers,
     index_symbols,
@@ -26,6 +28,7 @@ from derivations.program.language import (
     subscript,
     unused,
 )
+from derivations.program.ranges import bounds, certain
 from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.names import ROWS, Names
@@ -79,6 +82,8 @@ class Source:
         Those sizes, with their values.
     walks : tuple of (str, str)
         (length of the longest row, size): no row must be longer than the size.
+    products : mapping of str to Expr
+        Sizes that are products of others, by their text.
     """
 
     text: str
@@ -91,7 +96,8 @@ class Source:
     parameters: tuple[str, ...]
     sizes: tuple[str, ...]
     constants: Mapping[str, int]
-    walks: tuple[tuple[str, str], ...]
+    walks: tuple[tuple[str, str | int], ...]
+    products: Mapping[str, Expr]
 
 
 class ExpressionPrinter(PythonCodePrinter):
@@ -137,6 +143,9 @@ class ExpressionPrinter(PythonCodePrinter):
     def _print_NaN(self, expr: Expr) -> str:
         return "math.nan"
 
+    def _print_Where(self, expr: Where) -> str:
+        return f"({self._print(expr.value)} if {self._print(expr.condition)} else 0.0)"
+
     def _print_Piecewise(self, expr: Piecewise) -> str:
         *cases, (last, otherwise) = expr.args
         if otherwise != True:  # noqa: E712  sympy's own
@@ -163,6 +172,7 @@ class Emitter:
         self.constants = constants
         self.declared = declarations(nodes, program)
         self.ragged = {i: e for i, e in program.extents.items() if isinstance(e, Indexed)}
+        self.products = {str(e): e for e in program.extents.values() if isinstance(e, Mul | Pow)}
         self.names = Names(program)
         taken = names_of(program)
         self.rows_of = {
@@ -182,7 +192,7 @@ class Emitter:
         self.short = short_sizes(program, constants)
         self.rows = self.row_slots()
         self.across: Symbol | None = None
-        self.holds: Expr = S.true
+        self.holds: frozenset[Expr] = frozenset()
 
     # -- names ----------------------------------------------------------------------------------------------------
 
@@ -191,8 +201,12 @@ class Emitter:
         return self.names(("tensor", name), name)
 
     def word(self, size: str | int) -> str:
-        """What the code calls an index or a size, by its name; numbers stand for themselves."""
-        return str(size) if isinstance(size, int) else self.names(("index or size", size), size)
+        """What the code calls an index or a size, by its name; numbers and products of sizes stand for themselves."""
+        if isinstance(size, int):
+            return str(size)
+        if size in self.products:
+            return f"({self.print(self.products[size])})"
+        return self.names(("index or size", size), size)
 
     def array_name(self, slot: Slot, all_chunks: bool = False) -> str:
         """What the code calls an array; one with the copies of all chunks has another name than a copy."""
@@ -211,9 +225,11 @@ class Emitter:
 
     # -- shapes ---------------------------------------------------------------------------------------------------
 
-    def size(self, index: Symbol) -> str:
-        """The name of the size of an index."""
+    def size(self, index: Symbol) -> str | int:
+        """The name of the size of an index, or a number."""
         extent = self.program.extents[index]
+        if isinstance(extent, Integer):
+            return int(extent)
         return self.rows_of[index].longest if index in self.ragged else str(extent)
 
     def packed(self, access: Access) -> Array:
@@ -326,15 +342,16 @@ class Emitter:
         self.lines.append("    " * self.depth + text)
 
     def emit(self, nodes: Sequence[Node]) -> None:
-        for condition, group in groupby(nodes, self.condition):
-            outside, self.holds = self.holds, condition
-            if condition != outside:
-                self.line(f"if {self.print(condition)}:")
+        told = [(self.condition(node), node) for node in nodes]
+        for holds, group in groupby(told, lambda pair: pair[0]):
+            outside, self.holds = self.holds, holds
+            if holds != outside:
+                self.line(f"if {self.print(And(*(holds - outside)))}:")
                 self.depth += 1
-            for node in group:
+            for _, node in group:
                 self.node(node)
             self.holds = outside
-            self.depth -= condition != outside
+            self.depth -= holds != outside
 
     def node(self, node: Node) -> None:
         if isinstance(node, Loop):
@@ -348,11 +365,17 @@ class Emitter:
         else:
             self.product(node)
 
-    def condition(self, node: Node) -> Expr:
-        """What all statements of a node are subject to, and what can be told before it begins."""
-        found = {step.condition for _, _, step in walk([node]) if isinstance(step, Statement)} or {S.true}
-        known = len(found) == 1 and index_symbols(next(iter(found)), self.program.extents) <= self.opened
-        return found.pop() if known else self.holds
+    def condition(self, node: Node) -> frozenset[Expr]:
+        """What all statements of a node are subject to that can be told before it begins, with what is told already."""
+        known = {one for one in self.common(node) if index_symbols(one, self.program.extents) <= self.opened}
+        return self.holds | known
+
+    def common(self, node: Node) -> frozenset[Expr]:
+        """What all statements of a node are subject to."""
+        found = [
+            conjuncts(step.condition) if isinstance(step, Statement) else frozenset() for _, _, step in walk([node])
+        ]
+        return frozenset.intersection(*found) if found else frozenset()
 
     def value(self, expr: Expr) -> str:
         return f"{float(expr)}" if expr.is_Integer else self.print(expr)
@@ -374,19 +397,27 @@ class Emitter:
         s, row = node.statement, across(node)
         held = self.storage.places[s.writes].slot in self.rows
         last = subscript(s.target)[-1] if subscript(s.target) else None
-        if held and last in node.space and last != row:
+        asked = And(*(conjuncts(s.condition) - self.holds))
+        if held and last in node.space and last != row and not asked.free_symbols & set(node.space):
             # The target is a row of which every number has a formula, or a sum of rows, of its own.
             for point in points([(index, size) for index, size in node.sizes if index not in (row, last)]):
                 numbers = (self.row_value(s, row, {**point, last: Integer(k)}) for k in range(self.short[last]))
                 self.whole_row(s.target.xreplace(point), s.op, f"vector(({', '.join(numbers)},))", last)
             return
         for point in points([(index, size) for index, size in node.sizes if index != row]):
+            here = asked.xreplace(point)
+            if here == False:  # noqa: E712  sympy's own
+                continue
             value = self.row_value(s, row, point)
             target = s.target.xreplace(point)
+            if here != True:  # noqa: E712
+                self.line(f"if {self.print(here)}:")
+                self.depth += 1
             if row is not None and row in s.target.free_symbols:
                 self.whole_row(target, s.op, value, row)
             else:
                 self.statement(target, s.op, value)
+            self.depth -= here != True  # noqa: E712
 
     def row_value(self, s: Statement, row: Symbol | None, point: Mapping[Symbol, Integer]) -> str:
         """The value of a statement at a point: a number, or a row if its target has the index of the row."""
@@ -414,17 +445,14 @@ class Emitter:
             self.line(f"{register} = {self.access(access)}")
         self.registers |= held
         index = self.word(loop.index.name)
-        if loop.index in self.chunked:
-            bounds = f"{self.of_index(loop.index, '_lo')}, {self.of_index(loop.index, '_hi')}"
-        elif loop.index in self.ragged:
-            bounds = self.access(self.ragged[loop.index])
-        else:
-            bounds = self.word(self.size(loop.index))
-        self.line(f"for {index} in range({bounds}):")
+        low, high, bounded = self.range(loop)
+        self.line(f"for {index} in range({high if low == '0' else f'{low}, {high}'}):")
         self.depth += 1
         self.opened.add(loop.index)
         tables = self.tables(loop)
+        outside, self.holds = self.holds, self.holds | bounded
         self.emit(loop.body)
+        self.holds = outside
         for table in tables:
             del self.registers[table]
         self.views = {table: text for table, text in self.views.items() if subscript(table)[0] != loop.index}
@@ -434,14 +462,35 @@ class Emitter:
             del self.registers[access]
             self.line(f"{self.access(access)} = {register}")
 
+    def range(self, loop: Loop) -> tuple[str, str, frozenset[Expr]]:
+        """Where a loop begins and ends, and the conditions that it then need not ask for."""
+        index, table = loop.index, self.program.extents
+        start, end = "0", self.word(self.size(index))
+        if index in self.chunked:
+            start, end = self.of_index(index, "_lo"), self.of_index(index, "_hi")
+        elif index in self.ragged:
+            end = self.access(self.ragged[index])
+        fixed = self.opened | set(extent_symbols(self.program))
+        low, high, used = bounds(And(*(self.common(loop) - self.holds)), index, fixed)
+        lows = [*([] if start == "0" and any(certain(one, table) for one in low) else [start]), *map(self.print, low)]
+        ends = [one + 1 for one in high]
+        within = index not in self.chunked and any(certain(table[index] - one, table) for one in ends)
+        highs = [*([] if within else [end]), *map(self.print, ends)]
+        first, last = (names[0] if len(names) == 1 else f"{f}({', '.join(names)})" for f, names in
+                       (("max", lows), ("min", highs)))  # fmt: skip
+        return first, last, conjuncts(used)
+
     def tables(self, loop: Loop) -> list[Access]:
         """Load the integer tables whose indices are complete with this loop, once.
 
         The compiler could not: a store to any array might change them, as far as it knows.
         """
         inside = [step for _, _, step in walk([loop])]
+        walked = {index for s in inside for index in getattr(s, "space", ())}
+        for access in (a for s in inside for a in (s.target, *s.read_accesses)):  # in a tensor of another index's rows
+            walked |= set(subscript(self.declared.get(name_of(access), access))) & set(self.ragged)
         for ragged, extent in self.ragged.items():
-            if loop.index in extent.free_symbols and any(ragged in getattr(s, "space", ()) for s in inside):
+            if loop.index in extent.free_symbols and ragged in walked:
                 owner = self.word(loop.index.name)
                 self.line(f"{self.row_at(ragged, loop.index)} = {self.of_index(ragged, '_start')}[{owner}]")
         found: list[Access] = []
@@ -456,6 +505,10 @@ class Emitter:
                 self.line(f"{row} = {self.tensor(name)}[{start}[{owner}] : {start}[{owner} + 1]]")
                 self.views[table] = f"{row}[{self.print(subs[1])}]"
             within = {index for index in self.program.extents if index in table.free_symbols}
+            if any(
+                not isinstance(sub, Symbol | Integer | Indexed) for t in table.atoms(Indexed) for sub in subscript(t)
+            ):
+                continue  # there may be no such entry: it is looked at where it is known to be
             if loop.index in within and within <= self.opened and table not in self.registers:
                 register = self.names(table, "_".join([name, "at", *re.findall(r"\w+", str(subscript(table)))]))
                 self.line(f"{register} = {self.access(table)}")
@@ -640,16 +693,17 @@ class Emitter:
             tuple(sizes),
             self.constants,
             self.walks(),
+            self.products,
         )
 
-    def walks(self) -> tuple[tuple[str, str], ...]:
+    def walks(self) -> tuple[tuple[str, str | int], ...]:
         """The ragged indices that walk tensors of fixed size, with that size."""
-        found: dict[tuple[str, str], None] = {}
+        found: dict[tuple[str, str | int], None] = {}
         for access in (a for _, _, s in walk(self.nodes) for a in (s.target, *s.read_accesses)):
             declared = self.declared.get(name_of(access), access)
             for sub, index in zip(subscript(access), subscript(declared), strict=True):
                 if sub in self.ragged and index not in self.ragged:
-                    found[self.rows_of[sub].longest, str(self.program.extents[index])] = None
+                    found[self.rows_of[sub].longest, self.size(index)] = None
         return tuple(found)
 
     def unpack(self, vector: str, arrays: Sequence[Array], held: Mapping[str, Sequence[str]] | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from derivations.program.language import Program, extent_symbols
+from derivations.program.language import Program, entries, extent_symbols
 from dynamics.lowering.contractions import contract
 from dynamics.lowering.emit import Array, Emitter, Source
 from dynamics.lowering.loops import schedule
@@ -132,8 +132,10 @@ class Kernel:
             if value.ndim != len(array.shape):
                 raise InputError(f"{array.name} has {value.ndim} dimensions, {len(array.shape)} expected")
             for name, n in zip(array.shape, value.shape, strict=True):
-                if isinstance(name, str) and sizes.setdefault(name, n) != n:
-                    raise InputError(f"{array.name} has {n} entries where {name} = {sizes[name]} are expected")
+                known = sizes.setdefault(name, n) if isinstance(name, str) else name
+                if known != n:
+                    told = f"{name} = {known}" if isinstance(name, str) else f"{known}"
+                    raise InputError(f"{array.name} has {n} entries where {told} are expected")
         starts = []
         for rows in code.ragged:
             lengths = arrays[rows.lengths]
@@ -150,9 +152,15 @@ class Kernel:
         if missing:
             raise InputError(f"{self.program.name}: no value for {', '.join(missing)}")
         sizes |= {s: int(parameters[s]) for s in code.sizes if s not in sizes}
+        for text, product in code.products.items():
+            n = entries(product, {size.name: sizes[size.name] for size in product.free_symbols}) or 0
+            if sizes.setdefault(text, n) != n:
+                raise InputError(f"there are {sizes[text]} entries where {text} = {n} are expected")
         for longest, size in code.walks:
-            if sizes[longest] > sizes[size]:
-                raise InputError(f"a row of {sizes[longest]} entries is longer than {size} = {sizes[size]}")
+            most = sizes[size] if isinstance(size, str) else size
+            if sizes[longest] > most:
+                told = f"{size} = {most}" if isinstance(size, str) else f"{most}"
+                raise InputError(f"a row of {sizes[longest]} entries is longer than {told}")
         scratch = sum(count(a.shape, sizes) for a in code.workspace)
         if workspace is None or workspace.size < scratch:
             workspace = np.empty(scratch)

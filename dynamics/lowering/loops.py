@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, permutations
 
-from sympy import Indexed, Symbol
+from sympy import Expr, Indexed, Symbol
 
-from derivations.program.language import Access, Program, name_of, subscript
+from derivations.program.language import Access, Program, conjuncts, name_of, subscript
 from dynamics.lowering.contractions import Product, Step
 from dynamics.lowering.statements import Statement
 
@@ -157,12 +157,19 @@ def nest(statements: Sequence[Statement], program: Program, opened: tuple[Symbol
         run = Run(index, [statements[k]])
         for s in islice(statements, k + 1, None):
             order = tuple(x for x in loop_order(s, program) if x not in opened)
-            if not order or order[0] != index or not run.takes(s):
+            if not order or order[0] != index or bounding(s, index) != bounding(statements[k], index):
+                break
+            if not run.takes(s):
                 break
             run.append(s)
         nodes.append(Loop(index, nest(run.statements, program, (*opened, index))))
         k += len(run.statements)
     return tuple(nodes)
+
+
+def bounding(s: Statement, index: Symbol) -> frozenset[Expr]:
+    """What a statement is subject to that bounds a loop; others do not share that loop, which would have no bounds."""
+    return frozenset(one for one in conjuncts(s.condition) if index in one.free_symbols and not one.has(Indexed))
 
 
 def schedule(steps: Sequence[Step], program: Program) -> tuple[Node, ...]:

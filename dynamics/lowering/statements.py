@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sympy import Expr, Float, Function, Indexed, IndexedBase, Mul, Or, Piecewise, S, Symbol, exp, log
+from sympy import Add, And, Expr, Float, Function, Indexed, IndexedBase, Mul, Or, Piecewise, S, Symbol, exp, log
 
 from derivations.program.language import (
     Access,
@@ -18,7 +18,9 @@ from derivations.program.language import (
     LogSumExp,
     MaxOver,
     Program,
+    Where,
     accesses,
+    conjuncts,
     gathers,
     index_symbols,
     is_plain,
@@ -149,6 +151,12 @@ def in_place_of(share: Expr, weight: Expr, value: Expr, expr: Expr) -> Expr:
 
     Where the weight is 0 the exponentials are not computed, and elsewhere in an expression they would be missed.
     """
+    if isinstance(weight, Where):
+        needed = conjuncts(weight.condition)
+        return expr.replace(
+            lambda e: isinstance(e, Where) and needed <= conjuncts(e.condition),
+            lambda e: Where(in_place_of(share, weight.value, value, e.value), e.condition),
+        )
     if weight == 1:
         return expr.xreplace({share: value})
     beside = {share, *Mul.make_args(weight)}
@@ -156,6 +164,22 @@ def in_place_of(share: Expr, weight: Expr, value: Expr, expr: Expr) -> Expr:
         lambda e: isinstance(e, Mul) and beside <= set(e.args),
         lambda e: Mul(*(value if factor == share else factor for factor in e.args)),
     )
+
+
+def terms_of(expr: Expr, table: Mapping[Symbol, Expr]) -> list[tuple[Expr, Expr]]:
+    """(value, condition) for every term of a sum whose condition indices alone decide; the others are one term."""
+    terms = Add.make_args(expr)
+    held = [term for term in terms if isinstance(term, Where) and of_indices(term.condition, table)]
+    if not held:
+        return [(expr, S.true)]
+    rest = Add(*(term for term in terms if term not in held))
+    return [*([(rest, S.true)] if rest != 0 else []), *((term.value, term.condition) for term in held)]
+
+
+def of_indices(condition: Expr, table: Mapping[Symbol, Expr]) -> bool:
+    """Whether a condition depends on indices, and otherwise on sizes and tables of whole numbers only."""
+    whole = all(access.is_integer for access in accesses(condition)) and not condition.has(Piecewise)
+    return bool(index_symbols(condition, table)) and whole
 
 
 def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
@@ -168,7 +192,7 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
     taken = names_of(program)
 
     def add(target: Access, op: str, expr: Expr, over: tuple[Symbol, ...] = (), condition: Expr = S.true) -> None:
-        space = index_symbols(target, table) | index_symbols(expr, table) | set(over)
+        space = index_symbols(target, table) | index_symbols(expr, table) | set(over) | index_symbols(condition, table)
         found.append(Statement(target, op, expr, tuple(sorted(space, key=order.index)), condition))
 
     definitions = needed(program.definitions, outputs)
@@ -182,10 +206,13 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
             largest, total, inverse = (part(d.lhs, suffix, taken) for suffix in ("max", "sum", "inv"))
             power = part(d.lhs, "exp", taken, layout_of(rhs.body, (*subscript(d.lhs), *rhs.over), table))
             # Where the weight is 0 the body plays no part, however large: neither in the maximum nor as inf * 0.
-            masked = rhs.weight != 1
-            body = Piecewise((rhs.body, rhs.weight > 0), (-S.Infinity, True)) if masked else rhs.body
+            weight, mask = rhs.weight, S.true
+            if isinstance(weight, Where) and of_indices(weight.condition, table):
+                weight, mask = weight.value, weight.condition  # the loops leave out the rest
+            masked = weight != 1
+            body = Piecewise((rhs.body, weight > 0), (-S.Infinity, True)) if masked else rhs.body
             value = exp(rhs.body - largest)
-            value = Piecewise((value, rhs.weight > 0), (0, True)) if masked else value
+            value = Piecewise((value, weight > 0), (0, True)) if masked else value
             condition, words = S.true, scores_of_words(rhs, program)
             if again and words is not None:
                 # One exponential for each word, not for each time that it occurs.
@@ -203,22 +230,32 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
                 add(low, "=", total)
                 condition = Or(low < LOW, *(table[index] < 2 for index in rhs.over))
             add(largest, "=", -S.Infinity, (), condition)
-            add(largest, BOUND, body, rhs.over, condition)
+            add(largest, BOUND, body, rhs.over, And(condition, mask))
             add(largest, "=", Finite(largest), (), condition)
-            if again:
+            if again and mask != True:  # noqa: E712  sympy's own
+                add(power, "=", S.Zero)
+                add(power, "+=", value, (), mask)
+                shared.append((share, rhs.weight, power * inverse))
+            elif again:
                 add(power, "=", value, (), condition)
                 shared.append((share, rhs.weight, power * inverse))
             # The start of the sum keeps its loop apart from that of the exponentials. A loop that stores and sums is
             # vectorised only if no address of one array is found near another's: its rounding would depend on them.
             add(total, "=", S.Zero, (), condition)
-            add(total, "+=", rhs.weight * (power if again else value), rhs.over, condition)
+            add(total, "+=", weight * (power if again else value), rhs.over, And(condition, mask))
             add(inverse, "=", 1 / (total + NOTHING))
             add(d.lhs, "=", largest + log(total))
         elif d.over:
             op, start = ("max=", -S.Infinity) if isinstance(rhs, MaxOver) else ("+=", S.Zero)
             if not d.accumulate:
                 add(d.lhs, "=", start)
-            add(d.lhs, op, rhs.body, d.over)
+            for value, condition in terms_of(rhs.body, table) if op == "+=" else [(rhs.body, S.true)]:
+                add(d.lhs, op, value, d.over, condition)
         else:
-            add(d.lhs, "+=" if d.accumulate else "=", rhs)
+            terms = terms_of(rhs, table)
+            if not d.accumulate and terms[0][1] != True:  # noqa: E712  sympy's own
+                add(d.lhs, "=", S.Zero)
+            for k, (value, condition) in enumerate(terms):
+                first = k == 0 and condition == True and not d.accumulate  # noqa: E712
+                add(d.lhs, "=" if first else "+=", value, (), condition)
     return live(found, outputs)

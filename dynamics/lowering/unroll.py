@@ -13,7 +13,7 @@ from math import prod
 
 from sympy import Add, Expr, Indexed, Integer, Mul, Symbol, exp
 
-from derivations.program.language import Access, Program, subscript
+from derivations.program.language import Access, Program, entries, subscript
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.statements import MAXIMA, Statement
 from dynamics.lowering.vectors import LONGEST
@@ -24,7 +24,7 @@ MOST = 256
 
 def short_sizes(program: Program, constants: Mapping[str, int]) -> dict[Symbol, int]:
     """The indices whose loops are short, with their sizes."""
-    known = {index: constants.get(str(extent)) for index, extent in program.extents.items()}
+    known = {index: entries(extent, constants) for index, extent in program.extents.items()}
     return {index: size for index, size in known.items() if size is not None and size <= LONGEST}
 
 
@@ -69,6 +69,8 @@ def across(short: Short) -> Symbol | None:
     s = short.statement
     last = subscript(s.target)[-1:]
     for index in sorted(short.space, key=lambda index: (index,) != last):
+        if index in s.condition.free_symbols:
+            continue
         inside = index in s.target.free_symbols
         if s.op in MAXIMA or not (inside or s.op == "+="):
             continue

@@ -22,7 +22,7 @@ from sympy import Indexed, Symbol
 from derivations.checks.differences import STENCIL, is_gradient
 from derivations.checks.plain_python import plain_python
 from derivations.checks.small_data import SPREADS, as_function, random_values, small_sizes
-from derivations.program.language import Definition, Program, index_symbols, name_of
+from derivations.program.language import Definition, Program, entries, extent_symbols, index_symbols, name_of
 from dynamics.lowering.compile import cache_directory, called_code
 from dynamics.lowering.kernel import Kernel, lower
 from dynamics.support import cache_files
@@ -124,7 +124,7 @@ def _work(program: Program, sizes: Mapping[str, int]) -> int:
     """Terms of all definitions, with rows of different lengths as long as the smallest sizes."""
     table = program.extents
     spaces = [index_symbols(d.lhs, table) | index_symbols(d.rhs, table) | set(d.over) for d in program.definitions]
-    return sum(math.prod(sizes.get(str(table[index]), 3) for index in space) for space in spaces)
+    return sum(math.prod(entries(table[index], sizes) or 3 for index in space) for space in spaces)
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def evaluated(kernel: Kernel, values: Values) -> dict[str, Vector]:
     data = {name_of(access): values[name_of(access)] for access in program.data}
     numbers = {p.name: values[p.name] for p in program.parameters}
     sizes = {size: values.get(size) for size in kernel.code.sizes}
-    sizes |= {str(e): _given(program, values, e) for e in program.extents.values() if isinstance(e, Symbol)}
+    sizes |= {size.name: _given(program, values, size) for size in extent_symbols(program)}
     bound = kernel.bind(data, {**{name: n for name, n in sizes.items() if n is not None}, **numbers})
     states = [np.ravel(values[name]) for name in program.state_names]
     return bound.evaluate(np.concatenate(states).astype(float))

@@ -17,7 +17,7 @@ from derivations.gradient_flow import gradient_flow
 from derivations.program import Program, ProgramError, extent_symbols, name_of, subscript
 from dynamics.problems.labelled_arrays import by_dimension, without_labels
 from dynamics.problems.models import Model
-from dynamics.problems.problem import Problem
+from dynamics.problems.problem import Problem, size_of
 from dynamics.problems.reading import looked_up, reading
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean, existing
@@ -197,10 +197,10 @@ def checked(
     found = _arrays(program, arrays)
     sizes, parameters = _values(program, _sizes_of(program, found), values)
     for access, sub, extent in lookups(program):
-        if isinstance(sub, Symbol):
-            continue  # a place in a row: that rows are no longer than there is room is known when they are bound
+        if not isinstance(sub, Integer | Indexed):
+            continue  # a place in a row, known when rows are bound; or a computed place, which a condition keeps within
         low, high = (int(sub), int(sub)) if isinstance(sub, Integer) else _range(name_of(sub), found, program)
-        entries = int(found[name_of(extent)].min()) if isinstance(extent, Indexed) else sizes[str(extent)]
+        entries = int(found[name_of(extent)].min()) if isinstance(extent, Indexed) else size_of(extent, sizes)
         if low < 0 or high >= entries:
             raise InputError(
                 f"{sub} is {low if low < 0 else high} in {access}, where {name_of(access)} has {entries} entries; give"
@@ -246,7 +246,7 @@ def normal_arrays(program: Program, values: Mapping[str, float], seed: int = 0) 
         extents = [program.extents[index] for index in subscript(access)]
         if access.is_integer or any(isinstance(extent, Indexed) for extent in extents):
             raise InputError(f"{program.name}: {access} cannot be drawn at random; give it as an array")
-        found[name_of(access)] = random.standard_normal([sizes[str(extent)] for extent in extents])
+        found[name_of(access)] = random.standard_normal([size_of(extent, sizes) for extent in extents])
     return found
 
 
@@ -281,6 +281,7 @@ def _sizes_of(program: Program, arrays: Mapping[str, NDArray[Any]]) -> dict[str,
     """The sizes that the shapes of the arrays decide."""
     sizes: dict[str, int] = {}
     owner: dict[str, str] = {}
+    products: list[tuple[str, Expr, int]] = []  # known when the sizes are that they are made of
     for access in program.data:
         name, subs = name_of(access), subscript(access)
         array = arrays[name]
@@ -297,9 +298,23 @@ def _sizes_of(program: Program, arrays: Mapping[str, NDArray[Any]]) -> dict[str,
                 continue
             if n == 0:
                 raise InputError(f"{name} is empty; give at least one entry along {extent}")
+            if not isinstance(extent, Symbol):
+                products.append((name, extent, n))
+                continue
             known, first = sizes.setdefault(str(extent), n), owner.setdefault(str(extent), name)
             if known != n:
                 raise InputError(f"{name} has {n} entries along {extent}, and {first} has {known}; they must agree")
+    for name, extent, n in products:
+        left = extent.xreplace({size: Integer(sizes[size.name]) for size in extent.free_symbols if size.name in sizes})
+        if isinstance(left, Integer):
+            if left != n:
+                raise InputError(f"{name} has {n} entries along an index of {extent}, which is {left}; they must agree")
+            continue
+        number, power = left.as_coeff_Mul()
+        if isinstance(power, Symbol):
+            if n % number:
+                raise InputError(f"{name} has {n} entries along an index of {extent}, which is no multiple of {number}")
+            sizes[power.name] = n // int(number)
     return sizes
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.gradient_flow import descent_flow
-from derivations.program import Program, Role, name_of, subscript
+from derivations.program import Program, Role, entries, extent_symbols, name_of, subscript
 from dynamics.lowering import Bound, Kernel, lower
 from dynamics.problems.keep import Keep
 from dynamics.support.content import ByContent
@@ -330,13 +330,13 @@ class Layout:
     dims : mapping of str to tuple of str
         What the dimensions of every state are called.
     extents : mapping of str to tuple of str
-        How long they are: names of sizes, or numbers.
+        How long they are: sizes, numbers, or products of them.
     sizes : frozenset of str
-        Everything that is an extent.
+        Every size.
     """
 
     dims: Mapping[str, tuple[str, ...]]
-    extents: Mapping[str, tuple[str, ...]]
+    extents: Mapping[str, tuple[Any, ...]]
     sizes: frozenset[str]
 
 
@@ -346,14 +346,17 @@ def layout(program: Program) -> Layout:
     extents = program.extents
     return Layout(
         {name_of(state): axes_of(program, state) for state in program.states},
-        {name_of(state): tuple(str(extents[index]) for index in subscript(state)) for state in program.states},
-        frozenset(str(extent) for extent in extents.values()),
+        {name_of(state): tuple(extents[index] for index in subscript(state)) for state in program.states},
+        frozenset(size.name for size in extent_symbols(program)),
     )
 
 
 def size_of(extent: Any, sizes: Mapping[str, int]) -> int:
-    """The number that an extent stands for: a size, or a number."""
-    return sizes[str(extent)] if str(extent) in sizes else int(extent)
+    """The number that an extent stands for: a size, a number, or a product of them."""
+    number = entries(extent, sizes)
+    if number is None:
+        raise KeyError(str(extent))
+    return number
 
 
 def by_state(initial: Any) -> Mapping[str, Any]:

@@ -25,6 +25,7 @@ from derivations.program.language import (
     Program,
     Reduction,
     SumOver,
+    Where,
     accesses,
     extent_symbols,
     index_symbols,
@@ -33,6 +34,7 @@ from derivations.program.language import (
     subscript,
     unused,
 )
+from derivations.program.ranges import affine
 from dynamics.lowering.arrays.frame import Array, Axis, Frame, lengths, owner_of, ragged_in, storage
 from dynamics.support.errors import InputError
 
@@ -111,6 +113,19 @@ class Printer(NumPyPrinter):
             text = value if condition == True else f"np.where({self._print(condition)}, {value}, {text})"  # noqa: E712
         return text
 
+    def _print_And(self, expr: Expr) -> str:
+        return " & ".join(f"({self._print(part)})" for part in expr.args)
+
+    def _print_Or(self, expr: Expr) -> str:
+        return " | ".join(f"({self._print(part)})" for part in expr.args)
+
+    def _print_Not(self, expr: Expr) -> str:
+        return f"(~({self._print(expr.args[0])}))"
+
+    def _print_Where(self, expr: Where) -> str:
+        value = f"dtype({expr.value})" if expr.value.is_number else self._print(expr.value)
+        return f"np.where({self._print(expr.condition)}, {value}, dtype(0))"
+
     def _module_format(self, name: str, register: bool = True) -> str:
         return super()._module_format(name, register).replace("numpy.", "np.")
 
@@ -164,7 +179,8 @@ class Writer:
             return f"{self.rows(axis[1])}.total"
         if owner_of(axis, self.table) is not None:
             return f"{self.rows(axis)}.most"
-        return spelled(str(self.table[axis]))
+        extent = self.table[axis]
+        return spelled(str(extent)) if isinstance(extent, Symbol) else f"({scalar(extent)})"
 
     def shape(self, axes: Iterable[Axis]) -> str:
         extents = [self.extent(axis) for axis in axes]
@@ -198,10 +214,29 @@ class Writer:
             return Array(str(sub), ())
         if isinstance(sub, Indexed):
             return self.read(sub, frame)
+        if not isinstance(sub, Symbol):
+            return self.computed(sub, frame)
+        if sub in self.sizes:
+            return Array(spelled(sub.name), ())
         axis = frame.axis_of(sub)
         if isinstance(axis, tuple):
             return Array(f"{self.rows(axis[1])}.{'owner' if sub == axis[0] else 'place'}", (axis,))
         return Array(self.once(f"np.arange({self.extent(axis)})", "each"), (axis,))
+
+    def computed(self, sub: Expr, frame: Frame) -> Array:
+        """Places that are computed from others. What lies beyond a tensor is looked at nowhere: it may be any place."""
+        atoms = affine(sub)
+        assert atoms is not None
+        walked = [atom for atom in atoms if isinstance(atom, Indexed) or atom in self.table]
+        parts = {atom: self.index(atom, frame) for atom in walked}
+        names = {atom: Symbol(f"place_{k}", integer=True) for k, atom in enumerate(parts)}
+        axes = tuple(axis for axis in frame.axes if any(axis in array.axes for array in parts.values()))
+        texts = {names[atom]: self.aligned(array, axes) for atom, array in parts.items()}
+        return Array(f"({Printer(texts)._print(sub.xreplace(names))})", axes)
+
+    def clipped(self, place: Array, axis: Axis) -> Array:
+        """Places within a tensor: those beyond it are looked at nowhere."""
+        return Array(f"np.clip({place.text}, 0, {self.extent(axis)} - 1)", place.axes)
 
     def within(self, expr: Expr, frame: Frame) -> tuple[Symbol, Symbol] | None:
         """(owner, ragged index) if an expression has one ragged index of an owner where the frame has several."""
@@ -259,6 +294,12 @@ class Writer:
             places = list(looked)
         if not looked:
             return Array(text, tuple(walked))
+        if len(places) == len(kept):
+            places = [
+                self.clipped(place, axis) if isinstance(place, Array) and computed(subs.get(axis)) else place
+                for place, axis in zip(places, kept, strict=True)
+            ]
+        looked = [place for place in places if isinstance(place, Array)]
         order = [k for k, p in enumerate(places) if isinstance(p, Array)]
         order += [k for k, p in enumerate(places) if not isinstance(p, Array)]
         if order != sorted(order):
@@ -360,6 +401,8 @@ class Writer:
             return expr.func(number if number == -1 else self.hoisted(number, arrays, texts), *kept)
         if isinstance(expr, Piecewise):
             return expr
+        if isinstance(expr, Where):
+            return Where(self.hoisted(expr.value, arrays, texts), expr.condition)
         return expr.func(*(self.hoisted(arg, arrays, texts) for arg in expr.args))
 
     def named(self, array: Array) -> Array:
@@ -517,7 +560,7 @@ class Writer:
         over = frozenset(axis for axis in frame.axes if not self.flat([axis]) - set(d.over))
         by = ragged_in(self.flat(frame.axes), self.table)
         lhs = index_symbols(d.lhs, self.table)
-        looked = any(isinstance(sub, Indexed) for sub in subscript(d.lhs))
+        looked = any(not isinstance(sub, Symbol) for sub in subscript(d.lhs))
         vanish = {
             r
             for o, inner in by.items()
@@ -642,7 +685,9 @@ class Writer:
         walked: list[Axis] = []
         order: list[int] = []
         straight: list[int] = []
-        everywhere = [axis for sub in subscript(d.lhs) if isinstance(sub, Indexed) for axis in own.of(self.walked(sub))]
+        everywhere = [
+            axis for sub in subscript(d.lhs) if not isinstance(sub, Symbol) for axis in own.of(self.walked(sub))
+        ]
         plain = [sub for sub in subscript(d.lhs) if isinstance(sub, Symbol)]
         for k, axis in enumerate(self.stored[d.name]):
             if isinstance(axis, tuple):
@@ -665,7 +710,8 @@ class Writer:
                 walked.append(sub)
                 straight.append(k)
             else:
-                looked.append(self.index(sub, own))
+                place = self.index(sub, own)
+                looked.append(self.clipped(place, axis) if computed(sub) else place)
                 order.append(k)
         common = tuple(axis for axis in own.axes if any(axis in a.axes for a in looked))
         loose = [axis for axis in array.axes if axis not in {*common, *walked}]
@@ -740,6 +786,11 @@ class Writer:
                     raise InputError(f"{self.program.name}: {name} cannot be given back by array code")
                 text = f"{self.rows(sub)}.pack({text})"
         return text
+
+
+def computed(sub: Expr | None) -> bool:
+    """Whether a subscript is computed from others, and may be out of range."""
+    return sub is not None and not isinstance(sub, Symbol | Indexed | Integer)
 
 
 def words(text: str) -> set[str]:

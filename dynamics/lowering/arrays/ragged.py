@@ -103,7 +103,7 @@ def add_at(out: Any, at: tuple[Any, ...], values: Any) -> Any:
     [1.0, 0.0, 5.0]
     """
     rest = out.shape[len(at) :]
-    where = np.ravel_multi_index(np.broadcast_arrays(*at), out.shape[: len(at)]) if len(at) > 1 else at[0]
+    where = np.ravel_multi_index(np.broadcast_arrays(*at), out.shape[: len(at)]) if len(at) > 1 else np.asarray(at[0])
     values = np.broadcast_to(values, (*where.shape, *rest))
     if not out.flags.c_contiguous:
         out += add_at(np.zeros(out.shape, out.dtype), at, values)

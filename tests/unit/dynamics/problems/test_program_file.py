@@ -437,10 +437,6 @@ WRONG = {
     ),
     "reduction over nothing": (two_layers(hidden=HIDDEN.replace(", i))", "))")), "definition of h[n, r]: SumOver of"),
     "free index": (two_layers(hidden="Definition(h[n, r], x[n, i] * U[i, r])"), "definition of h[n, r]: index i is"),
-    "reduction inside": (
-        two_layers(predicted="Definition(z[n, k], 1 + SumOver(h[n, r] * W[r, k], r))"),
-        "definition of z[n, k]: a reduction stands inside an expression",
-    ),
     "maximum": (two_layers(hidden=HIDDEN.replace("SumOver", "MaxOver")), "definition of h[n, r]: a maximum is not"),
     "step function": (
         SYMPY + two_layers(predicted=PREDICTED.replace("h[n, r]", "floor(h[n, r])")),
@@ -460,9 +456,17 @@ WRONG = {
         "definition of z[n, k]: Max of 3 numbers",
     ),
     "imaginary": (two_layers(predicted=PREDICTED.replace("h[n, r]", "sqrt(-2) * h[n, r]")), "definition of z[n, k]: "),
-    "shifted index": (
-        two_layers(predicted=PREDICTED.replace("W[r, k]", "W[r + 1, k]")),
-        "definition of z[n, k]: subscript r + 1 of W[r + 1, k] must be an index",
+    "square of an index": (
+        two_layers(predicted=PREDICTED.replace("W[r, k]", "W[r**2, k]")),
+        "definition of z[n, k]: subscript r**2 of W[r**2, k] must be an index",
+    ),
+    "beyond the last": (
+        two_layers(predicted=PREDICTED.replace("W[r, k]", "W[r + R, k]")),
+        "definition of z[n, k]: there is no entry W[R + r, k]",
+    ),
+    "largest of neighbours": (
+        two_layers(hidden=HIDDEN.replace("SumOver(x[n, i]", "LogSumExp(x[n, i - 1]")),
+        "definition of h[n, r]: LogSumExp over i reads beyond a tensor where not i >= 1; say which entries count",
     ),
     "negative subscript": (
         two_layers(predicted=PREDICTED.replace("W[r, k]", "W[r, k] * x[n, -1]")),
@@ -502,7 +506,8 @@ WRONG = {
         two_layers(extents="{n: N, i: D, r: R, k: scalars('q')[0]}"),
         "extents: q of index k is not a size; make one with sizes('V')",
     ),
-    "extent that is a number": (two_layers(extents="{n: N, i: D, r: 3, k: K}"), "extents: 3 of index r is not a size"),
+    "extent of nothing": (two_layers(extents="{n: N, i: D, r: 0, k: K}"), "extents: 0 of index r is no size"),
+    "extent that is a difference": (two_layers(extents="{n: N, i: D, r: D - 1, k: K}"), "extents: D - 1 of index r is"),
     "extent of no index": (two_layers(extents="{'n': N}"), "extents: 'n' is not an index; make it with indices('n')"),
     "extents as a list": (two_layers(extents="[n, i]"), "extents: [n, i] does not say"),
     "syntax": (two_layers() + "x = = 3", "line 7: invalid syntax: x = = 3"),
