@@ -159,7 +159,7 @@ class Problem(ByContent, ABC):
         """The shape of every state."""
         sizes = self.sizes
         return {
-            name: tuple(sizes[n] if n in sizes else int(n) for n in extents)
+            name: tuple(sizes[n] if n in sizes else size_of(n, sizes) for n in extents)
             for name, extents in layout(self.program).extents.items()
         }
 
@@ -330,7 +330,7 @@ class Layout:
     dims : mapping of str to tuple of str
         What the dimensions of every state are called.
     extents : mapping of str to tuple of str
-        How long they are: sizes, numbers, or products of them.
+        How long they are: names of sizes, numbers, or products of them.
     sizes : frozenset of str
         Every size.
     """
@@ -346,7 +346,10 @@ def layout(program: Program) -> Layout:
     extents = program.extents
     return Layout(
         {name_of(state): axes_of(program, state) for state in program.states},
-        {name_of(state): tuple(extents[index] for index in subscript(state)) for state in program.states},
+        {
+            name_of(state): tuple(str(e) if e.is_Symbol else e for e in map(extents.get, subscript(state)))
+            for state in program.states
+        },
         frozenset(size.name for size in extent_symbols(program)),
     )
 
