@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sympy import Symbol
 
 from derivations.gradient_flow import descent_flow
 from derivations.program import Program, Role, entries, extent_symbols, name_of, subscript
@@ -347,7 +348,10 @@ def layout(program: Program) -> Layout:
     return Layout(
         {name_of(state): axes_of(program, state) for state in program.states},
         {
-            name_of(state): tuple(str(e) if e.is_Symbol else e for e in map(extents.get, subscript(state)))
+            name_of(state): tuple(
+                str(extents[index]) if isinstance(extents[index], Symbol) else extents[index]
+                for index in subscript(state)
+            )
             for state in program.states
         },
         frozenset(size.name for size in extent_symbols(program)),
