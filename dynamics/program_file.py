@@ -50,8 +50,11 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
 
 from derivations.gradient_flow.adjoints import gradient_flow
+from derivations.gradient_flow.slopes import grad, with_slopes
+from derivations.program.functions import stop_gradient
 from derivations.program.language import (
     Definition,
+    Gradient,
     LogSumExp,
     MaxOver,
     Program,
@@ -78,16 +81,20 @@ from dynamics.support.files import did_you_mean, existing
 
 __all__ = [
     "Abs", "Definition", "Eq", "LogSumExp", "Max", "MaxOver", "Piecewise", "Program", "Rational", "Softmax", "SumOver",
-    "Where", "cos", "cosh", "exp", "indices", "log", "model", "pi", "scalars", "sin", "sinh", "sizes", "sqrt", "tanh",
-    "tensors",
+    "Where", "cos", "cosh", "exp", "grad", "indices", "log", "model", "pi", "scalars", "sin", "sinh", "sizes", "sqrt",
+    "stop_gradient", "t", "tanh", "tensors",
 ]  # fmt: skip
 
-FUNCTIONS = (Abs, Max, Piecewise, Where, cos, cosh, exp, log, sin, sinh, tanh)
+FUNCTIONS = (Abs, Max, Piecewise, Where, stop_gradient, cos, cosh, exp, log, sin, sinh, tanh)
 """What definitions may be made of, beside sums, products, powers and reductions."""
 PLAIN = (Add, Mul, Pow, Number, NumberSymbol, Symbol, Indexed, ExprCondPair, Relational, Boolean)
 
 TAKEN = ("time", "step", "seed", "input", "output")
 """Names that results use for themselves."""
+
+
+(t,) = scalars("t")
+"""The time of the flow: definitions may read it, unless something else is called so."""
 
 
 def sizes(names: str) -> tuple[Symbol, ...]:
@@ -132,7 +139,8 @@ def model(
     data, parameters : accesses, scalars
         Arrays and numbers that are given when the program is run.
     flow : mapping of str to str, optional
-        Instead of a gradient flow, your own: for each state, the definition that is its rate.
+        Instead of a gradient flow, your own: for a state, the definition that is its rate. States that it does not
+        name follow the gradient of the loss.
     examples : Symbol, optional
         The index of independent examples, which are then computed one at a time: less memory.
     assumptions, source
@@ -151,6 +159,7 @@ def model(
     loss = SumOver((w[i] - y[i])**2/2, i)
     """
     defined = [_definition(d) for d in _each(definitions)]
+    written = loss
     table = _extents(extents or {})
     if loss is not None and loss not in [d.lhs for d in defined]:
         given = (*_each(data), *_each(states), *_each(parameters))
@@ -159,6 +168,19 @@ def model(
         defined.append(_definition(Definition(Symbol(unused(["loss"], taken), real=True), loss)))
         loss = defined[-1].lhs
     arrays, moving, numbers = _declared("data", data), _declared("states", states), _declared("parameters", parameters)
+    if isinstance(written, Expr) and loss is not written:
+        slopes = {g: grad(loss, g.access) for d in defined for g in d.rhs.atoms(Gradient) if g.loss == written}
+        defined = [replace(d, rhs=d.rhs.xreplace(slopes)) if d.rhs.atoms(Gradient) else d for d in defined]
+    defined, table = with_slopes(
+        normal(defined, table, (*arrays, *moving, *numbers)), table, (*arrays, *moving, *numbers)
+    )
+    own, clock = dict(flow or {}), ""
+    names = {name_of(x) for x in (*arrays, *moving, *numbers)} | {d.name for d in defined}
+    if t.name not in names and any(t in accesses(d.rhs) for d in defined):
+        taken = names | {symbol.name for extent in table.values() for symbol in extent.free_symbols}
+        rate = Symbol(unused(["tdot", "t_dot"], {*taken, *(index.name for index in table)}), real=True)
+        moving, own, clock = (*moving, t), {**own, t.name: rate.name}, t.name
+        defined.append(Definition(rate, Rational(1), "the time itself"))
     return Program(
         name="program",
         title=title,
@@ -167,9 +189,10 @@ def model(
         data=arrays,
         states=moving,
         parameters=numbers,
-        definitions=tuple(normal(defined, table, (*arrays, *moving, *numbers))),
+        definitions=tuple(defined),
         loss=loss,
-        flow=flow or {},
+        flow=own,
+        time=clock,
         examples=examples,
         assumptions=tuple(assumptions),
     )
@@ -213,7 +236,7 @@ def load(path: str | PathLike[str]) -> Program:
     program = _program(file)
     try:
         check(program)
-        if not program.flow:
+        if not set(program.state_names) <= set(program.flow):
             program = gradient_flow(program)
     except ProgramError as error:
         _refuse(file, error)
@@ -228,9 +251,9 @@ def check(program: Program) -> None:
         raise ProgramError("has no loss; give it, loss=SumOver((z[n] - y[n])**2, n) for example")
     if program.loss is not None and (not isinstance(program.loss, Symbol) or program.loss.is_integer):
         raise ProgramError(f"the loss is {program.loss}; call it loss, a scalar: sum over the indices that it has")
-    missing = [name for name in program.state_names if program.flow and name not in program.flow]
-    if missing:
-        raise ProgramError(f"state {missing[0]} has no flow; give the flow of every state, or a loss alone")
+    missing = [name for name in program.state_names if name not in program.flow]
+    if missing and program.loss is None:
+        raise ProgramError(f"state {missing[0]} has no flow; give the flow of every state, or a loss")
     for access in (*program.data, *program.states):
         if not is_plain(access):
             raise ProgramError(f"{access} is not a declaration; give {name_of(access)} distinct indices")
@@ -248,8 +271,8 @@ def check(program: Program) -> None:
             _check_part(part, whole, where)
         for access in d.reads:
             _check_subscripts(access, where)
-    if not program.flow:
-        idle = set(program.state_names) - _read(program)
+    if missing:
+        idle = set(missing) - _read(program)
         if idle:
             raise ProgramError(f"the loss does not depend on state {min(idle)}; use it in a definition, or drop it")
 

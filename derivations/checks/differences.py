@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from derivations.checks.check import Check, largest
 from derivations.checks.small_data import Values, as_function, moving_point
+from derivations.gradient_flow.adjoints import is_smooth
 from derivations.program.language import Program, name_of
 
 __all__ = ["against_differences", "is_gradient"]
@@ -35,7 +36,7 @@ def gradient(program: Program, values: Values) -> Values:
 def is_gradient(program: Program) -> bool:
     """Whether the flow of a program is that of its loss, up to a metric: it says what carries the loss back."""
     derived = bool(program.adjoints or program.model) and set(program.rates) >= set(program.state_names)
-    return bool(program.flow) and program.loss is not None and derived and not program.rule
+    return bool(program.flow) and program.loss is not None and derived and not program.rule and is_smooth(program)
 
 
 def by_slopes(program: Program, values: Values, slopes: Values) -> Values:

@@ -72,6 +72,9 @@ class Loops(PythonCodePrinter):
         *_, (_, otherwise) = expr.args
         return super()._print_Piecewise(expr if otherwise == True else Piecewise(*expr.args, (S.NaN, True)))  # noqa: E712
 
+    def _print_stop_gradient(self, expr: Expr) -> str:
+        return f"({self._print(expr.args[0])})"
+
     def _print_Where(self, expr: Where) -> str:
         return f"({self._print(expr.value)} if {self._print(expr.condition)} else 0.0)"
 

@@ -2,5 +2,6 @@
 
 from derivations.gradient_flow.adjoints import accented, adjoints, descent_flow, gradient_flow
 from derivations.gradient_flow.second_moments import second_moments
+from derivations.gradient_flow.slopes import grad, with_slopes
 
-__all__ = ["accented", "adjoints", "descent_flow", "gradient_flow", "second_moments"]
+__all__ = ["accented", "adjoints", "descent_flow", "grad", "gradient_flow", "second_moments", "with_slopes"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sympy import Add, DiracDelta, Dummy, Expr, Heaviside, Indexed, IndexedBase, Max, Mul, S, Symbol, exp
 
+from derivations.program.functions import stop_gradient
 from derivations.program.language import (
     Access,
     Definition,
@@ -56,15 +57,15 @@ def renamed(access: Access, name: str) -> Access:
     return Symbol(name, real=True)
 
 
-def adjoint_names(program: Program, accent: str) -> dict[str, str]:
+def adjoint_names(program: Program, accent: str, reserved: frozenset[str] = frozenset()) -> dict[str, str]:
     """What the adjoint of every tensor is called: by an accent, and otherwise where the program has such a name."""
-    taken = names_of(program)
+    taken = names_of(program) | reserved
     return {name: unused([f"{name}{accent}", f"{name}_{accent}"], taken) for name in program.declarations}
 
 
-def depends_on_state(program: Program) -> set[str]:
-    """The names of all tensors that move when the states move."""
-    active = set(program.state_names)
+def depends_on_state(program: Program, by: frozenset[str] = frozenset()) -> set[str]:
+    """The names of all tensors that move when the states move, or other tensors."""
+    active = {*program.state_names, *by}
     for d in program.definitions:
         if any(name_of(a) in active for a in accesses(d.rhs)):
             active.add(d.name)
@@ -198,7 +199,10 @@ def definitions_of(bar: Access, terms: list[Contribution], table: dict[Symbol, E
 
 
 def adjoints(
-    program: Program, accent: str = "bar"
+    program: Program,
+    accent: str = "bar",
+    by: frozenset[str] = frozenset(),
+    reserved: frozenset[str] = frozenset(),
 ) -> tuple[tuple[Definition, ...], dict[Symbol, Expr], dict[str, Expr]]:
     """The adjoint of every tensor that carries the loss back to the states.
 
@@ -208,6 +212,10 @@ def adjoints(
         With a loss.
     accent : str
         What is added to a tensor's name for its adjoint; a program that holds adjoints already needs another one.
+    by : frozenset of str
+        Tensors beside the states that slopes are asked for.
+    reserved : frozenset of str
+        Names that adjoints must not have.
 
     Returns
     -------
@@ -216,7 +224,7 @@ def adjoints(
     extents : dict
         The program's extents, with the indices that the sweep had to add.
     values : dict of str to Expr
-        For each state, its adjoint as an access or a constant, by name.
+        For each state, and what else is asked for, its adjoint as an access or a constant, by name.
 
     Examples
     --------
@@ -232,10 +240,10 @@ def adjoints(
     if program.loss is None:
         raise ProgramError(f"{program.name}: has no loss; a gradient flow needs one")
     table = dict(program.extents)
-    active = depends_on_state(program)
+    active = depends_on_state(program, by)
     declared = program.declarations
-    names = adjoint_names(program, accent)
-    taken = names_of(program) | set(names.values())
+    names = adjoint_names(program, accent, reserved)
+    taken = names_of(program) | set(names.values()) | reserved
     added_to = {d.name for d in program.definitions if d.accumulate}
     held = {
         product_of(d.rhs): d.lhs
@@ -277,9 +285,9 @@ def adjoints(
         for access, derivative in local_derivatives(d, active):
             expr = repeated(pulled(adjoint * derivative), access, d, table)
             terms.setdefault(name_of(access), []).append(Contribution(access, expr))
-    for state in program.state_names:
-        adjoint = finish(state)
-        value[state] = S.Zero if adjoint is None else adjoint
+    for tensor in dict.fromkeys((*program.state_names, *sorted(by))):
+        adjoint = finish(tensor)
+        value[tensor] = S.Zero if adjoint is None else adjoint
     return tuple(emitted), table, value
 
 
@@ -305,7 +313,7 @@ def gradient_flow(program: Program) -> Program:
     """The gradient flow d state/d tau = -eta_state * d loss/d state of a program, as a program.
 
     Every state has a rate parameter ``eta_<state>`` of its own (1 is plain gradient flow; k steps of gradient descent
-    at learning rate lr are tau = k lr).
+    at learning rate lr are tau = k lr). States that the program gives a flow keep it; the others follow the gradient.
 
     Raises
     ------
@@ -318,8 +326,9 @@ def gradient_flow(program: Program) -> Program:
 
 
 def rates_of(program: Program, taken: set[str]) -> tuple[Symbol, ...]:
-    """New parameters for the learning rates of a program's states."""
-    return tuple(Symbol(unused([f"eta_{s}", f"eta_of_{s}"], taken), real=True) for s in program.state_names)
+    """New parameters for the learning rates of a program's states that have no flow of their own."""
+    names = [state for state in program.state_names if state not in program.flow]
+    return tuple(Symbol(unused([f"eta_{s}", f"eta_of_{s}"], taken), real=True) for s in names)
 
 
 def flow_of(
@@ -336,7 +345,8 @@ def flow_of(
     taken = {*names_of(program), *(index.name for index in extents), *defined}
     new = () if rates else rates_of(program, taken)
     flow = []
-    for state, rate in zip(program.states, rates or new, strict=True):
+    led = [state for state in program.states if name_of(state) not in program.flow]
+    for state, rate in zip(led, rates or new, strict=True):
         name = name_of(state)
         slope = renamed(state, unused([f"{name}dot", f"{name}_dot"], taken))
         flow.append(Definition(slope, -rate * value[name], f"gradient flow of {name}"))
@@ -345,10 +355,15 @@ def flow_of(
         extents=extents,
         parameters=(*program.parameters, *new),
         model=program.model or program,
-        flow={name_of(s): name_of(f.lhs) for s, f in zip(program.states, flow, strict=True)},
-        rates={name_of(s): rate.name for s, rate in zip(program.states, rates or new, strict=True)},
+        flow={**program.flow, **{name_of(s): name_of(f.lhs) for s, f in zip(led, flow, strict=True)}},
+        rates={name_of(s): rate.name for s, rate in zip(led, rates or new, strict=True)},
         **{"second" if program.adjoints else "adjoints": {name: bar for name, bar in names.items() if bar in defined}},
     )
+
+
+def is_smooth(program: Program) -> bool:
+    """Whether slopes are those of the loss: nothing is held still in the sweep."""
+    return not any(d.rhs.has(stop_gradient) for d in program.definitions)
 
 
 def descent_flow(program: Program) -> Program:
@@ -380,7 +395,7 @@ def descent_flow(program: Program) -> Program:
     >>> print(descent_flow(keyword_classifier()).loss)
     loss_modified
     """
-    if program.metric or (program.flow and program.model is None):
+    if program.metric or (program.model or program).flow or not is_smooth(program):
         raise ProgramError(
             f"{program.name}: its flow is not the gradient flow of its loss, which the flow of descent needs; give a "
             "model, or its gradient flow"

@@ -143,6 +143,9 @@ class ExpressionPrinter(PythonCodePrinter):
     def _print_NaN(self, expr: Expr) -> str:
         return "math.nan"
 
+    def _print_stop_gradient(self, expr: Expr) -> str:
+        return f"({self._print(expr.args[0])})"
+
     def _print_Where(self, expr: Where) -> str:
         return f"({self._print(expr.value)} if {self._print(expr.condition)} else 0.0)"
 

@@ -100,14 +100,14 @@ class OnArrays(Problem):
 
 
 def flow_of(program: Program) -> Program:
-    """The program if it is a flow, else the gradient flow of its loss.
+    """The program if it is a flow of all states, else with the gradient flow of its loss for the others.
 
     Raises
     ------
     InputError
         It has no loss, or one that has no gradient flow.
     """
-    if program.flow:
+    if set(program.flow) >= set(program.state_names):
         return program
     try:
         return gradient_flow(program)

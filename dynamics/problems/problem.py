@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Symbol
 
 from derivations.gradient_flow import descent_flow
-from derivations.program import Program, Role, entries, extent_symbols, name_of, subscript
+from derivations.program import Program, ProgramError, Role, entries, extent_symbols, name_of, subscript
 from dynamics.lowering import Bound, Kernel, lower
 from dynamics.problems.keep import Keep
 from dynamics.support.content import ByContent
@@ -239,7 +239,12 @@ class Problem(ByContent, ABC):
         model = self.program.model
         if model is None or model.loss is None:
             raise InputError(f"{self.name} has a metric of its own, and no modified flow: leave lr out, or simulate")
-        return self.with_program(descent(self.program))
+        try:
+            modified = descent(self.program)
+        except ProgramError:
+            what = f"{self.name} does not follow the slopes of its loss alone, and has no modified flow"
+            raise InputError(f"{what}: leave lr out, or simulate") from None
+        return self.with_program(modified)
 
     def with_program(self, program: Program) -> Self:
         """The problem with another flow of the same states."""
@@ -254,6 +259,8 @@ class Problem(ByContent, ABC):
             An unknown state, an array that is not finite or of another shape, or a seed below 0.
         """
         start = start_of(self.described, self.shapes, self.aligned(values), seed)
+        if self.program.time:
+            start[self.program.time] = np.zeros(())
         return np.concatenate([start[name].ravel() for name in self.program.state_names])
 
     def aligned(self, values: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -113,6 +113,9 @@ class Printer(NumPyPrinter):
             text = value if condition == True else f"np.where({self._print(condition)}, {value}, {text})"  # noqa: E712
         return text
 
+    def _print_stop_gradient(self, expr: Expr) -> str:
+        return f"({self._print(expr.args[0])})"
+
     def _print_And(self, expr: Expr) -> str:
         return " & ".join(f"({self._print(part)})" for part in expr.args)
 

@@ -499,7 +499,7 @@ WRONG = {
         "definition of loss: index k is neither on the left-hand side nor reduced over",
     ),
     "loss that is a tensor": (two_layers(loss="z[n, k]"), "the loss is z[n, k]; call it loss, a scalar"),
-    "flow of some": (two_layers(flow="{'U': 'U'}"), "state W has no flow"),
+    "flow of some": (two_layers(flow="{'U': 'U'}", loss=""), "state W has no flow"),
     "flow of another shape": (two_layers(flow="{'U': 'U', 'W': 'h'}"), "the flow h of W does not have its shape"),
     "taken name": (two_layers().replace("x y U W h z", "x y U W time z"), "time is what results call something else"),
     "extent that is no size": (
