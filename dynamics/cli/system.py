@@ -30,7 +30,8 @@ ProgramFile = Annotated[
 Tokenizer = Annotated[
     str,
     typer.Option(
-        help="'words' (Unicode words) or 'whitespace' (text that is tokenised already).", rich_help_panel=INPUT
+        help="'words' (Unicode words), 'whitespace' (text that is tokenised already), or a tokenizer.json.",
+        rich_help_panel=INPUT,
     ),
 ]
 Lower = Annotated[bool, typer.Option(help="Lower-case the text.", rich_help_panel=INPUT)]

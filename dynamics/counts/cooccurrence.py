@@ -206,12 +206,12 @@ class CoOccurrence:
         return CoOccurrence(*found)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save everything in one compressed ``.npz`` file (no pickles), complete or not at all.
+        """Save everything in one compressed ``.npz`` file (no pickles), or `C` as a table, complete or not at all.
 
         Parameters
         ----------
         path : path-like
-            Ends in ``.npz``.
+            Ends in ``.npz``; or in ``.csv`` or ``.tsv``, for `C` with its labels alone.
 
         Raises
         ------
@@ -229,6 +229,23 @@ class CoOccurrence:
                [0.   , 0.5  ]])
         """
         count_files.write(path, Distribution(*(getattr(self, name) for name in Distribution._fields)))
+
+    def to_frame(self) -> Any:
+        """`C` as a data frame of pandas, inputs along the rows.
+
+        Returns
+        -------
+        pandas.DataFrame, shape (inputs, outputs)
+
+        Examples
+        --------
+        >>> CoOccurrence.from_counts([[3, 1], [0, 4]], outputs=["dog", "cat"]).to_frame()["cat"].tolist()
+        [0.125, 0.5]
+        """
+        import pandas as pd
+
+        index, columns = pd.Index(self.inputs, name="input"), pd.Index(self.outputs, name="output")
+        return pd.DataFrame(self.C.toarray() if self.is_sparse else self.C, index, columns)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "CoOccurrence":

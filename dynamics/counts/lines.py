@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamics.support.errors import InputError
-from dynamics.support.files import existing
+from dynamics.support.files import column_of, existing
 
 Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """Many text files: a directory, a pattern such as "corpus/*.en", or the paths one by one."""
@@ -23,7 +23,7 @@ UNQUESTIONED = 2**24
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 text file, plain or gzip, in a stream.
+    """The lines of a UTF-8 text file, plain or gzip, or the cells of a column (``FILE:COLUMN``), in a stream.
 
     Lines end at the line feed and nowhere else (Python's own `str.splitlines` would also split at U+2028, U+0085 and
     others, and two files of a parallel text would lose their alignment); one carriage return before it is dropped.
@@ -52,6 +52,12 @@ def lines(path: Path) -> Iterator[str]:
     ...     list(lines(path))
     ['one\\u2028line', 'two']
     """
+    column = column_of(path)
+    if column is not None:
+        from dynamics.counts.columns import cells
+
+        yield from cells(*column)
+        return
     number = 0
     for number, raw in enumerate(_raw_lines(path), start=1):
         if number == 1:
@@ -78,6 +84,9 @@ def is_empty(path: Path) -> bool:
     ...     is_empty(path)
     True
     """
+    column = column_of(path)
+    if column is not None:
+        return not column[0].is_dir() and is_empty(column[0])
     return next(_raw_lines(path), None) is None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
-from dynamics.counts.tokenizers import TOKENIZERS
+from dynamics.counts.tokenizers import TOKENIZERS, is_file, of_file
 from dynamics.support.errors import InputError
 from dynamics.support.files import near
 
@@ -18,8 +18,9 @@ class TextOptions:
 
     Attributes
     ----------
-    tokenizer : {"words", "whitespace"}
-        "words" for running text, "whitespace" for text that is already tokenised.
+    tokenizer : {"words", "whitespace"} or str
+        "words" for running text, "whitespace" for text that is already tokenised; or the path of a ``tokenizer.json``
+        of Hugging Face.
     lower : bool
         Lower-case everything.
     max_vocab : int, optional
@@ -55,7 +56,9 @@ class TextOptions:
     header: bool = False
 
     def __post_init__(self) -> None:
-        if self.tokenizer not in TOKENIZERS:
+        if isinstance(self.tokenizer, str) and is_file(self.tokenizer):
+            of_file(self.tokenizer)
+        elif self.tokenizer not in TOKENIZERS:
             raise InputError(f"there is no tokenizer {self.tokenizer!r}: choose {' or '.join(map(repr, TOKENIZERS))}")
         for name in ("lower", "header"):
             if not isinstance(getattr(self, name), bool):

@@ -5,6 +5,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 
+from dynamics.support.errors import InputError
+from dynamics.support.files import existing
+
 _APOSTROPHES = "’ʼ＇"
 # French (and Catalan, Italian) elision before a vowel or a mute h. English has no word of these letters before an
 # apostrophe and a vowel but "d'you".
@@ -64,8 +67,39 @@ def tokenize(tokenizer: str, lower: bool) -> Callable[[str], list[str]]:
     >>> tokenize("words", lower=True)("A dog.")
     ['a', 'dog']
     """
-    split = TOKENIZERS[tokenizer]
+    split = TOKENIZERS[tokenizer] if tokenizer in TOKENIZERS else of_file(tokenizer)
     return (lambda line: split(line.lower())) if lower else split
+
+
+@functools.cache
+def of_file(path: str) -> Callable[[str], list[str]]:
+    """The tokenizer of a ``tokenizer.json`` of Hugging Face, by the library `tokenizers`; special tokens are left out.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is no tokenizer, or the library is not installed.
+    """
+    file = existing(path)
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise InputError(f"{path} is read by the library tokenizers: pip install 'attention-dynamics[data]'") from None
+    try:
+        made = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library has no error of its own
+        raise InputError(f"{path} is not a tokenizer of Hugging Face ({str(error).splitlines()[0]})") from None
+
+    def split(line: str) -> list[str]:
+        tokens = made.encode(line, add_special_tokens=False).tokens
+        return [unicodedata.normalize("NFC", token) for token in tokens if token.strip()]
+
+    return split
+
+
+def is_file(tokenizer: str) -> bool:
+    """Whether a tokenizer is named by its file."""
+    return tokenizer.lower().endswith(".json")
 
 
 @functools.cache

@@ -81,6 +81,11 @@ def existing(path: str | os.PathLike[str]) -> Path:
     dynamics.support.errors.InputError: 'no-such-file.txt' does not exist
     """
     found = Path(os.path.expanduser(path))
+    column = column_of(found)
+    if column is not None:
+        if not column[0].is_dir():
+            existing(column[0])
+        return found
     try:
         if found.is_dir():
             raise InputError(f"{str(found)!r} is a directory: name a file in it")
@@ -94,15 +99,47 @@ def existing(path: str | os.PathLike[str]) -> Path:
     return found
 
 
+COLUMNS = re.compile(r"(.+\.(?:jsonl|ndjson|json|csv|tsv|parquet)(?:\.gz)?):([^/\\]+)", re.IGNORECASE)
+
+
+def column_of(path: str | os.PathLike[str]) -> tuple[Path, str] | None:
+    """The file and the column that ``FILE:COLUMN`` names, or None for any other path.
+
+    FILE has columns by its name (``.jsonl``, ``.csv``, ``.tsv``, ``.parquet``), or is a directory. A file that has a
+    colon in its name is that file.
+
+    Examples
+    --------
+    >>> column_of("pairs.jsonl:translation.en")
+    (PosixPath('pairs.jsonl'), 'translation.en')
+    >>> column_of("pairs.en")
+    """
+    text = os.fspath(path)
+    if ":" not in text or os.path.exists(text):
+        return None
+    match = COLUMNS.fullmatch(text)
+    if match is not None:
+        return Path(match[1]), match[2]
+    folder, _, column = text.rpartition(":")
+    return (Path(folder), column) if column and "/" not in column and os.path.isdir(folder) else None
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal; it goes into the provenance of what was read.
+
+    Of a column, that of its file; of a folder, that of the digests of its files in the order of their names.
 
     Raises
     ------
     InputError
         If the file cannot be read.
     """
+    column = column_of(path)
+    path = path if column is None else column[0]
     try:
+        if path.is_dir():
+            each = [sha256(one) for one in sorted(path.iterdir()) if one.is_file()]
+            return hashlib.sha256("\n".join(each).encode()).hexdigest()
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
