@@ -24,7 +24,10 @@ Labelled = Annotated[str | None, typer.Option(help="Instead of two texts: label 
 def cooccurrence(
     source: Sources = None,
     target: Targets = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .npz file to write.")] = Path("cooccurrence.npz"),
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The .npz file to write; .csv or .tsv for a table of the counts alone."),
+    ] = Path("cooccurrence.npz"),
     labelled: Labelled = None,
     tokenizer: Tokenizer = "words",
     lower: Lower = True,
@@ -59,5 +62,8 @@ def cooccurrence(
             )  # fmt: skip
         else:
             raise InputError("give SOURCE and TARGET, or --labelled FILE")
-    found.save(output)
+    if output.suffix.lower() in (".csv", ".tsv"):
+        found.to_csv(output)
+    else:
+        found.save(output)
     say(f"{found!r}\nwritten to {output}")

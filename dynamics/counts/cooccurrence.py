@@ -206,12 +206,12 @@ class CoOccurrence:
         return CoOccurrence(*found)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save everything in one compressed ``.npz`` file (no pickles), or `C` as a table, complete or not at all.
+        """Save everything in one compressed ``.npz`` file (no pickles), complete or not at all.
 
         Parameters
         ----------
         path : path-like
-            Ends in ``.npz``; or in ``.csv`` or ``.tsv``, for `C` with its labels alone.
+            Ends in ``.npz``.
 
         Raises
         ------
@@ -229,6 +229,21 @@ class CoOccurrence:
                [0.   , 0.5  ]])
         """
         count_files.write(path, Distribution(*(getattr(self, name) for name in Distribution._fields)))
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write `C` with its labels as a table, for a spreadsheet; `load` reads it back. Nothing else is kept.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in ``.csv``, or in ``.tsv`` for tabs.
+
+        Raises
+        ------
+        InputError
+            If the name ends otherwise or cannot be written.
+        """
+        count_files.write_table(path, Distribution(*(getattr(self, name) for name in Distribution._fields)))
 
     def to_frame(self) -> Any:
         """`C` as a data frame of pandas, inputs along the rows.

@@ -38,16 +38,13 @@ class Table(NamedTuple):
 
 
 def write(path: str | os.PathLike[str], found: Distribution) -> None:
-    """Write a distribution as ``.npz``, or its counts alone as a table with labels, complete or not at all.
+    """Write a distribution as ``.npz``, complete or not at all.
 
     Raises
     ------
     InputError
         If the name ends otherwise or cannot be written.
     """
-    if Path(path).suffix.lower() in (".csv", ".tsv"):
-        _write_table(Path(path), found)
-        return
     if Path(path).suffix.lower() != ".npz":
         raise InputError(f"cannot save {str(path)!r}: co-occurrence statistics are saved as .npz, name it so")
     about = {
@@ -71,13 +68,22 @@ def write(path: str | os.PathLike[str], found: Distribution) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def _write_table(path: Path, found: Distribution) -> None:
-    """C with the inputs along the rows; numbers to the last bit."""
+def write_table(path: str | os.PathLike[str], found: Distribution) -> None:
+    """Write C as ``.csv`` or ``.tsv``, inputs along the rows, numbers to the last bit, complete or not at all.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise or cannot be written.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".csv", ".tsv"):
+        raise InputError(f"cannot write {str(path)!r}: a table is written as .csv or .tsv, name it so")
     # Quotes are letters in .tsv files, and no word has a tab in it.
     tabs: Any = {"quoting": csv.QUOTE_NONE, "quotechar": None, "delimiter": "\t"}
     sparse = scipy.sparse.issparse(found.C)
     with write_aside(path) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n", **(tabs if path.suffix.lower() == ".tsv" else {}))
+        table = csv.writer(file, lineterminator="\n", **(tabs if suffix == ".tsv" else {}))
         table.writerow(["", *found.outputs])
         for place, word in enumerate(found.inputs):
             row = found.C[[place]].toarray()[0] if sparse else found.C[place]

@@ -210,7 +210,9 @@ def test_tables_out_are_read_back_to_the_bit(suffix: str, sparse: bool, tmp_path
     given = CoOccurrence.from_counts(
         scipy.sparse.csr_array(counts) if sparse else counts, inputs=words, outputs=["x", "y", "z"]
     )
-    given.save(tmp_path / f"counts.{suffix}")
+    given.to_csv(tmp_path / f"counts.{suffix}")
+    with pytest.raises(InputError, match="a table is written as"):
+        given.to_csv(tmp_path / "counts.xls")
     again = CoOccurrence.load(tmp_path / f"counts.{suffix}")
     assert (again.inputs, again.outputs) == (given.inputs, given.outputs)
     np.testing.assert_allclose(again.to_frame(), given.to_frame(), rtol=1e-15)
