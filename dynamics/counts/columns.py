@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from dynamics.counts.lines import lines
 from dynamics.counts.tables import rows
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
@@ -80,8 +81,6 @@ def _values(path: Path, column: str) -> Iterator[tuple[str, Any]]:
 
 
 def _of_json(path: Path, column: str) -> Iterator[tuple[str, Any]]:
-    from dynamics.counts.lines import lines
-
     for number, line in enumerate(lines(path), start=1):
         if not line.strip():
             continue

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
+from dynamics.counts.columns import cells
 from dynamics.counts.lines import beginning, lines
 from dynamics.counts.options import TextOptions
 from dynamics.counts.tables import rows, separator_hint, table_suffix
 from dynamics.counts.tokenizers import tokenize
 from dynamics.support.errors import InputError
-from dynamics.support.files import existing
+from dynamics.support.files import column_of, existing
 
 Text = str | os.PathLike[str] | Iterable[str]
 """A path to a text file, or its lines."""
@@ -129,6 +130,8 @@ class LabelledText:
     def __post_init__(self) -> None:
         if self.labels is None and not isinstance(self.texts, str | os.PathLike):
             raise InputError("the sentences have no labels: give labels=, one for each sentence")
+        if self.labels is None and column_of(cast(str, self.texts)) is not None:
+            raise InputError(f"{self.texts} is a column of sentences: give that of their labels as labels=")
         object.__setattr__(self, "texts", _checked(self.texts, "texts"))
         if self.labels is not None:
             object.__setattr__(self, "labels", _checked(_as_text(self.labels), "labels"))
@@ -194,7 +197,8 @@ def _labelled_lines(path: Path, header: bool) -> Iterator[tuple[str, str]]:
 
 def _lines_of(text: Text) -> Iterator[str]:
     if isinstance(text, Path):
-        return lines(text)
+        column = column_of(text)
+        return lines(text) if column is None else cells(*column)
     assert not isinstance(text, os.PathLike)
     return iter(text)
 

@@ -23,7 +23,7 @@ UNQUESTIONED = 2**24
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 text file, plain or gzip, or the cells of a column (``FILE:COLUMN``), in a stream.
+    """The lines of a UTF-8 text file, plain or gzip, in a stream.
 
     Lines end at the line feed and nowhere else (Python's own `str.splitlines` would also split at U+2028, U+0085 and
     others, and two files of a parallel text would lose their alignment); one carriage return before it is dropped.
@@ -52,12 +52,6 @@ def lines(path: Path) -> Iterator[str]:
     ...     list(lines(path))
     ['one\\u2028line', 'two']
     """
-    column = column_of(path)
-    if column is not None:
-        from dynamics.counts.columns import cells
-
-        yield from cells(*column)
-        return
     number = 0
     for number, raw in enumerate(_raw_lines(path), start=1):
         if number == 1:

@@ -94,6 +94,8 @@ def test_columns_as_many_files_and_as_labels(tmp_path: Path) -> None:
     path = jsonl(tmp_path)
     found = CoOccurrence.from_parallel_files([f"{path}:en"] * 2, [f"{path}:pair.de"] * 2)
     np.testing.assert_allclose(found.C, CoOccurrence.from_parallel_text(ENGLISH, GERMAN).C, rtol=1e-14)
+    with pytest.raises(InputError, match="as labels="):
+        CoOccurrence.from_labelled_text(f"{path}:en")
     labelled = Examples.from_labelled_text(f"{path}:en", f"{path}:id")
     assert labelled.labels is not None
     assert labelled.labels[1] == ("0", "1", "2", "3")
