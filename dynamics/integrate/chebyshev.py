@@ -32,6 +32,9 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 MAX_STAGES = 1000
 REFRESH = 25
 """Accepted steps after which the spectral radius is estimated anew."""
+CREEPING, SHARE, WATCHED = 100, 0.01, 10_000
+"""So many steps within one tolerance, over less than this share of the time that is left, come to no end: the state is
+where slopes turn at any rate, as that of a root does at 0, or where they cease. Larger states are not watched."""
 
 
 @kept(parallel=True, error_model="numpy", fastmath=FAST)
@@ -165,6 +168,8 @@ class RKC(OdeSolver):
         self.evaluate(t0, self.y, self.f)
         self.direction_of_radius: Vector | None = None
         self.radius, self.age = 0.0, REFRESH
+        self.stay: tuple[float, int, Vector] = self.t, 0, self.y.copy() if self.y.size <= WATCHED else np.empty(0)
+        self.lost = np.empty(0)
         self.previous, self.h_before = 0.0, 0.0
         self.h_abs = first_step or 0.0
 
@@ -225,6 +230,8 @@ class RKC(OdeSolver):
             norm = error_norm(y, new, self.f, self.first, h, self.rtol, self.atol)
             if norm < 1:
                 break
+            if not np.isfinite(norm):
+                self.lost = next((s.copy() for s in (self.slope, self.first) if not np.isfinite(s).all()), self.lost)
             h_abs *= max(0.1, 0.8 * norm ** (-1 / 3)) if np.isfinite(norm) else 0.1
             rejected = True
             if self.age > 0:
@@ -240,7 +247,21 @@ class RKC(OdeSolver):
         self.t = self.t_bound if h_abs >= abs(self.t_bound - t) else t + h
         self.y_old, self.y = y, new
         self.f, self.first = self.first, self.f  # the slopes at the end and at the start of this step
-        return True, None
+        return (False, "The state creeps.") if self.creeps() else (True, None)
+
+    def creeps(self) -> bool:
+        """Whether many steps have been taken without coming away, or far on in time."""
+        since, steps, place = self.stay
+        if place.size == 0:
+            return False
+        if (np.abs(self.y - place) > self.atol + self.rtol * np.abs(place)).any():
+            self.stay, self.lost = (self.t, 0, self.y.copy()), np.empty(0)
+            return False
+        self.stay = since, steps + 1, place
+        if steps + 1 < CREEPING or abs(self.t - since) >= SHARE * abs(self.t_bound - self.t):
+            return False
+        self.why = "stays where slopes turn faster than steps can follow"
+        return True
 
     def stages(self, y: Vector, h: float, s: int, new: Vector) -> None:
         """All stages of a step of size h from y; the last one is the result."""
@@ -270,7 +291,8 @@ class RKC(OdeSolver):
 
     def bad_slope(self) -> Vector | None:
         """A slope of the last attempted step that is not finite, if there is one."""
-        return next((slope for slope in (self.f, self.slope, self.first) if not np.isfinite(slope).all()), None)
+        slopes = (self.f, self.slope, self.first, self.lost)
+        return next((slope for slope in slopes if not np.isfinite(slope).all()), None)
 
     def _dense_output_impl(self) -> Hermite:
         return Hermite(self.t_old, self.t, (self.y_old, self.y), (self.first.copy(), self.f.copy()))

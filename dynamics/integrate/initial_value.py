@@ -209,10 +209,11 @@ def integrate(
 
     def fail(t: float, why: str, y: Vector | None) -> IntegrationError:
         where = f" in {locate(y)}" if locate is not None and y is not None and not np.isfinite(y).all() else ""
-        return IntegrationError(
-            f"the integration {why}{where} at tau = {t:.6g} of {end:g} ({solver_class.__name__}, rtol {rtol:g});"
-            " try a smaller rtol, method='LSODA' for a stiff tail, or an earlier end"
-        )
+        advice = "try a smaller rtol, method='LSODA' for a stiff tail, or an earlier end"
+        if t == start and "slope" in why:
+            advice = "there is no way on from the state it starts from: start from another one"
+        how = f"{solver_class.__name__}, rtol {rtol:g}"
+        return IntegrationError(f"the integration {why}{where} at tau = {t:.6g} of {end:g} ({how}); {advice}")
 
     def check(t: float, y: Vector, steps: int) -> None:
         for quantity, before in kept:
@@ -321,7 +322,8 @@ def integrate(
             fun(solver.t, solver.y)
         # Compiled steps look at their slopes afterwards.
         bad = found["bad"] if found["bad"] is not None or not hasattr(solver, "bad_slope") else solver.bad_slope()
-        raise fail(solver.t, "needs steps that are too small" if bad is None else "met a slope that is not finite", bad)
+        small = getattr(solver, "why", "needs steps that are too small")
+        raise fail(solver.t, small if bad is None else "met a slope that is not finite", bad)
     check(solver.t, solver.y, solver.steps)
     statistics = Statistics(int(solver.nfev) + at_rest, solver.steps, perf_counter() - began)
     t, y = solver.t, solver.y
