@@ -25,6 +25,7 @@ from sympy import (
     Indexed,
     Integer,
     Max,
+    Min,
     Mul,
     Number,
     NumberSymbol,
@@ -34,11 +35,16 @@ from sympy import (
     S,
     Symbol,
     SympifyError,
+    acos,
+    asin,
+    atan,
     cos,
     cosh,
+    erf,
     exp,
     log,
     pi,
+    sign,
     sin,
     sinh,
     sqrt,
@@ -51,7 +57,7 @@ from sympy.logic.boolalg import Boolean
 
 from derivations.gradient_flow.adjoints import gradient_flow
 from derivations.gradient_flow.slopes import grad, with_slopes
-from derivations.program.functions import stop_gradient
+from derivations.program.functions import gelu, log_sigmoid, rsqrt, sigmoid, softplus, stop_gradient
 from derivations.program.language import (
     Definition,
     Gradient,
@@ -80,12 +86,16 @@ from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean, existing
 
 __all__ = [
-    "Abs", "Definition", "Eq", "LogSumExp", "Max", "MaxOver", "Piecewise", "Program", "Rational", "Softmax", "SumOver",
-    "Where", "cos", "cosh", "exp", "grad", "indices", "log", "model", "pi", "scalars", "sin", "sinh", "sizes", "sqrt",
+    "Abs", "Definition", "Eq", "LogSumExp", "Max", "MaxOver", "Min", "Piecewise", "Program", "Rational", "Softmax",
+    "SumOver", "Where", "acos", "asin", "atan", "cos", "cosh", "erf", "exp", "gelu", "grad", "indices", "log",
+    "log_sigmoid", "model", "pi", "rsqrt", "scalars", "sigmoid", "sign", "sin", "sinh", "sizes", "softplus", "sqrt",
     "stop_gradient", "t", "tanh", "tensors",
 ]  # fmt: skip
 
-FUNCTIONS = (Abs, Max, Piecewise, Where, stop_gradient, cos, cosh, exp, log, sin, sinh, tanh)
+FUNCTIONS = (
+    Abs, Max, Min, Piecewise, Where, acos, asin, atan, cos, cosh, erf, exp, log, sigmoid, sign, sin, sinh, softplus,
+    stop_gradient, tanh,
+)  # fmt: skip
 """What definitions may be made of, beside sums, products, powers and reductions."""
 PLAIN = (Add, Mul, Pow, Number, NumberSymbol, Symbol, Indexed, ExprCondPair, Relational, Boolean)
 
@@ -385,8 +395,6 @@ def _check_part(part: Basic, whole: set[Symbol], where: str) -> None:
         name = part.func.__name__ if isinstance(part, Function) else type(part).__name__
         known = ", ".join(sorted(["sqrt", *(function.__name__ for function in FUNCTIONS)], key=str.lower))
         raise ProgramError(f"{where}: {name} cannot be differentiated and compiled; there are SumOver, {known}")
-    if isinstance(part, Max) and len(part.args) > 2:
-        raise ProgramError(f"{where}: Max of {len(part.args)} numbers; take two, and give the rest its own definition")
     if part.has(S.ImaginaryUnit, S.NaN, S.ComplexInfinity):
         raise ProgramError(f"{where}: {part} is not a real number")
 

@@ -66,7 +66,23 @@ class Loops(PythonCodePrinter):
         return safe(expr.name)
 
     def _print_Max(self, expr: Expr) -> str:
-        return f"np.maximum({', '.join(map(self._print, expr.args))})"  # NaN if one is
+        return self.folded("np.maximum", expr)  # NaN if one is
+
+    def _print_Min(self, expr: Expr) -> str:
+        return self.folded("np.minimum", expr)
+
+    def folded(self, function: str, expr: Expr) -> str:
+        """A function of two, of all arguments one after the other."""
+        first, *others = map(self._print, expr.args)
+        for other in others:
+            first = f"{function}({first}, {other})"
+        return first
+
+    def _print_softplus(self, expr: Expr) -> str:
+        return f"np.logaddexp(0.0, {self._print(expr.args[0])})"
+
+    def _print_sigmoid(self, expr: Expr) -> str:
+        return f"np.exp(-np.logaddexp(0.0, -({self._print(expr.args[0])})))"
 
     def _print_Piecewise(self, expr: Expr) -> str:
         *_, (_, otherwise) = expr.args

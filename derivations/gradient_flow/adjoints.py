@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sympy import Add, DiracDelta, Dummy, Expr, Heaviside, Indexed, IndexedBase, Max, Mul, S, Symbol, exp
+from sympy import Add, DiracDelta, Dummy, Expr, Heaviside, Indexed, IndexedBase, Max, Min, Mul, S, Symbol, exp
 
 from derivations.program.functions import stop_gradient
 from derivations.program.language import (
@@ -100,14 +100,14 @@ def local_derivatives(d: Definition, active: set[str]) -> list[tuple[Access, Exp
 
 
 def corners(body: Expr, moving: set[Dummy]) -> dict[Expr, Expr]:
-    """What the derivative of a maximum is where its sides are equal.
+    """What the derivative of a maximum or a minimum is where its sides are equal.
 
     A side that moves beside one that does not, as in a rectifier, rests there: ``Max(z, 0)`` has the slope 0 at z = 0.
     Of two sides that move each has a half, the subgradient that does not prefer one of them.
     """
     found: dict[Expr, Expr] = {}
-    for maximum in body.atoms(Max):
-        sides = maximum.args
+    for either in body.atoms(Max, Min):
+        sides = either.args
         if len(sides) == 2 and sum(bool(side.free_symbols & moving) for side in sides) == 1:
             for one, other in (sides, sides[::-1]):
                 found[Heaviside(one - other)] = Heaviside(one - other, 0)

@@ -140,6 +140,9 @@ class Ordered:
     def _print_Heaviside(self, expr: Expr, exp: Any = None) -> str:
         return f"[{self(expr.args[0])} > 0]"  # a step, at which nothing moves: what it is there does not matter
 
+    def _print_Where(self, expr: Expr) -> str:
+        return f"[{self(expr.args[1])}]{self.thin}{self.tight(expr.args[0])}"
+
     def _print_Iverson(self, expr: Expr) -> str:
         return f"[{self(expr.args[0])} = {self(expr.args[1])}]"
 

@@ -30,6 +30,7 @@ from derivations.program.language import (
 )
 from derivations.program.ranges import bounds, certain
 from dynamics.lowering.contractions import Product
+from dynamics.lowering.functions import version
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.names import ROWS, Names
 from dynamics.lowering.runtime import PANELS, TILE
@@ -118,11 +119,28 @@ class ExpressionPrinter(PythonCodePrinter):
         return f"{'exp_row' if row else 'exp'}({self._print(expr.args[0])})"
 
     def _print_Max(self, expr: Expr) -> str:
+        if len(expr.args) > 2:
+            return self.folded("larger", expr)
         sides = sorted(expr.args, key=lambda side: not side.is_number)
         one, other = map(self._print, sides)
         if sides[0].is_number:
             return f"({one} if {one} > {other} else {other})"
         return f"({one} if ({one} > {other}) | ({one} != {one}) else {other})"  # if either is NaN, so is this
+
+    def _print_Min(self, expr: Expr) -> str:
+        return self.folded("smaller", expr)
+
+    def folded(self, function: str, expr: Expr) -> str:
+        """A function of two, of all arguments one after the other."""
+        first, *others = map(self._print, expr.args)
+        for other in others:
+            first = f"functions.{function}({first}, {other})"
+        return first
+
+    def called(self, expr: Expr) -> str:
+        return f"functions.{type(expr).__name__}({self._print(expr.args[0])})"
+
+    _print_asin = _print_acos = _print_atan = _print_erf = _print_sigmoid = _print_softplus = called
 
     def _print_Heaviside(self, expr: Expr) -> str:
         step, at_zero = expr.args
@@ -676,6 +694,7 @@ class Emitter:
         text = (
             f'"""{said(program.title)}.\n\nGenerated from the program {said(repr(program.name))}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import prange\n\n"
+            f"{functions_in(body)}"
             "from dynamics.lowering.runtime import add_parts, exp\n"
             "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n"
             f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n"
@@ -730,6 +749,11 @@ class Emitter:
     def length(self, shape: Sequence[str | int]) -> str:
         """The number of entries of a shape, as source."""
         return " * ".join(map(self.word, shape)) or "1"
+
+
+def functions_in(text: str) -> str:
+    """The import of the functions that code calls, if it calls any; another version of them is another code."""
+    return f"from dynamics.lowering import functions  # {version()}\n" if "functions." in text else ""
 
 
 def said(text: str) -> str:

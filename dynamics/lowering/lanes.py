@@ -33,7 +33,7 @@ from derivations.program.identifiers import spelled
 from derivations.program.language import Program, names_of, unused
 from dynamics.lowering import runtime
 from dynamics.lowering.compile import compiled
-from dynamics.lowering.emit import ExpressionPrinter
+from dynamics.lowering.emit import ExpressionPrinter, functions_in
 from dynamics.lowering.runtime import bits_to_float, float_to_bits
 from dynamics.lowering.statements import Statement, live, statements_of
 
@@ -745,7 +745,8 @@ class Writer:
             "count": str(len(self.states)),
             **{name: self.row(name) for name in ("t", "t_old", "wanted", "over", "due")},
         }
-        return filled(MODULE, parts | {"SIZE": str(len(self.rows) * LANES)})
+        text = filled(MODULE, parts | {"SIZE": str(len(self.rows) * LANES)})
+        return text.replace("from numba import njit\n", f"from numba import njit\n{functions_in(text)}", 1)
 
 
 def filled(template: str, parts: Mapping[str, list[str] | str]) -> str:

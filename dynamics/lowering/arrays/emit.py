@@ -113,6 +113,15 @@ class Printer(NumPyPrinter):
             text = value if condition == True else f"np.where({self._print(condition)}, {value}, {text})"  # noqa: E712
         return text
 
+    def _print_softplus(self, expr: Expr) -> str:
+        return f"np.logaddexp(dtype(0), {self._print(expr.args[0])})"
+
+    def _print_sigmoid(self, expr: Expr) -> str:
+        return f"scipy.special.expit({self._print(expr.args[0])})"
+
+    def _print_erf(self, expr: Expr) -> str:
+        return f"scipy.special.erf({self._print(expr.args[0])})"
+
     def _print_stop_gradient(self, expr: Expr) -> str:
         return f"({self._print(expr.args[0])})"
 
@@ -770,7 +779,14 @@ class Writer:
             self.define(d)
         names = [spelled(name) for name in (*map(name_of, arrays), *arguments, *left)]
         results = ", ".join(f"{name!r}: {self.output(name)}" for name in self.outputs)
-        head = ["import math", "import numpy as np", "from dynamics.lowering.arrays.ragged import Ragged, add_at", ""]
+        special = ["import scipy.special"] if any("scipy.special." in line for line in self.lines) else []
+        head = [
+            "import math",
+            "import numpy as np",
+            *special,
+            "from dynamics.lowering.arrays.ragged import Ragged, add_at",
+            "",
+        ]
         body = [*self.lines, f"return {{{results}}}"]
         return (
             "\n".join([*head, f"def arrays(dtype, {', '.join(names)}, **_):", *(f"    {line}" for line in body)]) + "\n"

@@ -451,10 +451,6 @@ WRONG = {
         "definition of z[n, k]: Sum cannot be differentiated and compiled; there are SumOver",
     ),
     "matrix": (SYMPY + two_layers(predicted="Definition(z[n, k], Matrix([1]))"), "definition of z[n, k]: "),
-    "largest of three": (
-        two_layers(predicted=PREDICTED.replace("h[n, r]", "Max(h[n, r], 0, x[n, 0])")),
-        "definition of z[n, k]: Max of 3 numbers",
-    ),
     "imaginary": (two_layers(predicted=PREDICTED.replace("h[n, r]", "sqrt(-2) * h[n, r]")), "definition of z[n, k]: "),
     "square of an index": (
         two_layers(predicted=PREDICTED.replace("W[r, k]", "W[r**2, k]")),
