@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dynamics.cli.console import progress, say
+from dynamics.cli.options import KeepBags
 from dynamics.cli.system import Lower, MaxPairs, MaxVocab, MinCount, Tokenizer
 from dynamics.support.errors import InputError
 
@@ -35,6 +36,7 @@ def cooccurrence(
     min_count: MinCount = 1,
     max_pairs: MaxPairs = None,
     gram: Annotated[bool, typer.Option(help="Count the Gram matrix, too; the Gram closure needs it.")] = False,
+    keep_bags: KeepBags = None,
     scheduler: Annotated[
         str | None,
         typer.Option(help="Address of a Dask scheduler whose workers count the files, such as tcp://10.0.0.1:8786."),
@@ -53,12 +55,12 @@ def cooccurrence(
         if labelled is not None and source is None:
             found = CoOccurrence.from_labelled_files(
                 labelled, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count,
-                max_pairs=max_pairs, gram=gram, scheduler=scheduler, progress=show,
+                max_pairs=max_pairs, gram=gram, keep_bags=keep_bags, scheduler=scheduler, progress=show,
             )  # fmt: skip
         elif source is not None and target is not None and labelled is None:
             found = CoOccurrence.from_parallel_files(
                 source, target, tokenizer=tokenizer, lower=lower, max_vocab=max_vocab, min_count=min_count,
-                max_pairs=max_pairs, gram=gram, scheduler=scheduler, progress=show,
+                max_pairs=max_pairs, gram=gram, keep_bags=keep_bags, scheduler=scheduler, progress=show,
             )  # fmt: skip
         else:
             raise InputError("give SOURCE and TARGET, or --labelled FILE")

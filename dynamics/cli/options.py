@@ -34,6 +34,13 @@ Output = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]  # fmt: skip
+KeepBags = Annotated[
+    int | None,
+    typer.Option(
+        help="Keep about this many sentences with a target beside the counts, for the closure bags.",
+        rich_help_panel=INPUT,
+    ),
+]
 Figures = Annotated[str, typer.Option(help="Format of the figures: png, svg, pdf or none.", rich_help_panel=OUTPUT)]
 
 TableFormat = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,9 @@ from dynamics.cli.optimizing import OptimizerOptions
 from dynamics.cli.options import (
     INPUT,
     OUTPUT,
+    SOLVING,
     Figures,
+    KeepBags,
     Output,
     TableFormat,
     refuse_idle,
@@ -52,6 +55,28 @@ def solve(
             help="Bundled text: english-french or english-german. [default: english-french]", rich_help_panel=INPUT
         ),
     ] = None,
+    keep_bags: KeepBags = None,
+    closure: Annotated[
+        str | None,
+        typer.Option(
+            help="Two texts or counts: conditional (from counts alone) or bags (near the exact flow, from counts with"
+            " sentences). [default: bags if sentences are kept]",
+            rich_help_panel=SOLVING,
+        ),
+    ] = None,
+    errors: Annotated[
+        int | None,
+        typer.Option(
+            help="bags: state two errors, of the method by a second run, of the corpus by this many more.",
+            rich_help_panel=SOLVING,
+        ),
+    ] = None,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            help="--errors: warn where that of the corpus is more than this. [default: 0.1]", rich_help_panel=SOLVING
+        ),
+    ] = None,
     words: Annotated[
         str | None,
         typer.Option(help="Input words for the table and the curves: right,law,...", rich_help_panel=OUTPUT),
@@ -75,10 +100,17 @@ def solve(
     stepped = set() if stepping is None else STEPPED
     if not system.of_a_model and solving.theory in (None, "closure"):
         refuse_idle(solving, {*CLOSURE, *ALWAYS, *stepped}, "the closure on counts; --theory exact takes it")
-        counts = counts_of(system, cooccurrence, text, BUNDLED_VOCABULARY)
-        found = _from_counts(counts, system, solving, listed, stepping)
-        finish(*_counts_shown(found, counts, listed, place, figures, form))
+        sentences = Sentences(keep_bags, closure, errors, within)
+        counts = counts_of(system, cooccurrence, text, BUNDLED_VOCABULARY, sentences.kept(cooccurrence is None))
+        found = _from_counts(counts, system, solving, listed, stepping, sentences)
+        finish(
+            *_counts_shown(found, counts, listed, place, figures, form),
+            *sentences.told(found, counts, form, cooccurrence is not None),
+        )
         return
+    for name, value in {"keep-bags": keep_bags, "closure": closure, "errors": errors, "within": within}.items():
+        if value is not None:
+            raise InputError(f"--{name} is for the closures on two texts or counts; leave it out")
     if cooccurrence is not None and system.program is None:
         if system.of_a_model:
             raise InputError("--cooccurrence gives counts alone; leave out texts, --labelled, --task and --model")
@@ -120,6 +152,63 @@ def solve(
     finish(*_model_shown(found, own, listed, place, figures))
 
 
+BAGS = "bags"
+KEPT = 250_000
+"""Sentences with a target that are kept unless asked otherwise: 3 MB, and about as much for their words."""
+
+
+UNKNOWN = (
+    "how far this closure is from the exact flow is not known from counts alone; with sentences beside them (dynamics"
+    " cooccurrence --keep-bags 250000) --errors 4 says it"
+)
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """What is said of the closure on sentences: how many are kept, and which errors are stated."""
+
+    keep_bags: int | None
+    closure: str | None
+    errors: int | None
+    within: float | None
+
+    def __post_init__(self) -> None:
+        if self.closure not in (None, "conditional", BAGS):
+            raise InputError(f"unknown closure {self.closure!r}; use conditional or bags")
+        if self.closure == "conditional" and self.keep_bags is not None:
+            raise InputError("--keep-bags keeps sentences, which --closure conditional does not take; leave out one")
+        if self.closure == "conditional" and self.errors is not None:
+            raise InputError("--errors are not known of --closure conditional; use --closure bags")
+        if self.within is not None and self.errors is None:
+            raise InputError("--within says how large an error of the corpus may be; add --errors 4")
+        if self.within is not None and not self.within > 0:
+            raise InputError(f"--within {self.within} must be a positive number, such as 0.1")
+        if self.errors is not None and self.errors < 0:
+            raise InputError(f"--errors {self.errors} must be a number of runs, from 0")
+
+    def kept(self, text: bool) -> int | None:
+        """How many sentences to keep when a text is counted."""
+        wanted = self.closure == BAGS or self.errors is not None
+        return KEPT if self.keep_bags is None and wanted and text else self.keep_bags
+
+    def closure_on(self, counts: CoOccurrence) -> str:
+        """The closure: on sentences where there are some, unless asked otherwise."""
+        if self.errors is not None and counts.bags is None:
+            raise InputError("--errors needs counts with sentences; count the text with --keep-bags 250000")
+        return self.closure or ("conditional" if counts.bags is None else BAGS)
+
+    def told(self, found: xr.Dataset, counts: CoOccurrence, form: str, loaded: bool) -> list[str]:
+        """The errors, a line each; a warning where they are larger than is asked for. ``loaded``: without a text."""
+        from dynamics.problems.errors import WITHIN, told
+
+        if self.errors is None:
+            return [UNKNOWN] if loaded and counts.bags is None and form == "text" else []
+        lines, warning = told(found, WITHIN if self.within is None else self.within)
+        if warning:
+            warn(warning)
+        return lines if form == "text" else []
+
+
 ALWAYS = {"theory", "time", "times", "at", "rtol", "method", "observe", "threads"}
 CLOSURE = {"stages", "switch", "top"}
 STEPPED = {"lr", "momentum", "batch"}
@@ -148,7 +237,7 @@ def unpacked(y: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 def _from_counts(
     counts: CoOccurrence, system: SystemOptions, solving: SolvingOptions, words: Sequence[str],
-    optimizer: Optimizer | None,
+    optimizer: Optimizer | None, sentences: Sentences,
 ) -> xr.Dataset:  # fmt: skip
     """Closures on the co-occurrence matrix of a text."""
     from derivations.closures import both_stages
@@ -160,13 +249,16 @@ def _from_counts(
             raise InputError(f"--words: {word!r} is not an input word{did_you_mean(word, counts.inputs)}")
     chosen = list(dict.fromkeys(words))
     sizes = {name: size for name, size in initial_states(system.init, both_stages(), {}).items() if size > 0}
+    control = solving.control
+    if (closure := sentences.closure_on(counts)) == BAGS and solving.rtol == type(solving).rtol:
+        del control["rtol"]  # that of the closure
 
     def predicted(keep: Sequence[str], show: Callable[[float], None] | None) -> xr.Dataset:
         return solved(
             counts, solving.wanted, **_stages(solving, optimizer), optimizer=optimizer,
             rates=system.rates or None, initial=sizes or None,
-            seed=system.seed, top=TOP if solving.top is None else solving.top, keep=keep, **solving.control,
-            progress=show,
+            seed=system.seed, top=TOP if solving.top is None else solving.top, keep=keep, **control,
+            closure=closure, errors=sentences.errors, progress=show,
         )  # fmt: skip
 
     foretell(counts, len(_stages(solving, optimizer)["stages"]))
@@ -242,7 +334,8 @@ def _counts_shown(
         rows.append(
             [
                 word, translation, f"{float(beta[-1]):.3f}", f"{float(attention[-1]):.3f}",
-                _time(half_time(beta)), _time(half_time(on_word)), str(cell.attended.values[-1]),
+                _time(half_time(beta)) + _give_or_take(cell, "beta", input=word),
+                _time(half_time(on_word)) + _give_or_take(cell, "attention"), str(cell.attended.values[-1]),
             ]
         )  # fmt: skip
     head = [
@@ -324,6 +417,14 @@ def _scores_shown(found: xr.Dataset, scores: str, words: Sequence[str]) -> list[
 def _share(distance: xr.DataArray) -> str:
     """A relative distance; of what has not moved, there is none."""
     return "-" if float(distance) != float(distance) else f"{float(distance):.3f}"
+
+
+def _give_or_take(cell: xr.Dataset, name: str, **where: str) -> str:
+    """Two standard errors of a time of half, where they are known."""
+    if f"{name}_half_time_interval" not in cell:
+        return ""
+    low, high = cell[f"{name}_half_time_interval"].sel(where).values
+    return f" ± {(high - low) / 2:.2g}"
 
 
 def _time(tau: float) -> str:

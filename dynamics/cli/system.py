@@ -400,7 +400,9 @@ def initial_states(init: str | None, program: Program, default: Mapping[str, flo
     return found
 
 
-def counts_of(options: SystemOptions, cooccurrence: Path | None, text: str | None, vocabulary: int) -> CoOccurrence:
+def counts_of(
+    options: SystemOptions, cooccurrence: Path | None, text: str | None, vocabulary: int, keep_bags: int | None = None
+) -> CoOccurrence:
     """The co-occurrence that options name: of a file, of two texts, or of a bundled text."""
     from dynamics.counts.cooccurrence import CoOccurrence
 
@@ -412,6 +414,8 @@ def counts_of(options: SystemOptions, cooccurrence: Path | None, text: str | Non
                 "--cooccurrence gives counts alone; leave out texts, --text, --labelled, --task and --model"
             )
         refuse_idle(options, always, "--cooccurrence, which has its counts")
+        if keep_bags is not None:
+            raise InputError("--keep-bags keeps sentences of a text; give it to dynamics cooccurrence, or leave it out")
         return CoOccurrence.load(cooccurrence)
     source, target, max_vocab = options.source, options.target, options.max_vocab
     if source is None:
@@ -425,7 +429,9 @@ def counts_of(options: SystemOptions, cooccurrence: Path | None, text: str | Non
     else:
         refuse_idle(options, {*always, "source", "target", "model", *TEXT}, "two texts")
     assert target is not None  # as checked
-    return CoOccurrence.from_parallel_text(source, target, **{**options.text, "max_vocab": max_vocab})
+    return CoOccurrence.from_parallel_text(
+        source, target, keep_bags=keep_bags, **{**options.text, "max_vocab": max_vocab}
+    )
 
 
 __all__ = ["Chosen", "ProgramFile", "SystemOptions", "counts_of", "given", "initial_states", "named_model"]

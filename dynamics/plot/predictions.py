@@ -97,6 +97,7 @@ def loss(trajectory: xr.Dataset, ax: Axes | None = None) -> Figure:
         times = times_of(trajectory)
         for name, part in _predictions(trajectory).items():
             ax.plot(times, part[name_of_loss].values, **_prediction_look(name), **marker(times), label=name)
+            _band(ax, part, name_of_loss, _prediction_look(name))
         time_axis(ax, times)
         from_zero(ax, trajectory[name_of_loss].values)
         ax.set(xlabel=TIME, ylabel="loss (nats)")
@@ -431,6 +432,8 @@ def _translation(ax: Axes, part: xr.Dataset, looks: Looks) -> list[Line2D]:
         ax.plot(times, beta.sel(input=i, output=o).values, **look, **marker(times), label=_pair(i, o))[0]
         for (i, o), look in looks.items()
     ]
+    for (i, o), look in looks.items():
+        _band(ax, part, "beta", look, input=i, output=o)
     from_zero(ax, np.array([line.get_ydata() for line in lines]))
     ax.set_ylabel(KTIW)
     return lines
@@ -449,6 +452,7 @@ def _attention(ax: Axes, part: xr.Dataset, looks: Looks) -> list[Line2D]:
         paired = np.isin(attended.astype(str), [i for i, other in looks if other == o])
         thin = {**look, "linewidth": _THIN}
         lines += ax.plot(times, share, **thin, **marker(times), label=_pair(attended[-1], o))
+        _band(ax, part, "attention", look, output=o)
         ax.plot(times, np.where(paired, share, np.nan), **look, label="_paired")
         strayed |= not paired.all()
     if strayed:
@@ -466,6 +470,14 @@ def _attention(ax: Axes, part: xr.Dataset, looks: Looks) -> list[Line2D]:
     from_zero(ax, np.array([line.get_ydata() for line in lines]))
     ax.set_ylabel("attention (share)")
     return lines
+
+
+def _band(ax: Axes, part: xr.Dataset, name: str, look: Mapping[str, Any], **where: str) -> None:
+    """Two standard errors about a curve, where a prediction states its errors."""
+    if f"{name}_interval" not in part:
+        return
+    low, high = part[f"{name}_interval"].sel(where).transpose("bound", "time").values
+    ax.fill_between(times_of(part), low, high, color=look["color"], alpha=0.2, linewidth=0, zorder=1)
 
 
 def _prediction_look(name: str) -> dict[str, Any]:

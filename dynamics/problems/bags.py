@@ -28,7 +28,7 @@ SEEN = 4.0
 an evaluation, as its slopes are left out."""
 FEW = 20_000
 """Entries that are evaluated at once whatever the co-occurrence has: groups of a small corpus would save nothing."""
-SHARE = 0.05
+SHARE = 0.04
 """Of the time that has passed, what a step may take: rounds of groups are short against what they average over."""
 AGREE = 0.005
 """As long as no logit has moved by more, all groups have the same slopes to first order: they have the same C."""
