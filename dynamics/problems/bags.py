@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from derivations import closures
 from derivations.program import Program
-from dynamics.counts.bags import Bags, grouped, groups_for, raked
+from dynamics.counts.bags import Bags, grouped, groups_for, holders, raked
 from dynamics.integrate.rotation import Rotation
 from dynamics.lowering import Bound
 from dynamics.problems.closure import BAGS, Closure
@@ -23,6 +23,9 @@ __all__ = ["BagsClosure", "BagsInTurn"]
 
 WORK = 1.5
 """Entries of a group for every pair that co-occurs: an evaluation takes about so much of that of the joint closure."""
+OFTEN = 2
+"""Bags of a group that have a pair of words, on average, from which on the group has the C of this pair exactly. What
+is rarer keeps to the bags that have it: scaled to C in every group, it would be in the company of others."""
 SEEN = 4.0
 """The same for the group that is looked at at the times that are wanted: what a time takes in all is then about that of
 an evaluation, as its slopes are left out."""
@@ -40,9 +43,10 @@ WORTH_SHARING = 5_000_000
 class BagsClosure(Closure):
     """Both stages on a sample of sentences, some at a time.
 
-    The sentences that the counts keep (``keep_bags=``) are cut into groups, each raked so that its co-occurrence is C
-    exactly, and every step of the integration goes by the next group. With all sentences in one group this is the exact
-    flow of the lexical model; with one bag a target, C[:, o]/q[o], it is the joint closure.
+    The sentences that the counts keep (``keep_bags=``) are cut into groups, each raked to the co-occurrence C, exactly
+    where it has a pair of words often enough, and every step of the integration goes by the next group. With all
+    sentences in one group this is the exact flow of the lexical model; with one bag a target, C[:, o]/q[o], it is the
+    joint closure.
 
     Attributes
     ----------
@@ -121,21 +125,24 @@ class BagsClosure(Closure):
     @cached_property
     def parts(self) -> tuple[Bags, ...]:
         """The groups, each raked."""
-        whole, C = self.whole, self.cooccurrence
-        groups = self.groups or groups_for(whole, C, max(WORK * np.count_nonzero(C), FEW))
+        groups = self.groups or groups_for(self.whole, max(WORK * np.count_nonzero(self.cooccurrence), FEW))
         if groups == 1:
-            return (whole,)
-        random = np.random.default_rng([self.seed, 1])
-        return tuple(raked(group, C, random) for group in grouped(whole, groups, random))
+            return (self.whole,)
+        return tuple(self.cut(groups, np.random.default_rng([self.seed, 1])))
 
     @cached_property
     def seen(self) -> Bags:
         """The group that loss and attention are of: all bags, or a larger group than those of the steps."""
         if len(self.parts) == 1:
             return self.whole
-        C, random = self.cooccurrence, np.random.default_rng([self.seed, 3])
-        groups = groups_for(self.whole, C, max(SEEN * np.count_nonzero(C), FEW))
-        return raked(grouped(self.whole, groups, random)[0], C, random)
+        groups = groups_for(self.whole, max(SEEN * np.count_nonzero(self.cooccurrence), FEW))
+        return next(self.cut(groups, np.random.default_rng([self.seed, 3])))
+
+    def cut(self, groups: int, random: np.random.Generator) -> Iterator[Bags]:
+        """So many groups, raked: pairs that a group has often enough each to C, the others of a target together."""
+        C = self.cooccurrence
+        own = holders(self.whole, C.shape[1]) >= OFTEN * groups
+        return (raked(group, C, random, own) for group in grouped(self.whole, groups, random))
 
     @property
     def cooccurrence(self) -> Vector:

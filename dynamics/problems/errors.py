@@ -33,6 +33,8 @@ BAND = 2.0
 """Standard errors on either side of an interval: about 95 % of normal errors."""
 WITHIN = 0.1
 """The relative error of the corpus above which a text is announced not to determine W or A."""
+MOST = 1000
+"""Bootstrap draws: more say nothing more."""
 HALVES = ("beta", "attention")
 """Curves that rise from uniform to learnt, whose times of half have errors too."""
 
@@ -65,8 +67,8 @@ def stated(
             f"the errors of {problem.described} are not known; with sentences beside the counts (keep_bags=), "
             "closure='bags' states its own"
         )
-    if isinstance(draws, bool) or not isinstance(draws, Integral) or draws < 0:
-        raise InputError(f"errors is {draws!r}: give the number of bootstrap draws, from 0")
+    if isinstance(draws, bool) or not isinstance(draws, Integral) or not 0 <= draws <= MOST:
+        raise InputError(f"errors is {draws!r}: give the number of bootstrap draws, from 0 to {MOST}")
     seed = problem.seed
     runs = [
         problem,
@@ -115,12 +117,16 @@ def with_errors(found: xr.Dataset, other: xr.Dataset, draws: Sequence[xr.Dataset
             return np.sqrt(off) / xr.where(size > 0, size, 1.0)
 
         about = {"units": "1"}
-        more[f"{name}_error"] = (relative([other]) / np.sqrt(2)).assign_attrs(
-            about, long_name=f"relative error of {name}: of the method"
+        more[f"{name}_error"] = (
+            (relative([other]) / np.sqrt(2))
+            .drop_attrs(deep=False)
+            .assign_attrs(about, long_name=f"relative error of {name}: of the method")
         )
         if draws:
-            more[f"{name}_corpus_error"] = relative(draws).assign_attrs(
-                about, long_name=f"relative error of {name}: of the corpus"
+            more[f"{name}_corpus_error"] = (
+                relative(draws)
+                .drop_attrs(deep=False)
+                .assign_attrs(about, long_name=f"relative error of {name}: of the corpus")
             )
         low, high = (0.0, 1.0) if values.attrs.get("units") == "1" else (-np.inf, np.inf)
         spread = standard(values.values, other[name].values, [draw[name].values for draw in draws])
@@ -129,11 +135,15 @@ def with_errors(found: xr.Dataset, other: xr.Dataset, draws: Sequence[xr.Dataset
         if name not in found:
             continue
         halves = [half_times(run[name].transpose("time", ...)) for run in (found, other, *draws)]
-        first = halves[0].assign_attrs(long_name=f"time at half of the final {name}", units="tau")
+        first = (
+            halves[0].drop_attrs(deep=False).assign_attrs(long_name=f"time at half of the final {name}", units="tau")
+        )
         spread = standard(first.values, halves[1].values, [half.values for half in halves[2:]])
         more[f"{name}_half_time"] = first
-        more[f"{name}_half_time_error"] = (abs(halves[1] - first) / np.sqrt(2)).assign_attrs(
-            long_name=f"error of the time at half of {name}: of the method", units="tau"
+        more[f"{name}_half_time_error"] = (
+            (abs(halves[1] - first) / np.sqrt(2))
+            .drop_attrs(deep=False)
+            .assign_attrs(long_name=f"error of the time at half of {name}: of the method", units="tau")
         )
         more[f"{name}_half_time_interval"] = interval(first, spread, 0.0, np.inf)
     result = found.assign(more).assign_coords(bound=["lower", "upper"])
@@ -155,9 +165,13 @@ def interval(values: xr.DataArray, spread: NDArray[Any], low: float, high: float
     import xarray as xr
 
     bounds = [(values + sign * BAND * spread).clip(low, high) for sign in (-1, 1)]
-    found: xr.DataArray = xr.concat(bounds, "bound").assign_attrs(
-        long_name=f"two standard errors about {values.name}, of the corpus and of the method",
-        units=values.attrs.get("units", ""),
+    found: xr.DataArray = (
+        xr.concat(bounds, "bound")
+        .drop_attrs(deep=False)
+        .assign_attrs(
+            long_name=f"two standard errors about {values.name}, of the corpus and of the method",
+            units=values.attrs.get("units", ""),
+        )
     )
     return found
 

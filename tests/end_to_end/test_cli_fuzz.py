@@ -68,6 +68,8 @@ OPTIONS: dict[str, dict[str, st.SearchStrategy[str]]] = {
         **dict.fromkeys(["--cooccurrence", "--labelled", "--program", "--data"], file),
         **dict.fromkeys(["--time", "--times", "--switch", "--max-vocab", "--min-count", "--rtol", "--seed"], number),
         **dict.fromkeys(["--threads", "--vocab", "--length", "--top", "--heads", "--lr"], number),
+        **dict.fromkeys(["--keep-bags", "--errors", "--within"], number),
+        "--closure": st.sampled_from(["bags", "conditional", "gram", ""]),
         **dict.fromkeys(["--text", "--words", "--init", "--rate", "--set", "--padding", "--tokenizer"], words),
         "--model": words,
         "--at": st.sampled_from(["0,1", "1,0", "nan", "0,0.5,2", "x", ",", "1e400"]),
@@ -78,7 +80,7 @@ OPTIONS: dict[str, dict[str, st.SearchStrategy[str]]] = {
     },
     "cooccurrence": {
         "--labelled": file,
-        **dict.fromkeys(["--max-vocab", "--min-count", "--max-pairs"], number),
+        **dict.fromkeys(["--max-vocab", "--min-count", "--max-pairs", "--keep-bags"], number),
         **dict.fromkeys(["--tokenizer", "--unknown"], words),
         "--no-lower": st.just(""),
     },

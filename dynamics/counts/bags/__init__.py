@@ -3,7 +3,7 @@
 from dynamics.counts.bags.groups import grouped
 from dynamics.counts.bags.raking import raked
 from dynamics.counts.bags.sample import BagSample, KeepBags
-from dynamics.counts.bags.size import groups_for
+from dynamics.counts.bags.size import groups_for, holders
 from dynamics.counts.bags.weighted import Bags
 
-__all__ = ["BagSample", "Bags", "KeepBags", "grouped", "groups_for", "raked"]
+__all__ = ["BagSample", "Bags", "KeepBags", "grouped", "groups_for", "holders", "raked"]

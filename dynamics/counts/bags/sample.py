@@ -60,6 +60,8 @@ class KeepBags:
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", positive("keep_bags", self.size))
         object.__setattr__(self, "least", positive("least", self.least))
+        if max(self.size, self.least) >= 2**31:
+            raise InputError(f"keep_bags is {max(self.size, self.least)}: a sample has fewer than 2^31 bags")
         if not 0 <= self.seed < 2**64:
             raise InputError(f"the seed {self.seed} of the bags is not between 0 and 2^64 - 1")
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamics import CoOccurrence
-from dynamics.counts.bags import Bags, BagSample, KeepBags, grouped, groups_for, raked
+from dynamics.counts.bags import Bags, BagSample, KeepBags, grouped, groups_for, holders, raked
 from dynamics.counts.counting import tally
 from dynamics.counts.encoding import EncodedPairs
 from dynamics.counts.reservoir import taken
@@ -146,19 +146,38 @@ def test_raking_leaves_alone_what_has_the_cooccurrence() -> None:
     np.testing.assert_allclose(found.weight, bags.weight, rtol=1e-12)
 
 
-def test_the_entries_of_groups_are_foreseen() -> None:
+def test_rare_pairs_share_a_factor() -> None:
+    """Of each target, what is not a cell of its own: one factor, no new company, and the rest of q[o]."""
+    counts = counted(corpus(800), 10**6)
+    C, random = counts.dense().C, np.random.default_rng(5)
+    bags = Bags.of(counts.bags, V, counts.q)
+    of_pair = holders(bags, K)
+    np.testing.assert_array_equal(of_pair > 0, C > 0)
+    own = of_pair >= 4 * 10
+    assert 0.2 < own.mean() < 0.9
+    for part in grouped(bags, 10, random):
+        found, held = raked(part, C, random, own), part.cooccurrence(K)
+        there = found.cooccurrence(K)
+        np.testing.assert_allclose(np.bincount(found.target, found.weight, K), counts.q, rtol=1e-12)
+        together = ~own & (held > 0)
+        some = together.any(axis=0)
+        np.testing.assert_allclose(there[:, some][own[:, some]], C[:, some][own[:, some]], rtol=1e-12)
+        for o in np.flatnonzero(some):
+            ratio = there[together[:, o], o] / held[together[:, o], o]
+            np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
+            assert not there[~own[:, o] & (held[:, o] == 0), o].any()
+        assert found.weight.min() > 0
+        assert found.shares.data.min() > 0
+
+
+def test_groups_hold_what_they_may() -> None:
     counts = counted(corpus(4000), 10**6)
-    C, bags = counts.dense().C, Bags.of(counts.bags, V, counts.q)
-    limit = 4 * counts.nnz
-    groups = groups_for(bags, C, limit)
-    sizes = {}
-    for number in (groups - 1, groups):
-        parts = grouped(bags, number, np.random.default_rng(0))
-        sizes[number] = np.mean([raked(part, C, np.random.default_rng(1)).entries for part in parts])
+    bags = Bags.of(counts.bags, V, counts.q)
+    groups = groups_for(bags, 4 * counts.nnz)
     assert groups > 2
-    assert sizes[groups] < 1.05 * limit
-    assert sizes[groups - 1] > 0.95 * limit
-    assert groups_for(bags, C, bags.entries) == 1
+    assert np.mean([part.entries for part in grouped(bags, groups, np.random.default_rng(0))]) < 4.2 * counts.nnz
+    assert groups_for(bags, bags.entries) == 1
+    assert groups_for(bags, 1e-9) == len(bags) // K
 
 
 def test_saved_with_the_counts(tmp_path: Path) -> None:

@@ -184,6 +184,10 @@ def test_errors_are_stated_beside_the_prediction(sentences: Examples) -> None:
     halves = found.beta_half_time_interval
     assert (halves.sel(bound="lower") <= found.beta_half_time).all()
     assert found.attrs["bootstrap_draws"] == 6
+    assert [name for name, values in found.data_vars.items() if values.attrs.get("role")] == [
+        name for name, values in plain.data_vars.items() if values.attrs.get("role")
+    ]
+    assert found.time.attrs == plain.time.attrs
 
 
 def test_what_it_refuses(sentences: Examples) -> None:
