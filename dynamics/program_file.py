@@ -56,9 +56,11 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
 
 from derivations.gradient_flow.adjoints import gradient_flow
+from derivations.gradient_flow.constraints import constrained, simplex, unit_norm
 from derivations.gradient_flow.slopes import grad, with_slopes
 from derivations.program.functions import gelu, log_sigmoid, rsqrt, sigmoid, softplus, stop_gradient
 from derivations.program.language import (
+    Constraint,
     Definition,
     Gradient,
     LogSumExp,
@@ -88,8 +90,8 @@ from dynamics.support.files import did_you_mean, existing
 __all__ = [
     "Abs", "Definition", "Eq", "LogSumExp", "Max", "MaxOver", "Min", "Piecewise", "Program", "Rational", "Softmax",
     "SumOver", "Where", "acos", "asin", "atan", "cos", "cosh", "erf", "exp", "gelu", "grad", "indices", "log",
-    "log_sigmoid", "model", "pi", "rsqrt", "scalars", "sigmoid", "sign", "sin", "sinh", "sizes", "softplus", "sqrt",
-    "stop_gradient", "t", "tanh", "tensors",
+    "log_sigmoid", "model", "pi", "rsqrt", "scalars", "sigmoid", "sign", "simplex", "sin", "sinh", "sizes",
+    "softplus", "sqrt", "stop_gradient", "t", "tanh", "tensors", "unit_norm",
 ]  # fmt: skip
 
 FUNCTIONS = (
@@ -129,6 +131,7 @@ def model(
     parameters: Any = (),
     flow: Mapping[str, str] | None = None,
     examples: Symbol | None = None,
+    constraints: Any = (),
     assumptions: Iterable[str] = (),
     source: str = "",
 ) -> Program:
@@ -153,6 +156,8 @@ def model(
         name follow the gradient of the loss.
     examples : Symbol, optional
         The index of independent examples, which are then computed one at a time: less memory.
+    constraints : sequence of Constraint
+        What a projection keeps: ``unit_norm(W[i, k], i)``, ``simplex(p[i])``.
     assumptions, source
         For the document that ``dynamics derive`` writes.
 
@@ -191,7 +196,7 @@ def model(
         rate = Symbol(unused(["tdot", "t_dot"], {*taken, *(index.name for index in table)}), real=True)
         moving, own, clock = (*moving, t), {**own, t.name: rate.name}, t.name
         defined.append(Definition(rate, Rational(1), "the time itself"))
-    return Program(
+    program = Program(
         name="program",
         title=title,
         source=source,
@@ -205,7 +210,10 @@ def model(
         time=clock,
         examples=examples,
         assumptions=tuple(assumptions),
+        constraints=(constraints,) if isinstance(constraints, Constraint) else tuple(constraints),
     )
+    # Without a loss there is nothing to derive; else the projection follows the gradient.
+    return constrained(program) if set(program.flow) >= set(program.state_names) else program
 
 
 def load(path: str | PathLike[str]) -> Program:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sympy import Add, DiracDelta, Dummy, Expr, Heaviside, Indexed, IndexedBase, Max, Min, Mul, S, Symbol, exp
 
+from derivations.gradient_flow.constraints import constrained
 from derivations.program.functions import stop_gradient
 from derivations.program.language import (
     Access,
@@ -322,7 +323,7 @@ def gradient_flow(program: Program) -> Program:
     """
     if program.adjoints:
         raise ProgramError(f"{program.name}: the flow of {program.states[0]} is defined twice; derive it once")
-    return flow_of(program, *adjoints(program))
+    return constrained(flow_of(program, *adjoints(program)))
 
 
 def rates_of(program: Program, taken: set[str]) -> tuple[Symbol, ...]:
@@ -362,8 +363,8 @@ def flow_of(
 
 
 def is_smooth(program: Program) -> bool:
-    """Whether slopes are those of the loss: nothing is held still in the sweep."""
-    return not any(d.rhs.has(stop_gradient) for d in program.definitions)
+    """Whether a flow is by the slopes of its loss: nothing is held still in the sweep, or projected out of it."""
+    return not program.constraints and not any(d.rhs.has(stop_gradient) for d in program.definitions)
 
 
 def descent_flow(program: Program) -> Program:

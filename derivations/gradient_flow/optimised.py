@@ -190,7 +190,7 @@ def optimised(
 def drifts(flow: Program) -> bool:
     """Whether a flow is not by its own slopes alone: nothing but what moves is known of it."""
     own = flow.model is not None and any(state not in flow.rates for state in flow.state_names)
-    return bool(flow.metric) or own or not (flow.adjoints or flow.model)
+    return bool(flow.metric or flow.constraints) or own or not (flow.adjoints or flow.model)
 
 
 def require_gradient(flow: Program, rule: Rule, decays: str) -> None:

@@ -1,6 +1,7 @@
 """The language of the theory: programs, short lists of tensor definitions in sympy."""
 
 from derivations.program.language import (
+    Constraint,
     Definition,
     Gradient,
     LogSumExp,
@@ -29,6 +30,7 @@ from derivations.program.language import (
 from derivations.program.role import Role
 
 __all__ = [
+    "Constraint",
     "Definition",
     "Gradient",
     "LogSumExp",

@@ -21,6 +21,7 @@ from derivations.program.frozen import Frozen
 from derivations.program.role import Role
 
 __all__ = [
+    "Constraint",
     "Definition",
     "Gradient",
     "LogSumExp",
@@ -348,6 +349,15 @@ class Definition:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """What a projection keeps of a state along some of its indices: ``unit norm``, or ``simplex``."""
+
+    kind: str
+    state: Access
+    over: tuple[Symbol, ...]
+
+
+@dataclass(frozen=True)
 class Program:
     """A model or a flow: declared tensors and an ordered list of definitions.
 
@@ -414,6 +424,8 @@ class Program:
         The states that begin at what a definition is at time 0, with the name of that definition.
     time : str
         The state that is the time itself, if definitions read it.
+    constraints : tuple of Constraint
+        What the flow is projected on.
     """
 
     name: str
@@ -448,6 +460,7 @@ class Program:
     rule: str = ""
     starts: Mapping[str, str] = field(default_factory=dict)
     time: str = ""
+    constraints: tuple[Constraint, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value in vars(self).copy().items():
@@ -648,6 +661,9 @@ def check(program: Program) -> None:
         )
     if program.loss is not None and name_of(program.loss) not in shapes:
         raise ProgramError(f"{program.name}: the loss {program.loss} is not defined")
+    for constraint in program.constraints:
+        if constraint.state not in program.states:
+            raise ProgramError(f"{program.name}: {constraint.kind} of {constraint.state}, which is not a state")
     for state, rate in program.flow.items():
         if state not in program.state_names:
             raise ProgramError(f"{program.name}: flow of {state}, which is not a state")

@@ -16,6 +16,7 @@ from sympy import Expr, Indexed, Integer, Symbol
 from derivations.gradient_flow import gradient_flow
 from derivations.program import Program, ProgramError, extent_symbols, name_of, subscript
 from dynamics.problems.labelled_arrays import by_dimension, without_labels
+from dynamics.problems.masks import require_rows
 from dynamics.problems.models import Model
 from dynamics.problems.problem import Problem, size_of
 from dynamics.problems.reading import looked_up, reading
@@ -206,6 +207,7 @@ def checked(
                 f"{sub} is {low if low < 0 else high} in {access}, where {name_of(access)} has {entries} entries; give"
                 f" numbers from 0 to {entries - 1}"
             )
+    require_rows(program, found, sizes)
     return found, sizes, parameters
 
 

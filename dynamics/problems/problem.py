@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Symbol
 
 from derivations.gradient_flow import descent_flow
-from derivations.program import Program, ProgramError, Role, entries, extent_symbols, name_of, subscript
+from derivations.program import Constraint, Program, ProgramError, Role, entries, extent_symbols, name_of, subscript
 from dynamics.lowering import Bound, Kernel, lower
 from dynamics.problems.keep import Keep
 from dynamics.support.content import ByContent
@@ -224,6 +224,20 @@ class Problem(ByContent, ABC):
         """The times of the flow at some times tau = learning rate x steps: the same, unless it says otherwise."""
         return np.asarray(tau, dtype=float)
 
+    def projected(self, y: Vector) -> Vector:
+        """The packed state after a step, back on what is kept: in place."""
+        at, shapes = 0, self.shapes
+        held = {name_of(constraint.state): constraint for constraint in self.program.constraints}
+        for name in self.program.state_names if held else ():
+            size = math.prod(shapes[name])
+            if name in held:
+                values = y[at : at + size].reshape(shapes[name])
+                if held[name].kind == "simplex":
+                    np.maximum(values, 0.0, out=values)
+                values[...] = on_constraint(held[name], values, True)
+            at += size
+        return y
+
     def begun(self, y: Vector, rates: Mapping[str, float]) -> Vector:
         """The packed state to integrate from; there may be more to it than what one starts from."""
         return y
@@ -261,6 +275,9 @@ class Problem(ByContent, ABC):
         start = start_of(self.described, self.shapes, self.aligned(values), seed)
         if self.program.time:
             start[self.program.time] = np.zeros(())
+        for constraint in self.program.constraints:
+            name = name_of(constraint.state)
+            start[name] = on_constraint(constraint, start[name], name in (values or {}))
         return np.concatenate([start[name].ravel() for name in self.program.state_names])
 
     def aligned(self, values: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -306,6 +323,29 @@ class Problem(ByContent, ABC):
         states = sum(math.prod(shape) for shape in self.shapes.values())
         results = times * sum(math.prod(len(keep.positions[dim]) for dim in dims[name]) for name in dims)
         require(8 * (COPIES * states + results), "the flow", lambda _: "keep fewer times, or fewer words with keep=")
+
+
+def on_constraint(constraint: Constraint, values: NDArray[Any], given: bool) -> NDArray[Any]:
+    """A state to start from, scaled to keep a constraint; on the simplex in its middle, if none is given.
+
+    Raises
+    ------
+    InputError
+        Nothing that can be scaled: all is 0, or shares are negative.
+    """
+    name, subs = name_of(constraint.state), subscript(constraint.state)
+    axes = tuple(subs.index(index) for index in constraint.over)
+    if constraint.kind == "simplex":
+        values = values if given else np.ones_like(values)
+        if (values < 0).any():
+            raise InputError(f"initial {name} has a number below 0, and is kept on the simplex; give shares")
+        total = values.sum(axis=axes, keepdims=True)
+    else:
+        total = np.sqrt(np.square(values).sum(axis=axes, keepdims=True))
+    if (total == 0).any():
+        over = ", ".join(str(index) for index in constraint.over)
+        raise InputError(f"initial {name} is 0 along {over}, where it keeps its {constraint.kind}; give other numbers")
+    return values / total
 
 
 def state_at(name: str, cells: tuple[NDArray[np.int64], ...] | None) -> Callable[[Tensors, Tensors], Any]:

@@ -112,6 +112,7 @@ class Descent:
         bound = self.flow.bind(draw(0), parameters) if whole else None
         workspace = None
         due = time.monotonic() + every
+        projects = bool(self.problem.program.constraints)
 
         def snapshot() -> Snapshot:
             now = json.dumps(random.bit_generator.state)
@@ -146,6 +147,8 @@ class Descent:
                 else:
                     out *= self.lr
                     y += out
+                if projects:
+                    self.problem.projected(y)
                 step += 1
                 at[begin.seed] = step
                 if not math.isfinite(y.sum()):

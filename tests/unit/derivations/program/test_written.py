@@ -9,6 +9,7 @@ from derivations.checks.differences import against_differences
 from derivations.checks.small_data import as_function, random_values
 from derivations.gradient_flow import gradient_flow
 from derivations.program.language import Program, ProgramError
+from dynamics import solve
 from dynamics.lowering import lower
 from dynamics.lowering.arrays import array_kernel
 from dynamics.lowering.verify import Trial
@@ -27,6 +28,7 @@ from dynamics.program_file import (
     sizes,
     tensors,
 )
+from dynamics.support.errors import InputError
 
 N, T, V, D = sizes("N T V D")
 n, l, p, q, i, j, o, d, k = indices("n l p q i j o d k")
@@ -199,3 +201,24 @@ def test_the_largest_within_a_mask():
     values = np.array([3.0, 5.0, 4.0, 9.0])
     found = lower(program, ("C",)).bind({"B": values}, {"T": 4}).evaluate(np.zeros(4))["C"]
     np.testing.assert_array_equal(found, [-np.inf, 3, 5, 5])
+
+
+EMPTY = {
+    "first": (l < p, "row p = 0 is empty, as no l has l < p"),
+    "by words": ((x[n, l] > 0) & (l <= p), "row n = 1, p = 0 is empty, as no l has"),
+}
+
+
+@pytest.mark.parametrize("case", EMPTY)
+def test_an_empty_row_is_said_by_name(case: str):
+    mask, told = EMPTY[case]
+    program = model(
+        extents={n: N, p: T, l: T},
+        data=[x[n, l]],
+        states=[P[p, l]],
+        definitions=[Definition(a[n, p, l], Softmax(P[p, l] * (1 + x[n, l]), l, mask=mask))],
+        loss=SumOver(a[n, p, l] ** 2, n, p, l),
+    )
+    with pytest.raises(InputError) as error:
+        solve(program, {"x": np.array([[1, 2, 0], [0, 0, 1]])}, [0, 1])
+    assert str(error.value).startswith(f"definition of a[n, p, l]: {told}")
