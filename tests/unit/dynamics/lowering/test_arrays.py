@@ -91,6 +91,8 @@ def test_entries_that_are_named_twice_get_both() -> None:
     expected = np.zeros((3, 2, 4))
     np.add.at(expected, at, values)
     np.testing.assert_allclose(add_at(np.zeros((3, 2, 4)), at, values), expected)
+    turned = np.ones((4, 2, 3)).transpose(2, 1, 0)  # no array in C order
+    np.testing.assert_allclose(add_at(turned, at, values), expected + 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -3,11 +3,20 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import t as student
 
 import dynamics
 from dynamics import InputError, forecast, load, save
 from dynamics.counts.context import ContextCounts
-from dynamics.problems.forecast.forecast import WIDTH, row_rate
+from dynamics.problems.forecast.forecast import (
+    MADE_PACE,
+    WIDTH,
+    Course,
+    _interval,
+    _mean_of_logs,
+    _Start,
+    row_rate,
+)
 from dynamics.problems.forecast.probes import Probes
 from dynamics.problems.forecast.sentences import Sentences
 from dynamics.problems.forecast.training_run import Schedule, TrainingRun
@@ -116,6 +125,65 @@ def test_probes_are_places_of_the_word_and_others_are_others() -> None:
     assert (probes.other != probes.sentence).all()
     assert (probes.other_place < text.targets[probes.other]).all()
     assert (np.bincount(probes.word) == 7).all()
+
+
+def test_probes_of_a_sentence_share_another_of_about_its_length() -> None:
+    rng = np.random.default_rng(1)
+    pairs = [(rng.integers(0, 5, rng.integers(1, 20)), rng.integers(0, 4, rng.integers(1, 6))) for _ in range(200)]
+    text = Sentences.of(pairs, 4)
+    probes = Probes.of(text, 4, 30, rng)
+    for sentence in set(probes.sentence):
+        assert len(set(probes.other[probes.sentence == sentence])) == 1
+    assert np.abs(text.length[probes.other] - text.length[probes.sentence]).mean() < 2
+
+
+def started(delay: float, times: np.ndarray, words: int) -> _Start:
+    """A start whose gains rise evenly in the logarithm of the step; all places of a word are alike."""
+    number, rng = 5 * words, np.random.default_rng(0)
+    gain = np.clip((np.log(times) - 3 - delay) / 2, 0, 1)[:, None] * np.ones(number)
+    word, other = np.repeat(np.arange(words), 5), np.zeros((len(times), number))
+    places = rng.integers(0, 7, number)
+    return _Start(Probes(np.arange(number), places, word, np.arange(number), places), gain, other, other)
+
+
+def test_an_interval_is_that_of_one_more_start() -> None:
+    """By hand: starts differ by known amounts, their sentences by nothing."""
+    times, words = np.geomspace(1, 3000, 400), 3
+    delays = np.array([-0.2, 0.1, 0.3, -0.2])
+    course = Course("prefix", False, 0.05, 4)
+    seen = {course: [started(delay, times, words) for delay in delays]}
+    low, high, between = _interval(seen, times, np.full(words, 100.0), words, 0)
+    end = student.ppf(0.95, 6) * np.sqrt(delays.var(ddof=1) * (1 + 1 / 4))
+    np.testing.assert_allclose(np.log(high / 100), end, rtol=0.01)
+    np.testing.assert_allclose(np.log(low / 100), -end, rtol=0.01)
+    assert between == 0
+    alone = {course: [started(0.0, times, words)]}
+    low, high, _ = _interval(alone, times, np.full(words, 100.0), words, 0)
+    np.testing.assert_allclose([low, high], 100, rtol=1e-6)  # nothing differs
+
+
+def test_courses_that_differ_word_by_word_widen_it() -> None:
+    times, words = np.geomspace(1, 3000, 400), 2
+    one, other = started(0.0, times, words), started(0.0, times, words)
+    later = np.clip((np.log(times) - 3 - 0.4) / 2, 0, 1)
+    moved = np.where(other.probes.word == 1, later[:, None], other.own)
+    seen = {
+        Course("prefix", False, 0.05, 1): [one],
+        Course("prefix", True, 0.2, 1): [_Start(other.probes, moved, other.other, other.attention)],
+    }
+    *_, between = _interval(seen, times, np.full(words, 100.0), words, 0)
+    # Differences 0 and .4, about their mean: -.2 and .2, half of each for either course.
+    assert between == pytest.approx(np.sqrt(2 * 0.1**2), rel=0.02)
+
+
+def test_sentences_tell_the_pace_if_all_are_kept_and_half_of_it_if_not() -> None:
+    steps = [np.array([100.0, 300.0, np.nan]), np.array([200.0, 600.0, 500.0])]
+    whole = _mean_of_logs(steps, [False, True], True)
+    np.testing.assert_allclose(whole, [100, 300, np.nan])
+    np.testing.assert_allclose(
+        _mean_of_logs(steps, [False, True], False)[:2], np.sqrt(2 * MADE_PACE) * np.array([100, 300])
+    )
+    np.testing.assert_allclose(_mean_of_logs(steps[1:], [True], False), MADE_PACE * steps[1])
 
 
 def test_best_sources_are_those_of_model_1_with_loops() -> None:

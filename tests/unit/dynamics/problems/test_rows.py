@@ -104,6 +104,25 @@ def test_probabilities_are_those_of_rows(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_some_rows_of_sentences_are_what_single_rows_are(kind: str) -> None:
+    """In any order, one twice, with any words asked for, and with the sources of other sentences."""
+    state, one = start(kind), model(kind)
+    number, place, word = np.array([2, 3, 1]), np.array([1, 2, 3, 0, 3, 0]), np.array([0, 3, 2, 2, 1, 3])
+    k = np.repeat([0, 1, 3], number)
+    place[:2] = [2, 0]
+    some = TEXT.take(np.array([0, 1, 3]))
+    found, attention = one.predicted(state, some, number, place, word)
+    expected, each = one.probabilities(state, TEXT.x[k], TEXT.length[k], TEXT.p[k], place, word)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    np.testing.assert_allclose(attention, each[:, : attention.shape[1]], rtol=1e-10)
+    other = np.array([1, 3, 0])
+    found, _ = one.predicted(state, some.with_sources(TEXT.take(other)), number, place, word)
+    k_other = np.repeat(other, number)
+    expected, _ = one.probabilities(state, TEXT.x[k_other], TEXT.length[k_other], TEXT.p[k], place, word)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_step_is_that_of_adam(kind: str) -> None:
     """With the batch itself as examples, Adam's own steps; gradients at every new state."""
     one, state = model(kind), start(kind)
