@@ -163,7 +163,19 @@ class RunOptions:
     ] = "recurrent"
 
     def settings(self, usual: int) -> dict[str, Any]:
-        """Keywords of a forecast; of so many steps, unless it is said."""
+        """Keywords of a forecast; of so many steps, unless it is said.
+
+        Raises
+        ------
+        InputError
+            For a kind that there is not.
+        """
+        from dynamics.problems.forecast.training_run import KINDS
+        from dynamics.support.files import did_you_mean
+
+        kinds = (*KINDS, OTHER)
+        if self.kind not in kinds:
+            raise InputError(f"--kind is {self.kind!r}: choose {', '.join(kinds)}{did_you_mean(self.kind, kinds)}")
         names = ("optimizer", "lr", "schedule", "batch", "width")
         given = {name: getattr(self, name) for name in names}
         steps = usual if self.steps is None else self.steps
