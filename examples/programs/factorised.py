@@ -5,7 +5,7 @@ from dynamics.program_file import *
 
 V, O, D, R = sizes("V O D R")
 i, o, v, d, r = indices("i o v d r")
-C, q, E, U, K, Q, W, A, M, a, z, lse = tensors("C q E U K Q W A M a z lse")
+C, q, E, U, K, Q, W, A, a, z = tensors("C q E U K Q W A a z")
 
 program = model(
     "Joint closure, factorised values and attention",
@@ -15,10 +15,8 @@ program = model(
     definitions=[
         Definition(W[i, v], SumOver(E[i, d] * U[v, d], d), "values"),
         Definition(A[i, o], SumOver(K[i, r] * Q[o, r], r), "attention logits"),
-        Definition(M[o], LogSumExp(A[i, o], i, weight=C[i, o] / q[o]), "normalisation of attention"),
-        Definition(a[i, o], C[i, o] / q[o] * exp(A[i, o] - M[o]), "attention"),
+        Definition(a[i, o], Softmax(A[i, o], i, weight=C[i, o] / q[o]), "attention"),
         Definition(z[o, v], SumOver(a[i, o] * W[i, v], i), "logits"),
-        Definition(lse[o], LogSumExp(z[o, v], v), "normalisation of the prediction"),
     ],
-    loss=SumOver(q[o] * (lse[o] - z[o, o]), o),
+    loss=SumOver(q[o] * (LogSumExp(z[o, v], v) - z[o, o]), o),
 )
