@@ -12,7 +12,9 @@ from numba import njit
 
 from dynamics.integrate.whole import (
     ATOL,
+    BAD,
     BOUND,
+    COUNTS,
     DIRECTION,
     EVALUATIONS,
     EXPONENT,
@@ -112,7 +114,7 @@ def run_cells(
     more = np.empty((count + 1 + A_more.shape[0], n))
     parts = np.empty((n, P.shape[1]) if kind == 0 else (7 if kind == 1 else 0, n))
     again = np.empty((count if kind == STEPPED else 0, n))
-    clock, counts = np.zeros(POWERS + P.shape[1]), np.zeros(8, np.int64)
+    clock, counts = np.zeros(POWERS + P.shape[1]), np.zeros(COUNTS, np.int64)
     no_taken = np.zeros(1, np.int64)
     taken = np.zeros(max(wanted.size, 1), np.int64)
     state, seen, before, root = np.empty(n), np.empty(m), np.empty(events), np.empty(events)
@@ -239,7 +241,7 @@ def run_cells(
         elif outcome == STEP_TOO_SMALL:
             finite = True
             for k in range(n):
-                finite &= np.isfinite(work[5, k]) or counts[7] == 0
+                finite &= np.isfinite(work[5, k]) or counts[BAD] == 0
             status[cell] = -2 if finite else -1
         else:
             status[cell] = -3

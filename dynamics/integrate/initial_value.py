@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from inspect import Parameter, signature
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from dynamics.integrate.arguments import (
 )
 from dynamics.integrate.conserved import Conserved, allowed, drift
 from dynamics.integrate.rotation import Rotation, rotated
+from dynamics.integrate.stability import Limits
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.typing import Vector
 
@@ -120,6 +122,7 @@ def integrate(
     max_steps: int = 100_000,
     locate: Callable[[Vector], str] | None = None,
     conserved: Sequence[Conserved] = (),
+    leave: bool = False,
     **options: Any,
 ) -> Integration:
     """Integrate dy/dt = f(y) over a span, showing the state to a function at chosen times.
@@ -139,10 +142,11 @@ def integrate(
     at : array_like, shape (times,)
         Times in the order in which they are met: increasing, or decreasing in a span that goes backwards.
     method : str or OdeSolver class
-        A method of ``solve_ivp``, or RKC. RK45 and RK23 take compiled steps for states of more than 10,000 numbers.
+        A method of ``solve_ivp``, RKC or auto. RK45 and RK23 take steps of their own for more than 10,000 numbers.
         DOP853 interpolates within its steps, where it errs by up to some thousand times the tolerance on decaying
         modes; with rtol below 1e-9 it steps to the times of ``at``, of events and of dense output, and holds there
-        what it holds at the ends of its steps.
+        what it holds at the ends of its steps. ``auto`` takes the steps of RK45 until stability limits them, and then
+        those of RKC, at tolerances to the power 3/2 (:mod:`dynamics.integrate.automatic`).
     rtol, atol : float
         Relative and absolute tolerance of the step-size control: of the error of one step. Errors over a whole span add
         up where the flow does not forget them (a rotation is off by about one rtol a turn), and with RKC they go down
@@ -154,6 +158,9 @@ def integrate(
         some methods may take a thousand.
     locate : callable, optional
         ``locate(y)`` names the tensor that holds the first number of y that is not finite, for messages.
+    leave : bool
+        End at the end of a step where another method serves better: RK45 where stability limits its steps, RKC where
+        it would not limit those of RK45.
     conserved : sequence of Conserved
         What the flow keeps. It is looked at at every time of ``at``, before the state is shown, and at the end.
 
@@ -177,6 +184,13 @@ def integrate(
     >>> {float(t): round(float(y), 6) for t, y in seen.items()}
     {1.0: 0.367879, 2.0: 0.135335}
     """
+    if method == "auto":
+        from dynamics.integrate.automatic import automatic
+
+        return automatic(
+            integrate, into, y0, span, save=save, at=at, rtol=rtol, atol=atol, events=events, dense_output=dense_output,
+            max_steps=max_steps, locate=locate, conserved=conserved, **options,
+        )  # fmt: skip
     start, end = span_of(span)
     rtol, atol = tolerances(rtol, atol)
     max_steps = whole("max_steps", max_steps, "100000 is usual")
@@ -248,12 +262,13 @@ def integrate(
                 first=options.get("first_step"),
                 max_steps=max_steps,
                 max_evaluations=WIDEST * max_steps,
+                leave=leave and solver_class is RK45,
             )
             if wanted.size and wanted[0] == start:
                 show(start, run.y, 0)
             for t, y, steps in run:
                 show(t, y, steps)
-            if run.outcome != "finished":
+            if run.outcome not in ("finished", "left"):
                 raise fail(*why(run, into, fun))
             check(run.t, run.y, run.steps)
         return Integration(run.t, run.y, Statistics(run.evaluations + at_rest, run.steps, perf_counter() - began))
@@ -266,6 +281,7 @@ def integrate(
             found["solver"] = self
             self.steps, self.shown = 0, 0
             self.buffer = np.empty_like(self.y)
+            self.limits = Limits() if leave else None
             if wanted.size and wanted[0] == start:
                 show(start, self.y, 0)
                 self.shown = 1
@@ -292,8 +308,11 @@ def integrate(
                         between = interpolant(t) if interpolant is not None else self.at(t, self.buffer)
                         show(t, between, self.steps)
                 self.shown = reached
+            if self.limits is not None and self.status == "running" and self.limits.passed(self):
+                raise Left
             return message
 
+    result: Any = None
     try:
         # What overflows on the way is told by the error below, in words.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -310,6 +329,8 @@ def integrate(
                 **extra,
                 **options,
             )
+    except Left:
+        result = SimpleNamespace(status=0, t_events=None, y_events=None, sol=None)
     except ValueError as error:
         # Implicit methods hand a slope that is not finite to LAPACK, which refuses it.
         solver, bad = found["solver"], found["bad"]
@@ -349,11 +370,15 @@ def integrate(
     return Integration(float(t), y, statistics, result.t_events, result.y_events, result.sol)
 
 
+class Left(Exception):
+    """Ends an integration where another method serves better."""
+
+
 def whole_of(into: Into, solver_class: type[OdeSolver]) -> Callable[..., Any] | None:
     """How to integrate in compiled code as a whole; None if the right-hand side or the method have no such code."""
     native = getattr(into, "native", None)
     name = solver_class.__name__
-    if native is None or name not in ("RK45", "RK23", "DOP853", "SteppedDOP853"):
+    if native is None or (solver_class not in (RK45, RK23, DOP853) and name != "SteppedDOP853"):
         return None
     from dynamics.integrate.whole import Run, tableau
 
@@ -445,7 +470,7 @@ def choose(method: str | type[OdeSolver], into: Into, size: int, rtol: float) ->
 
         return RKC, {"into": into}
     if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}, RKC")
+        raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}, RKC, auto")
     if size > LARGE and method in ("RK45", "RK23"):
         from dynamics.integrate.runge_kutta import COMPILED
 

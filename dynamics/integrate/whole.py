@@ -19,6 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.integrate import DOP853, RK23, RK45
 
+from dynamics.integrate.stability import AT_LIMIT, EASY_STEPS, STIFF_STEPS
 from dynamics.lowering.native import Native, call
 from dynamics.support.machine_code import kept
 from dynamics.support.threads import one_at_a_time
@@ -36,12 +37,13 @@ POLYNOMIAL, EXTENDED, STEPPED = 0, 1, 2
 """States within a step: by a polynomial in time, by that of DOP853, or by another step of the method."""
 
 T, T_OLD, H, H_LAST, DIRECTION, BOUND, MAX_STEP, RTOL, ATOL, EXPONENT, POWERS = range(11)
-STEPS, EVALUATIONS, SHOWN, ROWS, MAX_STEPS, MAX_EVALUATIONS, PENDING, BAD = range(8)
+STEPS, EVALUATIONS, SHOWN, ROWS, MAX_STEPS, MAX_EVALUATIONS, PENDING, BAD, WATCH, STIFF, EASY, COUNTS = range(12)
 
 
-RUNNING, FINISHED, STEP_TOO_SMALL, NOT_FINITE, TOO_MANY_STEPS, TOO_MANY_EVALUATIONS, RAISED = range(7)
+RUNNING, FINISHED, STEP_TOO_SMALL, NOT_FINITE, TOO_MANY_STEPS, TOO_MANY_EVALUATIONS, RAISED, LEFT = range(8)
 OUTCOMES = (
     *("running", "finished", "step too small", "not finite", "too many steps", "too many evaluations", "raised"),
+    "left",
 )
 """Why the loop came back, in words."""
 
@@ -250,6 +252,8 @@ def advance(
             counts[SHOWN] = shown
         if direction * (t - bound) >= 0:
             return FINISHED
+        if counts[STIFF] >= STIFF_STEPS:
+            return LEFT
         if done >= budget:
             return RUNNING
 
@@ -306,6 +310,19 @@ def advance(
             size *= factor if factor > MIN_FACTOR else MIN_FACTOR
             rejected = True
         counts[BAD] = 0
+        if counts[WATCH]:
+            weighted(slopes[: count - 1], A[count - 1, : count - 1], change)
+            turn = way = 0.0
+            for k in range(n):
+                turn += (last[k] - slopes[count - 1, k]) ** 2
+                way += (trial[k] - (y[k] + change[k] * h)) ** 2
+            if way > 0 and abs(h) * np.sqrt(turn / way) > AT_LIMIT:
+                counts[STIFF] += 1
+                counts[EASY] = 0
+            else:
+                counts[EASY] += 1
+                if counts[EASY] >= EASY_STEPS:
+                    counts[STIFF] = 0
         done += 1
         counts[STEPS] += 1
         clock[T_OLD], clock[T], clock[H], clock[H_LAST] = t, t_new, size, h
@@ -367,6 +384,8 @@ class Run:
         Times in the order in which they are met.
     rtol, atol, max_step : float
     max_steps, max_evaluations : int
+    leave : bool
+        End where stability limits the steps of RK45.
     """
 
     def __init__(
@@ -384,6 +403,7 @@ class Run:
         first: float | None,
         max_steps: int,
         max_evaluations: int,
+        leave: bool = False,
     ) -> None:
         n, count = y0.size, method.A.shape[0]
         self.function, self.method, self.wanted = function, method, wanted
@@ -391,7 +411,8 @@ class Run:
         self.clock = np.zeros(POWERS + method.P.shape[1])
         limits = (direction, span[1], max_step, rtol, atol, method.exponent)
         self.clock[:POWERS] = span[0], span[0], first or 0.0, 0.0, *limits
-        self.counts = np.array([0, 1, 0, 0, max_steps, max_evaluations, 0, 0])
+        self.counts = np.zeros(COUNTS, np.int64)
+        self.counts[[EVALUATIONS, MAX_STEPS, MAX_EVALUATIONS, WATCH]] = 1, max_steps, max_evaluations, leave
         self.y, self.y_old = y0.copy(), y0.copy()
         self.work = np.empty((6, n))
         self.work[4] = slope

@@ -247,7 +247,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     >>> bool(solve(keyword(), examples, [0, 1000]).s[-1, 0] > 0)  # attention goes to the words that decide
     True
     """
-    known(options, solve, integrate, but=("save", "at", "locate", "dense_output", "events", "conserved"))
+    known(options, solve, integrate, but=("save", "at", "locate", "dense_output", "events", "conserved", "leave"))
     if t is None:
         data, t = None, data
     if t is None:
