@@ -2,8 +2,8 @@
 
 READING_ORDER = (
     "descent",
-    "adam_at_rest",
     "stage_one",
+    "adam_at_rest",
     "two_stages",
     "copying",
     "saturation",

@@ -97,7 +97,11 @@ SPREAD = (presence * (1 - 2 * q) + present * q**2) / L**2
 SIGNAL = excess / sqrt(excess**2 + (spread - excess**2) / batch)
 
 
-@theorem("adam-at-rest", "Adam at rest: signal over noise", about=("keyword-bias", "linear-bias", "rows-prefix"))
+@theorem(
+    "stage-one-adam",
+    "Stage one with Adam: signal over noise at rest",
+    about=("keyword-bias", "linear-bias", "rows-prefix"),
+)
 def adam_at_rest() -> Theorem:
     """The first steps of Adam on tables of words, and how long words take by their frequency."""
     drift, claimed, squares, claimed_squares = slopes_and_squares()

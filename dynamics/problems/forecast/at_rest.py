@@ -1,4 +1,4 @@
-"""How clearly batches tell a word at rest: theorem adam-at-rest, on sentences."""
+"""How clearly batches tell a word at rest: theorem stage-one-adam, on sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def signals(sentences: Sentences, best: Indices, batch: float) -> Vector:
     """The signal over noise of target words by their best source words, before anything is learnt.
 
     It is the part of its learning rate at which the first steps of Adam move the value of a source word for a target
-    word: `rho` of theorem adam-at-rest, with the excess co-occurrence and the second moment of these sentences.
+    word: `rho` of theorem stage-one-adam, with the excess co-occurrence and the second moment of these sentences.
 
     Parameters
     ----------
@@ -53,5 +53,5 @@ def signals(sentences: Sentences, best: Indices, batch: float) -> Vector:
     at = np.minimum(best, share.shape[1] - 1), np.arange(words)
     C, R = ((one.T @ answers).toarray()[at] / total for one in (share, square))
     c, r = (np.asarray(one.T @ sentences.targets)[at[0]] / total for one in (share, square))
-    found = evaluated("adam-at-rest", "rho", D=C - c * q, S=R * (1 - 2 * q) + r * q**2, batch=batch)
+    found = evaluated("stage-one-adam", "rho", D=C - c * q, S=R * (1 - 2 * q) + r * q**2, batch=batch)
     return np.where(q > 0, found, np.nan)

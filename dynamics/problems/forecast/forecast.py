@@ -207,9 +207,9 @@ def forecast(
         ``low`` and ``high``, between which nine runs of ten are to learn it; ``best_source`` and ``best_share``, the
         source word that it is the translation of by IBM's model 1 (of one text: the word before that tells most of it)
         and its share; ``frequency``; ``signal``, how clearly a batch tells the word before anything is learnt (theorem
-        adam-at-rest, which orders words without a forecast); ``attention_step``, at which attention on the best source
-        word has come half of the way. By record and word (dimension ``time``, in steps): ``gain``, ``probability``,
-        ``attention``. ``start_step`` has the steps of each start. All settings are in ``attrs``.
+        stage-one-adam, which orders words without a forecast); ``attention_step``, at which attention on the best
+        source word has come half of the way. By record and word (dimension ``time``, in steps): ``gain``,
+        ``probability``, ``attention``. ``start_step`` has the steps of each start. All settings are in ``attrs``.
 
     Raises
     ------
@@ -413,7 +413,7 @@ def _labelled(
         "frequency": (counts.output_words / counts.output_words.sum(), "share of all target words", ""),
     }
     if rest is not None:
-        per_word["signal"] = (rest, "signal over noise at rest, theorem adam-at-rest", "")
+        per_word["signal"] = (rest, "signal over noise at rest, theorem stage-one-adam", "")
     per_record = {
         "gain": (np.mean(gains, axis=0), "probability less that with another source", "probability"),
         "probability": (np.mean(curves["own"], axis=0), "probability of the word at its places", "probability"),

@@ -62,12 +62,12 @@ def test_adam_moves_at_the_pace_of_its_signal() -> None:
         m, v = b1 * m + (1 - b1) * drawn, b2 * v + (1 - b2) * drawn**2
         moved -= m / (1 - b1**k) / (np.sqrt(v / (1 - b2**k)) + 1e-12)
     mean, square = g.mean(axis=0), (g**2).mean(axis=0)
-    rho = evaluated("adam-at-rest", "rho", D=-mean, S=square, batch=batch)
+    rho = evaluated("stage-one-adam", "rho", D=-mean, S=square, batch=batch)
     assert np.abs(rho).max() > 0.3
     np.testing.assert_allclose(moved / steps, rho, atol=0.03)
 
 
 @pytest.mark.parametrize(("q", "slope"), [(1e-6, -0.5), (0.2, 0.0)])
 def test_steps_go_by_the_root_of_a_rare_word(q: float, slope: float) -> None:
-    near = [float(evaluated("adam-at-rest", "steps", q=q * f, batch=400, lr=1e-3, margin=1)) for f in (1, 1.01)]
+    near = [float(evaluated("stage-one-adam", "steps", q=q * f, batch=400, lr=1e-3, margin=1)) for f in (1, 1.01)]
     assert np.log(near[1] / near[0]) / np.log(1.01) == pytest.approx(slope, abs=0.01)
