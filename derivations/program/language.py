@@ -420,6 +420,8 @@ class Program:
         For the flow of an optimiser: the state that counts its steps, which are its time.
     rule : str
         Which optimiser that is.
+    tangents : mapping of str to str
+        For a flow with its tangents: the tensor that holds the tangent of another.
     starts : mapping of str to str
         The states that begin at what a definition is at time 0, with the name of that definition.
     time : str
@@ -458,6 +460,7 @@ class Program:
     shares: Mapping[Symbol, Expr] = field(default_factory=dict)
     clock: str = ""
     rule: str = ""
+    tangents: Mapping[str, str] = field(default_factory=dict)
     starts: Mapping[str, str] = field(default_factory=dict)
     time: str = ""
     constraints: tuple[Constraint, ...] = ()

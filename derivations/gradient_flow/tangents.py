@@ -1,0 +1,184 @@
+"""Tangents: how everything that a program defines moves with its states, parameters and data, by the same derivatives.
+
+Forward mode, definition by definition: the tangent of ``lhs = rhs`` is the sum of ``d rhs / d access`` times the tangent
+of the access. Where :mod:`derivations.gradient_flow.adjoints` goes back from the loss, this goes on from what is moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+
+from sympy import Expr, Mul, S, exp
+
+from derivations.gradient_flow.adjoints import local_derivatives, renamed, reuse
+from derivations.program.language import (
+    Definition,
+    Program,
+    ProgramError,
+    SumOver,
+    accesses,
+    index_symbols,
+    name_of,
+    names_of,
+    unused,
+)
+
+__all__ = ["linearised", "tangents"]
+
+
+def tangents(
+    program: Program, moved: Mapping[str, str], of: Iterable[str], taken: set[str] | None = None
+) -> tuple[tuple[Definition, ...], dict[str, str]]:
+    """The tangents of some definitions.
+
+    Parameters
+    ----------
+    program : Program
+    moved : mapping of str to str
+        States, parameters and data that move, with the names of their tangents.
+    of : iterable of str
+        The definitions whose tangents are wanted.
+    taken : set of str, optional
+        Names that new definitions do not take; those of the program if not given.
+
+    Returns
+    -------
+    definitions : tuple of Definition
+        In the order of the program.
+    names : dict of str to str
+        What the tangents are called. What does not move has none.
+
+    Raises
+    ------
+    ProgramError
+        Something on the way is not differentiable.
+
+    Examples
+    --------
+    >>> from derivations.registry import program
+    >>> flow = program("linear-bias")
+    >>> definitions, names = tangents(flow, {"W": "W_direction"}, ["Wdot"])
+    >>> print(*definitions, sep="\\n")
+    Wdot_tangent[i, o] = -eta_W*W_direction[i, o]*c[i]/K
+    """
+    taken = names_of(program) | set(moved.values()) if taken is None else taken
+    wanted = needed_for(program, of)
+    names = dict(moved)
+    for d in program.definitions:
+        if d.name in wanted and d.name not in names and any(name_of(a) in names for a in accesses(d.rhs)):
+            names[d.name] = unused([f"{d.name}_tangent"], taken)
+    begun: set[str] = set()
+    added_to = {d.name for d in program.definitions if d.accumulate}
+    held = {
+        frozenset(Mul.make_args(d.rhs)): d.lhs
+        for d in program.definitions
+        if d.rhs.has(exp) and isinstance(d.rhs, Mul | exp) and d.name not in added_to
+    }
+    found: list[Definition] = []
+    for d in program.definitions:
+        if d.name not in wanted or d.name not in names or d.name in moved:
+            continue
+        lhs = renamed(d.lhs, names[d.name])
+        note = f"tangent of {d.name}"
+        terms = [
+            reuse(derivative, held) * renamed(access, names[name_of(access)])
+            for access, derivative in local_derivatives(d, set(names))
+        ]
+        rhs = summed(sum(terms, S.Zero), d, program)
+        if d.accumulate and d.name not in begun:
+            raise ProgramError(f"{program.name}: {d.name} is added to before it is defined")
+        if d.accumulate and rhs == 0:
+            continue
+        begun.add(d.name)
+        found.append(Definition(lhs, rhs, note, accumulate=d.accumulate))
+    return tuple(found), {name: tangent for name, tangent in names.items() if name not in moved}
+
+
+def summed(expr: Expr, d: Definition, program: Program) -> Expr:
+    """The expression, summed as the definition is; an index that is lost counts how often it was added up."""
+    over = []
+    for index in d.over:
+        if index in index_symbols(expr, program.extents):
+            over.append(index)
+    for index in d.over:
+        if index not in over and expr != 0:
+            expr = program.extents[index] * expr
+            over += [new for new in index_symbols(expr, program.extents) if new in d.over and new not in over]
+    return SumOver(expr, *over) if over else expr
+
+
+def needed_for(program: Program, of: Iterable[str]) -> set[str]:
+    """The names that some definitions are computed from, with themselves."""
+    wanted = set(of)
+    for d in reversed(program.definitions):
+        if d.name in wanted:
+            wanted |= {name_of(access) for access in d.reads}
+    return wanted
+
+
+@cache
+def linearised(program: Program, of: tuple[str, ...] = (), also: tuple[str, ...] = ()) -> Program:
+    """A flow with that of its tangents: ``d delta/d tau = J delta + source``, from a direction of every state.
+
+    Parameters
+    ----------
+    program : Program
+        With a flow.
+    of : tuple of str
+        Parameters and data that move, too: their directions are parameters and data of the result.
+    also : tuple of str
+        Definitions whose tangents are wanted beside those of the flow.
+
+    Returns
+    -------
+    Program
+        Its states are those of the program and their directions, ``W_direction``. Where averages begin at a definition,
+        so do their directions at its tangent. ``tangents`` says what all tangents are called.
+
+    Examples
+    --------
+    >>> from derivations.registry import program
+    >>> found = linearised(program("joint"), also=("loss",))
+    >>> [str(state) for state in found.states], found.tangents["loss"]
+    (['W[i, v]', 'A[i, o]', 'W_direction[i, v]', 'A_direction[i, o]'], 'loss_tangent')
+    """
+    if not program.flow:
+        raise ProgramError(f"{program.name}: tangents need a flow; derive it first")
+    known = {name_of(a): a for a in (*program.data, *program.parameters)}
+    for name in of:
+        if name not in known:
+            raise ProgramError(f"{program.name}: has no parameter or data {name} to move; it has {', '.join(known)}")
+    taken = names_of(program)
+    moving = [state for state in program.states if name_of(state) != program.clock]
+    moved = {name_of(a): unused([f"{name_of(a)}_direction"], taken) for a in (*moving, *(known[one] for one in of))}
+    wanted = (*program.flow.values(), *program.starts.values(), *also)
+    definitions, names = tangents(program, moved, wanted, taken)
+    directions = {name_of(state): renamed(state, moved[name_of(state)]) for state in moving}
+    flow, added = dict(program.flow), list(definitions)
+    for state in moving:
+        dot = program.flow[name_of(state)]
+        if dot not in names:  # it does not move with anything
+            names[dot] = unused([f"{dot}_tangent"], taken)
+            added.append(Definition(renamed(state, names[dot]), S.Zero, f"tangent of {dot}"))
+        flow[moved[name_of(state)]] = names[dot]
+    starts = dict(program.starts)
+    for state, start in program.starts.items():
+        if start in names:
+            starts[moved[state]] = names[start]
+    of_parameters = {name_of(p) for p in program.parameters}
+    return replace(
+        program,
+        name=f"{program.name}-tangents",
+        title=f"{program.title}: tangents",
+        data=(*program.data, *(renamed(known[one], moved[one]) for one in of if one not in of_parameters)),
+        parameters=(*program.parameters, *(renamed(known[one], moved[one]) for one in of if one in of_parameters)),
+        states=(*program.states, *directions.values()),
+        definitions=(*program.definitions, *added),
+        flow=flow,
+        conserved=(),
+        starts=starts,
+        tangents={**{name: moved[name] for name in moved}, **names},
+    )
+
