@@ -5,22 +5,25 @@ as there are labels, and a score). purity.svg: how pure the most attended words 
 against score of the 100 words of highest score, beside the identity with m = mean length of the sentences that hold the
 word, minus 1.
 
-    python examples/sst.py FILE [output directory] [end of training, tau] [--padding word]
+With --lr, also whether steps at that learning rate follow the flow, by its curvature, and where full-batch descent is.
+
+    python examples/sst.py FILE [output directory] [end of training, tau] [--padding word] [--lr RATE]
 """
 
-import sys
+import argparse
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from dynamics import solve
+from dynamics import simulate, solve
 from dynamics.plot import save
 from dynamics.plot.frame import number
 from dynamics.problems.closed_forms import norm_squared
-from dynamics.problems.models import embeddings, topic
+from dynamics.problems.models import Model, embeddings, topic
 from dynamics.tasks.examples import Examples
 
 DIMENSION, SHOWN = 200, (10, 100, 1000)
@@ -44,7 +47,24 @@ def statistics(examples: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return number_of, length, 0.5 * np.abs(share - base).sum(axis=1) / farthest
 
 
-def main(path: str, output: Path, end: float, padding: bool) -> None:
+def beside(model: Model, examples: Examples, lr: float, start: dict[str, np.ndarray], rates: dict[str, float]) -> None:
+    """The first steps of full-batch descent beside the flow, and the curvature there."""
+    at = [0, 1, 2, 4, 8, 16, 32, 64]
+    run = simulate(
+        model, examples, lr, steps=at[-1], records=at, initial=start, rates=rates, keep_partial=True, stability=False
+    )
+    flow = solve(model, examples, lr * np.array(at), initial=start, rates=rates)
+    with warnings.catch_warnings():  # it is printed here
+        warnings.simplefilter("ignore")
+        stable = solve(
+            model, examples, lr * np.array(at), initial=start, rates=rates, lr=lr, optimizer="descent", stability=True
+        )
+    print(stable.attrs["stability"])
+    for k, step in enumerate(at):
+        print(f"step {step}: loss of descent {float(run.loss[0, k]):.3f}, of the flow {float(flow.loss[k]):.3f}")
+
+
+def main(path: str, output: Path, end: float, padding: bool, lr: float | None) -> None:
     examples = Examples.from_labelled_text(path, tokenizer="whitespace")
     examples = examples.padded() if padding else examples
     random = np.random.default_rng(0)
@@ -54,9 +74,8 @@ def main(path: str, output: Path, end: float, padding: bool) -> None:
     eta = float(np.sum((0.3 * random.standard_normal(DIMENSION)) ** 2))
     times = np.concatenate([[0.0], np.geomspace(1e-3 * end, end, 60)])
     began = time.perf_counter()
-    found = solve(
-        topic("FC", readout=readout, span=True), examples, times, initial={"W": first @ readout}, rates={"s": eta}
-    )
+    model, start = topic("FC", readout=readout, span=True), {"W": first @ readout}
+    found = solve(model, examples, times, initial=start, rates={"s": eta})
     seconds = time.perf_counter() - began
     held, length, purity = statistics(examples)
     scores = found.s.values
@@ -66,6 +85,8 @@ def main(path: str, output: Path, end: float, padding: bool) -> None:
         f" {float(found.loss[0]):.3f} -> {float(found.loss[-1]):.3f} at tau = {end:g};"
         f" {found.attrs['evaluations']} evaluations, {seconds:.1f} s"
     )
+    if lr is not None:
+        beside(model, examples, lr, start, {"s": eta})
     print("highest scores:", ", ".join(str(found.input.values[k]) for k in order[-1, :12]))
 
     figure = Figure(figsize=(3.4, 2.6), layout="constrained")
@@ -113,8 +134,11 @@ def _plain(ax) -> None:
 
 
 if __name__ == "__main__":
-    given = [one for one in sys.argv[1:] if one not in ("--padding", "word")]
-    if not given:
-        sys.exit(__doc__)
-    where = Path(given[1] if len(given) > 1 else "results")
-    main(given[0], where, float(given[2]) if len(given) > 2 else 100.0, "--padding" in sys.argv)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file")
+    parser.add_argument("output", nargs="?", type=Path, default=Path("results"))
+    parser.add_argument("end", nargs="?", type=float, default=100.0)
+    parser.add_argument("--padding", choices=["masked", "word"], default="masked")
+    parser.add_argument("--lr", type=float)
+    given = parser.parse_args()
+    main(given.file, given.output, given.end, given.padding == "word", given.lr)

@@ -12,10 +12,12 @@ from derivations.gradient_flow.rules import (
     Average,
     Rule,
     decay,
+    eps,
     gradient,
     kept_before,
     power,
     rule_of,
+    square,
     variance,
 )
 from derivations.gradient_flow.schedules import scheduled
@@ -135,8 +137,8 @@ def optimised(
     --------
     >>> from derivations.registry import program
     >>> found = optimised(program("keyword-bias"), "rmsprop")
-    >>> print(found.definitions[-1])
-    bdot[k] = -eta_b*lr*bbar[k]/(eps + b_root[k])
+    >>> [str(d) for d in found.definitions if d.name in ("b_size", "bdot")]
+    ['b_size[k] = eps + b_root[k]', 'bdot[k] = -eta_b*lr*bbar[k]/b_size[k]']
     """
     rule = rule_of(name)
     require_gradient(flow, rule, decays)
@@ -183,6 +185,7 @@ def optimised(
         clock=clock.name if counted else "",
         starts=parts.starts,
         rule=name,
+        scales=parts.scales,
         meanings={**MEANINGS, **parts.meanings, **base.meanings, clock.name: "steps so far"},
     )
 
@@ -236,6 +239,7 @@ class Parts:
         self.moving: dict[str, str] = {}
         self.starts: dict[str, str] = {}
         self.meanings: dict[str, str] = {}
+        self.scales: dict[str, str] = {}
 
     def named(self, state: Access, *wanted: str) -> Access:
         """A new tensor with the indices of a state."""
@@ -303,7 +307,14 @@ class Parts:
             self.moving[name_of(average)] = name_of(moving)
             self.starts[name_of(average)] = name_of(start)
             self.meanings[name_of(average)] = f"{note} by {name}"
-        direction = self.rule.in_flow(self.noisy).xreplace(averages).xreplace(here)
+        direction = self.rule.in_flow(self.noisy)
+        if direction.has(sqrt(square) + eps):
+            size = self.named(state, "{}_size")
+            whole = (sqrt(square) + eps).xreplace(averages).xreplace(here)
+            self.definitions.append(Definition(size, whole, f"what steps of {name} are divided by"))
+            self.scales[name] = name_of(size)
+            direction = direction.xreplace({sqrt(square) + eps: size})
+        direction = direction.xreplace(averages).xreplace(here)
         away = decay * state if self.decays == "decoupled" else S.Zero
         dot = name_of(renamed(state, self.base.flow[name])) if slope is not None else ""
         moving = renamed(state, dot) if dot else self.named(state, "{}_moves")

@@ -1,7 +1,7 @@
 """Tangents: how everything that a program defines moves with its states, parameters and data, by the same derivatives.
 
-Forward mode, definition by definition: the tangent of ``lhs = rhs`` is the sum of ``d rhs / d access`` times the tangent
-of the access. Where :mod:`derivations.gradient_flow.adjoints` goes back from the loss, this goes on from what is moved.
+Forward mode, each definition in turn: the tangent of ``lhs = rhs`` is a sum of ``d rhs / d access`` times that of the
+access. Where :mod:`derivations.gradient_flow.adjoints` goes back from the loss, this goes on from what is moved.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def tangents(
     Examples
     --------
     >>> from derivations.registry import program
-    >>> flow = program("linear-bias")
+    >>> flow = program("marginal")
     >>> definitions, names = tangents(flow, {"W": "W_direction"}, ["Wdot"])
     >>> print(*definitions, sep="\\n")
     Wdot_tangent[i, o] = -eta_W*W_direction[i, o]*c[i]/K
@@ -181,4 +181,3 @@ def linearised(program: Program, of: tuple[str, ...] = (), also: tuple[str, ...]
         starts=starts,
         tangents={**{name: moved[name] for name in moved}, **names},
     )
-

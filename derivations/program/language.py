@@ -420,6 +420,8 @@ class Program:
         For the flow of an optimiser: the state that counts its steps, which are its time.
     rule : str
         Which optimiser that is.
+    scales : mapping of str to str
+        For the flow of an adaptive optimiser: what the steps of a state are divided by.
     tangents : mapping of str to str
         For a flow with its tangents: the tensor that holds the tangent of another.
     starts : mapping of str to str
@@ -460,6 +462,7 @@ class Program:
     shares: Mapping[Symbol, Expr] = field(default_factory=dict)
     clock: str = ""
     rule: str = ""
+    scales: Mapping[str, str] = field(default_factory=dict)
     tangents: Mapping[str, str] = field(default_factory=dict)
     starts: Mapping[str, str] = field(default_factory=dict)
     time: str = ""

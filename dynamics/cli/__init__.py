@@ -19,7 +19,14 @@ from dynamics.cli.forecast import forecast
 from dynamics.cli.phase import phase
 from dynamics.cli.simulate import simulate
 from dynamics.cli.solve import solve
-from dynamics.support.errors import DataWarning, InputError, IntegrationError, Interrupted, in_options
+from dynamics.support.errors import (
+    DataWarning,
+    InputError,
+    IntegrationError,
+    Interrupted,
+    StabilityWarning,
+    in_options,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,6 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line; the exit status."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
+        warnings.simplefilter("always", StabilityWarning)
         warnings.showwarning = lambda message, *_: warn(str(message))
         try:
             status = app(list(arguments), standalone_mode=False, prog_name="dynamics")

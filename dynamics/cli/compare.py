@@ -170,11 +170,13 @@ def _study(
         raise InputError(f"unknown study {study!r}; use lr or batch")
     if training.steps < 1 or not 0 < training.rate < float("inf"):
         raise InputError(f"--lr {training.rate} and --steps {training.steps} must be above 0")
-    if given(optimizing):
-        raise InputError("a study is of plain descent; leave out --optimizer and its options")
-    if training.momentum or training.epochs or training.observe is not None:
+    stepping = optimizing.chosen(training.lr, training.momentum)
+    if stepping is not None and (study != "lr" or not stepping.schedule.is_constant or optimizing.flow is not None):
+        raise InputError("a study of an optimizer is --study lr, at constant rates; leave out --schedule and --flow")
+    if (training.momentum and stepping is None) or training.epochs or training.observe is not None:
         raise InputError("a study is of plain descent for --steps steps; leave out --momentum, --epochs and --observe")
     problem, lines = chosen.problem, []
+    what = "descent" if stepping is None else stepping.name
     if not isinstance(problem, Exact):
         raise InputError("a study is of examples, of which some are taken; leave --data out")
     tau = training.rate * training.steps
@@ -184,12 +186,18 @@ def _study(
         few = examples.take(range(min(EVALUATION, len(examples))))
         with progress("learning rates") as show, divergence():
             found = convergence.learning_rate_study(
-                few, problem.model, tau, [training.steps * 2**k for k in range(4)], progress=show, **start
+                few,
+                problem.model,
+                tau,
+                [training.steps * 2**k for k in range(4)],
+                progress=show,
+                optimizer=stepping,
+                **start,
             )
         for flow in found.flow.values:
             fit, order = found.sel(flow=flow), 1 if flow == "gradient flow" else 2
             lines.append(
-                f"{flow}: distance of full-batch descent ~ lr^{float(fit.slope):.3f} +- {float(fit.slope_error):.3f}"
+                f"{flow}: distance of full-batch {what} ~ lr^{float(fit.slope):.3f} +- {float(fit.slope_error):.3f}"
                 f" (theory {order})"
             )
     else:

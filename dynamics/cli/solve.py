@@ -148,6 +148,7 @@ def solve(
 
     with progress("solving") as show:
         how: dict[str, Any] = {"lr": solving.lr} if stepping is None else {"optimizer": stepping}
+        how["stability"] = has_limit(solving.lr, stepping)
         found = solved(problem, wanted, **options, **how, progress=show)
     finish(*_model_shown(found, own, listed, place, figures))
 
@@ -215,6 +216,13 @@ STEPPED = {"lr", "momentum", "batch"}
 """What says how an optimiser steps."""
 
 
+def has_limit(lr: float | None, optimizer: Optimizer | None) -> bool:
+    """Whether steps may be too long for their flow, which is looked at."""
+    from dynamics.problems.optimisers.curvature import limit_of
+
+    return lr is not None if optimizer is None else limit_of(optimizer) is not None
+
+
 def _stages(solving: SolvingOptions, optimizer: Optimizer | None = None) -> dict[str, Any]:
     """The predictions that are asked for, as keywords of a solve."""
     usual = "joint,two-stage,frozen" if optimizer is None else "joint"
@@ -256,7 +264,8 @@ def _from_counts(
     def predicted(keep: Sequence[str], show: Callable[[float], None] | None) -> xr.Dataset:
         return solved(
             counts, solving.wanted, **_stages(solving, optimizer), optimizer=optimizer,
-            rates=system.rates or None, initial=sizes or None,
+            stability=optimizer is not None and has_limit(None, optimizer), rates=system.rates or None,
+            initial=sizes or None,
             seed=system.seed, top=TOP if solving.top is None else solving.top, keep=keep, **control,
             closure=closure, errors=sentences.errors, progress=show,
         )  # fmt: skip

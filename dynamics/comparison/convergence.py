@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.problems.models import Model
+from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.support.errors import InputError
 from dynamics.tasks import Task
 from dynamics.tasks.examples import Examples
@@ -82,6 +83,7 @@ def learning_rate_study(
     rates: Mapping[str, float] | None = None,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
+    optimizer: Optimizer | None = None,
 ) -> xr.Dataset:
     """The distance of full-batch descent from the flow at a time tau, by learning rate.
 
@@ -99,6 +101,8 @@ def learning_rate_study(
         Of the initial state.
     progress : callable, optional
         Called with the share that is done.
+    optimizer : Optimizer, optional
+        In place of descent: its steps, held against the flow without memory and the flow of second order.
 
     Returns
     -------
@@ -130,12 +134,21 @@ def learning_rate_study(
     lrs = tau / np.array(counts)
     start = model.initial(data, initial, seed)
     exact = partial(solve, model, data, [0.0, tau], initial=start, rates=rates, rtol=1e-10, atol=1e-13)
-    flow = _end(exact(), model)
+
+    def under(lr: float, form: str) -> Optimizer:
+        assert optimizer is not None
+        return replace(optimizer, lr=lr, form=form)
+
+    first = exact() if optimizer is None else exact(optimizer=under(lrs[-1], "limit"))
+    flow = _end(first, model)
     size = _norm(flow)
     error, done, work = np.empty((2, len(lrs))), 0, 2 * sum(counts)
     for k, (lr, count) in enumerate(zip(lrs, counts, strict=True)):
-        run = simulate(model, data, lr, steps=count, records=[0, count], initial=start, rates=rates, threads=1)
-        modified = _end(exact(lr=lr), model)
+        how: dict[str, Any] = {"lr": lr} if optimizer is None else {"optimizer": under(lr, "modified")}
+        run = simulate(
+            model, data, **how, steps=count, records=[0, count], initial=start, rates=rates, threads=1, stability=False
+        )
+        modified = _end(exact(**how), model)
         for row, reference in enumerate((flow, modified)):
             error[row, k] = np.linalg.norm(_end(run.isel(seed=0), model) - reference) / size
         done += 2 * count
@@ -149,7 +162,12 @@ def learning_rate_study(
             "slope_error": ("flow", [fit.error for fit in fits]),
         },
         {"flow": list(FLOWS), "lr": ("lr", lrs, {"long_name": "learning rate"})},
-        {"equation": model.name, "tau": tau, "seed": seed},
+        {
+            "equation": model.name,
+            "tau": tau,
+            "seed": seed,
+            **({} if optimizer is None else {"optimizer": optimizer.name}),
+        },
     )
 
 

@@ -25,6 +25,8 @@ from dynamics.problems.minibatches import Sampler, sampled
 from dynamics.problems.models import Model
 from dynamics.problems.observables import extents_of, observables, watched
 from dynamics.problems.on_counts import on_counts
+from dynamics.problems.optimisers.curvature import looks
+from dynamics.problems.optimisers.looking import LOOKS, looked, require_limit
 from dynamics.problems.optimisers.optimised import under
 from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.options import known
@@ -70,6 +72,7 @@ def solve(
     keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
+    stability: bool = False,
     rtol: float | None = None,
     atol: float | None = None,
     method: str | None = None,
@@ -99,6 +102,7 @@ def solve(
     keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
+    stability: bool = False,
     rtol: float | None = None,
     atol: float | None = None,
     method: str | None = None,
@@ -128,6 +132,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     keep: Mapping[str, ArrayLike] | Sequence[str] | None = None,
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
+    stability: bool = False,
     rtol: float | None = None,
     atol: float | None = None,
     method: str | None = None,
@@ -196,6 +201,9 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     observe : str or sequence of str, optional
         Definitions of the program that the result has as well, such as an attention or a norm: computed at the times of
         ``t`` alone. Rows of different lengths have NaN behind their end.
+    stability : bool
+        Look at the largest curvature along the flow, ``curvature`` (time), and warn where the steps of ``lr`` or of the
+        optimizer do not follow it; ``attrs["stability"]`` says it in a line.
     rtol, atol, method : optional
         As for :func:`dynamics.integrate.integrate`; of a problem (:class:`~dynamics.problems.problem.Tolerances`) if
         not given: 1e-6, 1e-9 and RK45 for most.
@@ -264,7 +272,13 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     if lr is not None and not (np.isfinite(lr) and lr > 0):
         raise InputError(f"lr = {lr} is not a positive number; leave it out for the gradient flow")
     stepping = optimizer_of(optimizer, lr, batch, schedule)
-    if stepping is not None:
+    plain, steps_of = chosen, stepping
+    if stability:
+        steps_of = stepping or (None if lr is None else Optimizer("descent", lr))
+        require_limit(steps_of)
+    if stepping is not None and stepping.is_modified_descent:
+        chosen, lr = chosen.modified(), stepping.lr
+    elif stepping is not None:
         chosen, lr = under(chosen, stepping), None
     elif batch is not None:
         raise InputError("batch is of an optimizer; name one, optimizer='adam' for example, or leave it out")
@@ -299,11 +313,17 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         until = switch if switch is None or stepping is None else float(chosen.clock([switch])[0])
         parts, total = [], Statistics()
         for k, name in enumerate(names):
-            record = Record(ticks, variables, chosen.shown_loss)
+            record = Record(
+                ticks, variables, chosen.shown_loss, looks(len(ticks), LOOKS) if stability and not k else ()
+            )
             spans = stages_of(chosen, name, end, until, speeds)
             share = None if progress is None else (lambda x, k=k: progress((k + x) / len(names)))
             total += run(chosen, flow, shown, y0, spans, record, share, **control, **options)
             parts.append(record)
+    stable = None
+    if stability:
+        assert steps_of is not None
+        stable = looked(plain, chosen, steps_of, speeds, wanted, steps_of.passed(wanted), parts[0].looked)
     attrs = {
         "equation": chosen.name,
         "title": chosen.program.title,
@@ -322,6 +342,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         **({"initial": ", ".join(initial)} if initial else {}),
         **{key: str(value) for key, value in options.items()},
         "stages": ", ".join(names),
+        **({"stability": str(stable)} if stable is not None else {}),
         "evaluations": total.evaluations,
         "steps": total.steps,
         "seconds": round(total.seconds, 3),
@@ -329,7 +350,10 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     }
     several = None if isinstance(stages, str) or stages is None else names
     found = labelled(chosen, keeping, parts, attrs, several, wanted)
-    return found if stepping is None else found.assign_coords(step=("time", ticks, {"long_name": "steps"}))
+    if stepping is not None:
+        passed = wanted / stepping.lr if stepping.is_modified_descent else ticks
+        found = found.assign_coords(step=("time", passed, {"long_name": "steps"}))
+    return found if stable is None else found.assign(curvature=stable.along(wanted))
 
 
 def beside(variables: Sequence[Variable], more: Sequence[Variable]) -> tuple[Variable, ...]:
@@ -395,8 +419,9 @@ def as_problem(
 class Record:
     """What is kept of one prediction while it runs: an array for each variable, its first axis the times."""
 
-    def __init__(self, wanted: Vector, variables: Sequence[Variable], loss: str) -> None:
+    def __init__(self, wanted: Vector, variables: Sequence[Variable], loss: str, at: Sequence[int] = ()) -> None:
         self.wanted, self.variables, self.loss = wanted, variables, loss
+        self.looked: dict[int, Vector | None] = dict.fromkeys(at)
         self.kept = {
             v.name: np.empty((wanted.size, *v.shape), np.float64 if v.labels is None else np.int64) for v in variables
         }
@@ -429,6 +454,9 @@ def run(
     def save(t: float, y: Vector) -> None:
         observe(y, out)
         record.save(t, flow.states(y), observe.results(out))
+        k = int(np.searchsorted(record.wanted, t)) if record.looked else -1
+        if k in record.looked:
+            record.looked[k] = y.copy()
         if progress is not None and end > 0:
             progress(t / end)
 

@@ -47,6 +47,24 @@ class DataWarning(UserWarning):
     """
 
 
+class StabilityWarning(UserWarning):
+    """Steps are too long to follow their flow; the message says when, and which learning rate would do.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from dynamics import copying, simulate
+    >>> from dynamics.program_file import SumOver, indices, model, sizes, tensors
+    >>> (D,), (d,), (w,) = sizes("D"), indices("d"), tensors("w")
+    >>> bowl = model("Bowl", extents={d: D}, states=w[d], loss=SumOver(w[d] ** 2 / 2, d))
+    >>> with warnings.catch_warnings(record=True) as found:
+    ...     warnings.simplefilter("always")
+    ...     _ = simulate(bowl, lr=2.5, steps=4, values={"D": 2}, initial={"w": 1.0})
+    >>> print(found[0].message)
+    steps of descent leave the flow: at tau = 0 lr x curvature is 2.5, beyond the 2 of stable steps; lr below 2 would do
+    """
+
+
 class CacheWarning(UserWarning):
     """Nothing is kept between runs, because it cannot be written; results do not depend on it."""
 

@@ -45,6 +45,7 @@ from dynamics.train.descent import Descent, descend
 from dynamics.train.records import record_steps
 from dynamics.train.snapshot import Snapshot
 from dynamics.train.source import REFERENCE, Source, checked_batch
+from dynamics.train.stability import of_run
 from dynamics.train.streams import EVALUATED, stream
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def simulate(
     checkpoint_every: float = 30.0,
     resume: str | os.PathLike[str] | None = None,
     keep_partial: bool = False,
+    stability: bool = True,
 ) -> xr.Dataset:
     """Gradient descent on an exact model, from several seeds.
 
@@ -146,6 +148,10 @@ def simulate(
     keep_partial : bool
         If a run diverges, give back what there is (NaN from then on; ``attrs["diverged"]`` says where) and finish the
         others, instead of raising.
+    stability : bool
+        Look at the curvature at some records of the first run, and warn if steps are too long for it;
+        ``attrs["stability"]`` says it in a line. It takes about a twentieth of the gradients of the run at most, and
+        two looks at the least; adaptive optimisers are not looked at.
 
     Returns
     -------
@@ -241,6 +247,7 @@ def simulate(
     workers = min(threads or os.cpu_count() or 1, len(seeds))
     with limited(1, 0):
         found, diverged = descend(descent, starts, workers, keeper, progress, keep_partial)
+        stable = of_run(descent, found[0], len(found)) if stability else None
     described = {
         **settings,
         "title": chosen.program.title,
@@ -258,6 +265,7 @@ def simulate(
         "threads": workers,
         "seconds": round(time.perf_counter() - clock, 3),
         **({"diverged": "; ".join(diverged)} if diverged else {}),
+        **({"stability": str(stable)} if stable is not None else {}),
         **provenance(),
     }
     measured = _measured(descent, found, keeping, seen)

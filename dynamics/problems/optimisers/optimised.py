@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from derivations.gradient_flow.modified import modified
 from derivations.gradient_flow.optimised import optimised, require_gradient
 from derivations.program import Program, ProgramError, name_of
 from dynamics.problems.keep import Keep
@@ -122,6 +123,7 @@ class Optimised(Problem):
         return {
             name: next(state for state in sorted(own, key=len, reverse=True) if name.startswith(f"{state}_"))
             for name in self.program.starts
+            if name not in own
         }
 
     @property
@@ -150,7 +152,7 @@ class Optimised(Problem):
 
     def clock(self, tau: ArrayLike) -> Vector:
         """The steps at which the learning rates have added up to some times."""
-        return self.optimizer.schedule.steps(np.asarray(tau, dtype=float) / self.optimizer.lr)
+        return self.optimizer.passed(np.asarray(tau, dtype=float))
 
     def initial(self, values: Mapping[str, ArrayLike | float] | None = None, seed: int = 0) -> Vector:
         """The states to start from; averages and the clock follow from them, once rates are known."""
@@ -181,6 +183,8 @@ def flow_under(flow: Program, given: Optimizer, by_terms: bool = False) -> Progr
         It has no flow that the optimiser could take.
     """
     try:
+        if given.followed == "modified":
+            return modified(flow, given.name, given.decays, given.schedule.shape, bool(given.schedule.warm_up))
         return optimised(
             flow, given.name, given.followed, given.batch is not None, given.decays, given.schedule.shape,
             bool(given.schedule.warm_up), given.remembered, by_terms,

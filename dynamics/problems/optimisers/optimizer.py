@@ -12,6 +12,7 @@ from derivations.gradient_flow.rules import DECAYS, RULES, Rule
 from dynamics.problems.optimisers.schedule import CONSTANT, schedule_of
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
+from dynamics.support.typing import Vector
 
 __all__ = ["NAMES", "Optimizer", "optimizer_of"]
 
@@ -154,6 +155,15 @@ class Optimizer:
     def followed(self) -> str:
         """The form of the flow."""
         return self.form or ("modified" if self.name == "descent" else "full")
+
+    @property
+    def is_modified_descent(self) -> bool:
+        """Whether its flow is the modified flow of descent, whose time is tau."""
+        return (self.name, self.followed, self.decays) == ("descent", "modified", "none") and self.schedule.is_constant
+
+    def passed(self, tau: Vector) -> Vector:
+        """The steps at which learning rates have added up to some times."""
+        return self.schedule.steps(tau / self.lr)
 
     @property
     def remembered(self) -> tuple[str, ...]:

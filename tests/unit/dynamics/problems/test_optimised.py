@@ -190,3 +190,28 @@ def test_an_optimised_problem_is_a_value() -> None:
     assert problem == Optimised(on_arrays(bowl(), {"x": DATA}), Optimizer("adam", 0.1))
     assert problem != replace(problem, optimizer=Optimizer("adam", 0.2))
     assert set(RULES) == {"descent", "momentum", "nesterov", "rmsprop", "adam", "adamw", "sign"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "tau"),
+    [
+        ("momentum", {"momentum": 0.6}, 0.4),
+        ("nesterov", {"momentum": 0.6, "weight_decay": 0.3}, 0.4),
+        ("adam", {"beta_1": 0.7, "beta_2": 0.8, "eps": 0.5}, 0.5),
+        ("adamw", {"beta_1": 0.7, "beta_2": 0.8, "eps": 0.5, "weight_decay": 0.3}, 0.5),
+    ],
+)
+def test_modified_flows_are_followed_in_second_order(name: str, options: dict[str, float], tau: float) -> None:
+    """Steps of half the length: a quarter of the distance from the modified flow, half of that from the plain one."""
+    problem, start = on_arrays(bowl(), {"x": DATA}), {"w": np.array([0.2, -0.5, 0.8])}
+    apart: dict[str, list[float]] = {"modified": [], "limit": []}
+    for steps in (200, 400, 800):
+        optimizer = Optimizer(name, tau / steps, **options)  # type: ignore[arg-type]
+        run = simulate(problem, optimizer=optimizer, steps=steps, records=[0, steps], initial=start)
+        for form, found in apart.items():
+            own = replace(optimizer, form=form)
+            flow = solve(problem, [0, tau], optimizer=own, initial=start, rtol=1e-11, atol=1e-13)
+            found.append(float(abs(run.w.isel(seed=0, time=-1) - flow.w.isel(time=-1)).max()))
+    first, second = (np.log2(np.divide(found[:-1], found[1:])) for found in apart.values())
+    np.testing.assert_allclose(first, 2, atol=0.15)
+    np.testing.assert_allclose(second, 1, atol=0.15)
