@@ -58,10 +58,11 @@ def tangents(
     Examples
     --------
     >>> from derivations.registry import program
-    >>> flow = program("marginal")
-    >>> definitions, names = tangents(flow, {"W": "W_direction"}, ["Wdot"])
-    >>> print(*definitions, sep="\\n")
-    Wdot_tangent[i, o] = -eta_W*W_direction[i, o]*c[i]/K
+    >>> definitions, names = tangents(program("marginal"), {"W": "W_direction"}, ["Wdot"])
+    >>> print(*definitions[:2], definitions[-1], sep="\\n")
+    Y_tangent[o] = SumOver(W_direction[i, o]*c[i], i)
+    X_tangent[i, o] = (1 - 1/L)*Y_tangent[o] + W_direction[i, o]/L
+    Wdot_tangent[i, o] = -eta_W*c[i]*p_tangent[i, o]
     """
     taken = names_of(program) | set(moved.values()) if taken is None else taken
     wanted = needed_for(program, of)

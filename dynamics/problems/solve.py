@@ -33,6 +33,9 @@ from dynamics.problems.options import known
 from dynamics.problems.problem import Problem, Variable
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.reading import takes_examples
+from dynamics.problems.sensitivity.directions import Setting
+from dynamics.problems.sensitivity.sensitivity import sensitivities
+from dynamics.problems.sensitivity.sensitivity import variables as derivatives
 from dynamics.problems.stages import Span, end_of_stage_one, stage_names
 from dynamics.problems.stages import schedule as stages_of
 from dynamics.support.errors import InputError, IntegrationError
@@ -73,6 +76,7 @@ def solve(
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
     stability: bool = False,
+    sensitivity: str | Sequence[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     method: str | None = None,
@@ -103,6 +107,7 @@ def solve(
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
     stability: bool = False,
+    sensitivity: str | Sequence[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     method: str | None = None,
@@ -133,6 +138,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
     stability: bool = False,
+    sensitivity: str | Sequence[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     method: str | None = None,
@@ -204,6 +210,10 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     stability : bool
         Look at the largest curvature along the flow, ``curvature`` (time), and warn where the steps of ``lr`` or of the
         optimizer do not follow it; ``attrs["stability"]`` says it in a line.
+    sensitivity : str or sequence of str, optional
+        Derivatives of all states and of the loss: ``d_W`` (parameter, time, ...) and ``d_loss`` (parameter, time) by
+        ``rate W``, ``initial W`` (the size of an initial state), ``count INPUT OUTPUT`` (a relative change of a count),
+        or a parameter such as ``lr``, by the tangents of the flow; each takes about twice a solve.
     rtol, atol, method : optional
         As for :func:`dynamics.integrate.integrate`; of a problem (:class:`~dynamics.problems.problem.Tolerances`) if
         not given: 1e-6, 1e-9 and RK45 for most.
@@ -320,6 +330,13 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
             share = None if progress is None else (lambda x, k=k: progress((k + x) / len(names)))
             total += run(chosen, flow, shown, y0, spans, record, share, **control, **options)
             parts.append(record)
+    moved_by = (sensitivity,) if isinstance(sensitivity, str) else tuple(sensitivity or ())
+    if moved_by:
+        if timed or (isinstance(chosen, Closure) and chosen.sparse):
+            raise InputError("sensitivity is of one flow with dense states; leave stages, or sensitivity, out")
+        setting = Setting.of(chosen, speeds, initial, seed)
+        how = {**control, "conserved": (), **options}
+        moves = derivatives(chosen, sensitivities(setting, moved_by, wanted, ticks, **how), keeping)
     stable = None
     if stability:
         assert steps_of is not None
@@ -353,7 +370,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     if stepping is not None:
         passed = wanted / stepping.lr if stepping.is_modified_descent else ticks
         found = found.assign_coords(step=("time", passed, {"long_name": "steps"}))
-    return found if stable is None else found.assign(curvature=stable.along(wanted))
+    found = found if stable is None else found.assign(curvature=stable.along(wanted))
+    return found if not moved_by else found.assign(moves).assign_coords(parameter=list(moved_by))
 
 
 def beside(variables: Sequence[Variable], more: Sequence[Variable]) -> tuple[Variable, ...]:

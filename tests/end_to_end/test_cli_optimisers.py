@@ -61,7 +61,8 @@ def test_a_comparison_goes_by_the_steps_of_the_optimiser(tmp_path: Path, capsys:
         (["solve", "--optimizer", "adam", "--lr", "1", "--betas", "0.5"], "takes 2"),
         (["solve", "--task", "copying", "--theory", "reduction", "--optimizer", "adam", "--lr", "1"], "--theory exact"),
         (["simulate", "--optimizer", "adam", "--lr", "1", "--flow", "limit"], "--flow is of predictions"),
-        (["compare", "--study", "lr", "--schedule", "warmup:3"], "leave out --optimizer"),
+        (["compare", "--study", "lr", "--schedule", "warmup:3"], "--schedule is of an optimizer"),
+        (["compare", "--study", "batch", "--optimizer", "adam", "--lr", "1"], "--study lr"),
         (["derive", "--optimizer", "adam"], "name one"),
         (["derive", "sen", "--optimizer", "adam"], "theorem"),
         (["derive", "marginal", "--optimizer", "adam"], "needs the gradient of every state"),
@@ -81,6 +82,6 @@ def test_what_makes_no_sense_is_refused_in_a_line(
 def test_a_derivation_reads_as_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["derive", "joint", "--optimizer", "adam", "--batch", "32"]) == 0
     said = capsys.readouterr().out
-    assert "Wdot[i,v]      = -eta_W lr W_meanhat[i,v]/(eps + W_roothat[i,v])" in said
+    assert "Wdot[i,v]      = -eta_W lr W_meanhat[i,v]/W_size[i,v]" in said
     assert "a dot is the derivative by the number of steps" in said
     assert "all hold" in said
