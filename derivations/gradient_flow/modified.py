@@ -14,7 +14,7 @@ from functools import cache
 from sympy import Abs, Expr, Rational, S, Symbol, sign
 
 from derivations.gradient_flow.adjoints import renamed
-from derivations.gradient_flow.optimised import MEANINGS, gradients_of, require_gradient
+from derivations.gradient_flow.optimised import MEANINGS, gradients_of, require_free, require_gradient
 from derivations.gradient_flow.rules import Average, Rule, decay, gradient, power, rule_of
 from derivations.gradient_flow.schedules import scheduled
 from derivations.gradient_flow.tangents import tangents
@@ -103,6 +103,7 @@ def modified(flow: Program, name: str, decays: str = "none", shape: str = "const
     """
     rule = rule_of(name)
     require_gradient(flow, rule, decays)
+    require_free(flow)
     if flow.metric or not (flow.adjoints or flow.model):
         raise ProgramError(
             f"{flow.name}: has a metric of its own, and no modified flow; simulate it, or take form='full'"

@@ -142,6 +142,7 @@ def optimised(
     """
     rule = rule_of(name)
     require_gradient(flow, rule, decays)
+    require_free(flow)
     base = flow
     if noisy and (rule.is_adaptive):
         base, per_example = with_noise(flow, by_terms)
@@ -200,6 +201,9 @@ def require_gradient(flow: Program, rule: Rule, decays: str) -> None:
     """Raise ProgramError unless an optimiser knows all that it needs of a flow."""
     if not flow.flow:
         raise ProgramError(f"{flow.name}: an optimiser needs the gradient flow of a loss; derive it first")
+    if flow.time or set(flow.rates) < set(flow.flow):
+        what = "reads the time" if flow.time else "moves some of its states by flows of their own"
+        raise ProgramError(f"{flow.name}: {what}, which the steps of an optimiser do not know; leave the optimizer out")
     if flow.clock:
         raise ProgramError(f"{flow.name}: has an optimiser already; give the gradient flow")
     if drifts(flow) and (rule.is_adaptive or decays != "none"):
@@ -207,6 +211,14 @@ def require_gradient(flow: Program, rule: Rule, decays: str) -> None:
         raise ProgramError(
             f"{flow.name}: {what} needs the gradient of every state, and this flow has a metric of its own or no loss; "
             "take descent or momentum, or the exact model"
+        )
+
+
+def require_free(flow: Program) -> None:
+    """Raise ProgramError if states keep constraints, which the flows of optimisers are not projected on."""
+    if flow.constraints:
+        raise ProgramError(
+            f"{flow.name}: keeps constraints, and the flow of an optimiser would leave them; simulate its steps"
         )
 
 

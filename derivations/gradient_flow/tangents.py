@@ -12,7 +12,8 @@ from functools import cache
 
 from sympy import Expr, Mul, S, exp
 
-from derivations.gradient_flow.adjoints import local_derivatives, renamed, reuse
+from derivations.gradient_flow.adjoints import local_derivatives, product_of, renamed, reuse, unguarded
+from derivations.program.functions import stop_gradient
 from derivations.program.language import (
     Definition,
     Program,
@@ -73,9 +74,9 @@ def tangents(
     begun: set[str] = set()
     added_to = {d.name for d in program.definitions if d.accumulate}
     held = {
-        frozenset(Mul.make_args(d.rhs)): d.lhs
+        product_of(d.rhs): d.lhs
         for d in program.definitions
-        if d.rhs.has(exp) and isinstance(d.rhs, Mul | exp) and d.name not in added_to
+        if d.rhs.has(exp) and isinstance(unguarded(d.rhs), Mul | exp) and d.name not in added_to
     }
     found: list[Definition] = []
     for d in program.definitions:
@@ -85,7 +86,7 @@ def tangents(
         note = f"tangent of {d.name}"
         terms = [
             reuse(derivative, held) * renamed(access, names[name_of(access)])
-            for access, derivative in local_derivatives(d, set(names))
+            for access, derivative in local_derivatives(let_through(d), set(names))
         ]
         rhs = summed(sum(terms, S.Zero), d, program)
         if d.accumulate and d.name not in begun:
@@ -95,6 +96,11 @@ def tangents(
         begun.add(d.name)
         found.append(Definition(lhs, rhs, note, accumulate=d.accumulate))
     return tuple(found), {name: tangent for name, tangent in names.items() if name not in moved}
+
+
+def let_through(d: Definition) -> Definition:
+    """A definition without what holds slopes still: a flow moves with everything that it reads."""
+    return replace(d, rhs=d.rhs.replace(stop_gradient, lambda x: x)) if d.rhs.has(stop_gradient) else d
 
 
 def summed(expr: Expr, d: Definition, program: Program) -> Expr:
