@@ -42,10 +42,10 @@ from dynamics.tasks.examples import Examples
 from dynamics.train.arguments import number, seed_list, whole_number
 from dynamics.train.checkpoint import Keeper, merged, read_checkpoint
 from dynamics.train.descent import Descent, descend
+from dynamics.train.looking import of_run
 from dynamics.train.records import record_steps
 from dynamics.train.snapshot import Snapshot
 from dynamics.train.source import REFERENCE, Source, checked_batch
-from dynamics.train.stability import of_run
 from dynamics.train.streams import EVALUATED, stream
 
 if TYPE_CHECKING:

@@ -1,47 +1,13 @@
-"""The learning rate from which descent is unstable, and whether a run was."""
+"""The learning rate from which descent is unstable."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dynamics.problems.exact import Exact
-from dynamics.problems.optimisers.curvature import Stability, by_differences, limit_of, looks
-from dynamics.problems.optimisers.looking import looked_at
-from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.support.typing import Vector
-
-if TYPE_CHECKING:
-    from dynamics.train.descent import Descent
-    from dynamics.train.snapshot import Snapshot
-
-LOOK, SHARE, LOOKS = 30, 0.05, (2, 5)
-"""Gradients of a look, roughly; the share of those of a run that may be spent; and how many looks there are."""
-
-
-def of_run(descent: Descent, run: Snapshot, seeds: int) -> Stability | None:
-    """The curvature at some records of a run, and a warning if its steps were too long for it.
-
-    None for adaptive optimisers, whose curvature is relative to averages that are not kept.
-    """
-    optimizer = descent.optimizer
-    if optimizer is None:
-        moving = descent.momentum > 0
-        optimizer = Optimizer("momentum" if moving else "descent", descent.lr, momentum=descent.momentum or None)
-    limit = limit_of(optimizer)
-    if limit is None or optimizer.rule.is_adaptive:
-        return None
-    apply = by_differences(descent.evaluated(descent.flow))
-    batch = descent.source.batch or descent.source.count
-    of_evaluation = len(descent.evaluation.examples) if isinstance(descent.evaluation, Exact) else descent.source.count
-    affordable = SHARE * descent.steps * seeds * batch / (LOOK * of_evaluation)
-    at = list(looks(len(run.loss), int(np.clip(affordable, *LOOKS))))
-    states: list[Vector | None] = [run.states[k] for k in at]
-    eta = np.ones(run.y.size) if descent.optimizer is None else descent.stepping(run.y).rates
-    return looked_at(apply, optimizer, eta, descent.times[at], descent.records[at].astype(float), states)
 
 
 def stable_rate(
