@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dynamics.comparison.side_by_side import distance
     from dynamics.counts.context import ContextCounts
     from dynamics.counts.cooccurrence import CoOccurrence
+    from dynamics.explore.notebook import progress
     from dynamics.integrate.batches import batch
     from dynamics.integrate.sweeps import Event
     from dynamics.phase.diagram import phase_diagram
@@ -71,6 +72,7 @@ _HOMES = {
     "Quantity": "phase.quantity",
     "Simulation": "phase.quantity",
     # results
+    "progress": "explore.notebook",
     "load": "support.trajectory",
     "save": "support.trajectory",
     "half_time": "support.trajectory",
@@ -117,6 +119,7 @@ __all__ = [
     "on_examples",
     "phase_diagram",
     "positional",
+    "progress",
     "save",
     "simulate",
     "solve",
@@ -124,7 +127,13 @@ __all__ = [
 ]
 
 
+_MAKERS = {"solve", "simulate", "compare", "distance", "phase_diagram", "forecast", "load", "derive"}
+"""What results come from: they have the accessor ``learning``, and are shown in notebooks."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MAKERS:
+        import_module("dynamics.explore.learning")
     if name in _HOMES:
         return getattr(import_module(f"dynamics.{_HOMES[name]}"), _RENAMED.get(name, name))
     if name == "__version__":

@@ -21,6 +21,7 @@ from derivations.program.glossary import of_index, of_scalar, of_tensor
 from derivations.program.language import Definition, Program, SumOver, index_symbols, name_of, subscript
 from derivations.reductions.unrolling import written_out
 from derivations.report.blocks import Block, Equation, Formula, Page
+from derivations.report.html import Html
 from derivations.report.typeset import Iverson
 from derivations.report.writers import article, section_text
 from derivations.theorems.theorem import Step, Theorem
@@ -71,6 +72,10 @@ class Derivation(Page):
     appendix: tuple[Section, ...] = ()
     python_source: str = ""
     failed: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """For notebooks: all sections, formulas as MathML."""
+        return Html().entry(self)
 
     def section(self, title: str) -> Section:
         """The section of a title."""

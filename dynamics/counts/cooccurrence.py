@@ -8,6 +8,7 @@ import numbers
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Unpack
 
 import numpy as np
@@ -40,6 +41,9 @@ from dynamics.counts.options import ByName, LabelledByName, TextOptions
 from dynamics.support.errors import InputError
 from dynamics.support.files import existing, sha256
 from dynamics.support.typing import Vector
+
+SHOWN = 8
+"""Words a side that a notebook shows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -229,6 +233,20 @@ class CoOccurrence:
                [0.   , 0.5  ]])
         """
         count_files.write(path, Distribution(*(getattr(self, name) for name in Distribution._fields)))
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the counts of the most frequent words as a table, in per cent."""
+        rows, columns = (np.argsort(-weights, kind="stable")[:SHOWN] for weights in (self.c, self.q))
+        C = self.C[rows][:, columns] if self.is_sparse else self.C[np.ix_(rows, columns)]
+        shares = 100 * (C.toarray() if self.is_sparse else C)
+        head = "".join(f'<th scope="col">{escape(self.outputs[o])}</th>' for o in columns)
+        body = "".join(
+            f'<tr><th scope="row">{escape(self.inputs[i])}</th>' + "".join(f"<td>{v:.3g}</td>" for v in row) + "</tr>"
+            for i, row in zip(rows, shares, strict=True)
+        )
+        more = "" if max(self.shape) <= SHOWN else f"; the {SHOWN} most frequent a side"
+        caption = f"<caption>{escape(repr(self))}; C in per cent{more}</caption>"
+        return f"<table>{caption}<tr><td></td>{head}</tr>{body}</table>"
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `C` with its labels as a table, for a spreadsheet; `load` reads it back. Nothing else is kept.

@@ -75,7 +75,7 @@ class PhaseView:
             self.axis[side] = Select(title=f"Axis {place}", value=own, options=names, width=120)
             whole = own in systems[name].whole
             self.range[side] = TextInput(
-                title=f"Values {place}, such as 2:9:30:log", value=values if known[side] else RANGES[whole], width=190
+                title=f"Values {place}, such as 2:9:30:log", value=values if known[side] else RANGES[whole], width=215
             )
         self.kind = Select(title="Shown", options=["time", "learnt", "value"], width=100)
         self.observable = Select(title="Of", width=100)

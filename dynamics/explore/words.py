@@ -59,8 +59,8 @@ class Words:
             args={"store": store}, code="return (store.tags[0].tau?.[Math.round(tick)] ?? 0).toPrecision(3)"
         )
         time = dressed(Slider(title="Time τ", start=0, end=1, step=1, value=0, width=420, format=reading))
-        known, of_known = _matrix("ktiw", "KTIW β: what the word alone predicts")
-        attended, of_attended = _matrix("attention", "attention on the word, given the output")
+        known, of_known = _matrix("ktiw", "KTIW β of the word")
+        attended, of_attended = _matrix("attention", "attention on the word")
         curves = Curves.new("curves", "β (solid), attention (dashed)", 300, 620)
         curves.figure.xaxis[0].axis_label += " (decades)"
         curves.figure.y_range.update(start=-0.03, end=1.03)

@@ -1,62 +1,32 @@
-"""Whatever the README shows runs as it stands."""
+"""Whatever the README and the pages of the site show runs as it stands."""
 
 from __future__ import annotations
 
 import re
-import shlex
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+from oracles.pages import PAGES, blocks, commands, texts, why_left_out, words_of
 
+from dynamics import DataWarning
 from dynamics.cli import run
 
 HERE = Path(__file__).parents[2]
-README = (HERE / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-
-
-def commands() -> list[str]:
-    """Commands of the package, a line each; ``a && b`` is two."""
-    lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("dynamics ")]
-    return [part for line in lines for part in line.split("&&")]
-
-
-def words_of(command: str) -> list[str]:
-    return shlex.split(command, comments=True)[1:]
-
-
-COMMANDS = [" ".join(["dynamics", *words_of(command)]) for command in commands()]
-
-# What takes minutes, needs a cluster, or is run elsewhere. Their options are looked at all the same.
-LEFT_OUT = {
-    "--scheduler": "a Dask cluster",
-    "--all": "every derivation, tried in test_cli_derive.py",
-    "--study": "a study of convergence, tried in test_cli_runs.py",
-    "--simulate": "a diagram of training runs, tried in test_cli_phase.py",
-    "--system": "a diagram of trained functions, tried in test_cli_phase.py",
-    "--steps": "many steps of descent, tried in test_cli_runs.py",
-    "--program": "tried in test_program_file.py",
-    "--counts-only": "a forecast, tried in test_cli_forecast.py",
-    "--next-word": "a forecast, tried in test_cli_forecast.py",
+COMMANDS = {
+    page: [
+        " ".join(["dynamics", *words_of(one)])
+        for kind, text in blocks(page)
+        if kind == "bash"
+        for one in commands(text)
+    ]
+    for page in PAGES
 }
-
-
-def texts(folder: Path) -> None:
-    """The line-aligned texts and the labelled sentences that the README speaks of."""
-    pairs = [("the dog sleeps", "der hund schläft"), ("the cat sleeps", "die katze schläft"),
-             ("a dog barks", "ein hund bellt"), ("a bird sings", "ein vogel singt")]  # fmt: skip
-    for place, name in enumerate(("train.en", "train.de")):
-        (folder / name).write_text("".join(pair[place] + "\n" for pair in pairs * 5), encoding="utf-8")
-    labelled = "good a fine film\nbad a dull film\ngood what a fine day\nbad dull and slow\n"
-    (folder / "sentences.txt").write_text(labelled, encoding="utf-8")
-    (folder / "two_layers.py").write_text(
-        (HERE / "examples" / "programs" / "two_layers.py").read_text("utf-8"), "utf-8"
-    )
-    (folder / "examples").symlink_to(HERE / "examples")
+DONE: set[str] = set()
+"""Commands that an earlier page has shown."""
+EVERY = [(page, command) for page, listed in COMMANDS.items() for command in listed]
 
 
 @pytest.fixture
@@ -67,48 +37,75 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_there_is_something_to_run() -> None:
-    assert len(blocks("python")) >= 4
-    assert {words_of(command)[0] for command in COMMANDS} == {
-        "solve", "forecast", "cooccurrence", "simulate", "compare", "phase", "derive",
+    assert len([1 for page in PAGES for kind, _ in blocks(page) if kind == "python"]) >= 4
+    assert {words_of(command)[0] for _, command in EVERY} - {"--install-completion"} == {
+        "solve", "forecast", "cooccurrence", "simulate", "compare", "phase", "derive", "explore",
+    }  # fmt: skip
+    assert {words_of(command)[0] for command in COMMANDS["README.md"]} == {
+        "solve", "forecast", "cooccurrence", "simulate", "compare", "phase", "derive", "explore",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
+@pytest.mark.parametrize("page", [page for page in PAGES if any(kind == "python" for kind, _ in blocks(page))])
 @pytest.mark.filterwarnings("ignore::dynamics.support.errors.DataWarning")
-def test_every_block_of_python_runs(number: int, folder: Path) -> None:
-    code = blocks("python")[number]
+def test_every_block_of_python_runs(page: str, folder: Path) -> None:
+    """The blocks of a page in their order, as a reader types them into one session."""
     names: dict[str, Any] = {}
-    exec(compile(code, f"README.md, block {number}", "exec"), names)
+    for number, (kind, code) in enumerate(blocks(page)):
+        if kind == "python":
+            exec(compile(code, f"{page}, block {number}", "exec"), names)
     assert names.keys() - {"__builtins__"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_runs(command: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for option, reason in LEFT_OUT.items():
-        if option in words_of(command):
-            pytest.skip(reason)
-    if "--cooccurrence" in words_of(command):  # the other half of its line makes the file
-        assert run(["cooccurrence", "train.en", "train.de", "-o", "en-de.npz"]) == 0
-    assert run(words_of(command)) == 0, capsys.readouterr().err
-    if words_of(command)[0] in ("solve", "simulate", "compare", "phase"):
-        assert list((folder / "results" / words_of(command)[0]).glob("*.nc"))
+@pytest.mark.parametrize("page", [page for page, listed in COMMANDS.items() if listed])
+def test_every_command_runs(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands of a page in their order, beside the files that its blocks of Python have left."""
+    names: dict[str, Any] = {}
+    for number, (kind, text) in enumerate(blocks(page)):
+        if kind == "python":
+            if "save(" in text or "write_" in text:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DataWarning)
+                    exec(compile(text, f"{page}, block {number}", "exec"), names)
+            continue
+        for command in commands(text):
+            words = words_of(command)
+            if why_left_out(words) or command in DONE:
+                continue
+            DONE.add(command)
+            assert run(words) == 0, f"{command}: {capsys.readouterr().err}"
+            if words[0] in ("solve", "simulate", "compare", "phase"):
+                place = Path(words[words.index("--output") + 1] if "--output" in words else f"results/{words[0]}")
+                assert list(place.glob("*.nc"))
+                if "--output" not in words:
+                    shutil.rmtree(place)  # the next one is of other things
 
 
 def test_every_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
     """Of commands that take too long to run, too."""
-    for command in COMMANDS:
+    for page, command in EVERY:
         name, *rest = words_of(command)
+        if name.startswith("-"):
+            continue
         assert run([name, "--help"]) == 0
         said = capsys.readouterr().out
         for option in (word for word in rest if word.startswith("--")):
-            assert option in said, command
+            assert option in said, f"{page}: {command}"
 
 
 def test_every_link_leads_to_a_file() -> None:
-    for text in ("README.md", "CONTRIBUTING.md", "docs/how-it-works.md", "docs/forecast.md"):
+    made = re.compile(r"(derivations|reference|gallery)/[\w-]+\.rst")  # made by docs/extensions
+    for text in ("CONTRIBUTING.md", *PAGES):
         page = (HERE / text).read_text(encoding="utf-8")
         for link in re.findall(r"\]\(([^)#]+)\)", page):
-            if "://" not in link:
+            if "://" not in link and not made.fullmatch(link):
                 assert (HERE / text).parent.joinpath(link).exists(), f"{text}: {link}"
         for path in re.findall(r"`((?:derivations|dynamics|tests|benchmarks|examples|docs)/[\w./]*)`", page):
             assert (HERE / path).exists(), f"{text}: {path}"
+
+
+def test_every_page_has_a_picture_or_an_example() -> None:
+    for page in PAGES:
+        text = (HERE / page).read_text(encoding="utf-8")
+        shown = "![" in text or blocks(page) or re.search(r"^    (dynamics |>>> )", text, re.MULTILINE)
+        assert shown, f"{page} has neither"

@@ -346,11 +346,11 @@ def test_a_run_is_resumed_only_with_the_same_program_and_data(write, tmp_path: P
     assert "sha256_program" in capsys.readouterr().err
 
 
-def test_the_readme_word_for_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    text = (HERE / "README.md").read_text(encoding="utf-8")
+def test_the_page_word_for_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    text = (HERE / "docs" / "own-model.md").read_text(encoding="utf-8")
     files = re.findall(r"```python\n(from dynamics\.program_file import \*\n.*?)```", text, re.DOTALL)
     if not files:
-        pytest.skip("the README shows no program")
+        pytest.skip("the page shows no program")
     assert TWO_LAYERS.read_text(encoding="utf-8").endswith(files[0])
     (tmp_path / "two_layers.py").write_text(files[0], encoding="utf-8")
     (tmp_path / "examples").symlink_to(HERE / "examples")
