@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dynamics.problems.optimisers.optimizer import Optimizer
     from dynamics.problems.problem import Problem
     from dynamics.problems.reduction import Reduction, copying
+    from dynamics.problems.right_hand_sides import rhs
     from dynamics.problems.solve import solve
     from dynamics.program_file import load as load_program
     from dynamics.support.errors import DataWarning, InputError, IntegrationError
@@ -58,6 +59,7 @@ _HOMES = {
     "on_arrays": "problems.arrays",
     "on_examples": "problems.arrays",
     "copying": "problems.reduction",
+    "rhs": "problems.right_hand_sides",
     "Optimizer": "problems.optimisers.optimizer",
     # what is done with them
     "derive": "problems.equations",
@@ -120,6 +122,7 @@ __all__ = [
     "phase_diagram",
     "positional",
     "progress",
+    "rhs",
     "save",
     "simulate",
     "solve",

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 from sympy import And, Expr, Indexed, IndexedBase, Integer, Mul, Piecewise, Pow, S, Symbol, Tuple, sympify
@@ -47,6 +48,31 @@ __all__ = [
 ]
 
 Access = Any  # an Indexed, or a Symbol for a tensor without indices (sympy has no type stubs)
+
+
+def later(place: str) -> Any:
+    """A function of a room above, found when it is called: what a program offers, and does not depend on."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+class Flow(Frozen[str, str]):
+    """For each state the tensor that holds its rate; called, the flow of the program that it belongs to."""
+
+    __slots__ = ("_program",)
+
+    def __init__(self, entries: Mapping[str, str], program: Program) -> None:
+        super().__init__(entries)
+        self._program = program
+
+    def __call__(self) -> Program:
+        program = self._program
+        if set(self) >= set(program.state_names):
+            return program
+        return later("derivations.gradient_flow:gradient_flow")(program)  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> Any:
+        return Frozen, (dict(self),)
 
 
 class ProgramError(ValueError):
@@ -383,7 +409,8 @@ class Program:
     loss : Symbol, optional
         What a gradient flow descends.
     flow : mapping of str to str
-        For a flow: the tensor that holds d state/d tau, by state name.
+        For a flow: the tensor that holds d state/d tau, by state name. Called, ``program.flow()``, the program with the
+        gradient flow of its loss for the states that have none.
     examples : Symbol, optional
         The index of independent examples. Lowering streams examples through all definitions one at a time.
     assumptions : tuple of str
@@ -472,6 +499,7 @@ class Program:
         for name, value in vars(self).copy().items():
             if isinstance(value, Mapping):
                 object.__setattr__(self, name, Frozen(value))
+        object.__setattr__(self, "flow", Flow(self.flow, self))
         check(self)
 
     def __hash__(self) -> int:
@@ -480,6 +508,10 @@ class Program:
     @cached_property
     def _hash(self) -> int:
         return hash(tuple(getattr(self, one.name) for one in fields(self)))
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        object.__setattr__(self, "flow", Flow(self.flow, self))
 
     def __getstate__(self) -> dict[str, Any]:
         own = {one.name for one in fields(self)}
@@ -500,6 +532,23 @@ class Program:
     @cached_property
     def state_names(self) -> tuple[str, ...]:
         return tuple(name_of(s) for s in self.states)
+
+    def latex(self) -> str:
+        """All definitions in LaTeX, aligned at their equals signs: for a paper, or a notebook."""
+        return later("derivations.report.shown:latex")(self)  # type: ignore[no-any-return]
+
+    def _repr_latex_(self) -> str:
+        return later("derivations.report.shown:displayed")(self)  # type: ignore[no-any-return]
+
+    def _repr_markdown_(self) -> str:
+        return later("derivations.report.shown:markdown")(self)  # type: ignore[no-any-return]
+
+    def _repr_html_(self) -> str:
+        return later("derivations.report.shown:html")(self)  # type: ignore[no-any-return]
+
+    def rhs(self, data: Mapping[str, Any] | None = None, backend: str = "numba", **options: Any) -> Any:
+        """The right-hand side of the flow on data as a plain function ``f(t, y)``; see :func:`dynamics.rhs`."""
+        return later("dynamics.problems.right_hand_sides:rhs")(self, data, backend=backend, **options)
 
     def extended(self, definitions: Iterable[Definition], **changes: Any) -> Program:
         """The program with more definitions at its end."""

@@ -12,7 +12,7 @@ from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
-from derivations.program.language import Reduction, SumOver, name_of, subscript
+from derivations.program.language import Reduction, SumOver, Where, name_of, subscript
 
 __all__ = ["GREEK", "Iverson", "Latex", "Text", "broken", "joined", "tex_name", "tex_word", "width"]
 
@@ -135,6 +135,8 @@ class Ordered:
 
     def _print_LogSumExp(self, expr: Reduction) -> str:
         weight = "" if expr.weight == 1 else self.tight(expr.weight) + self.thin
+        if isinstance(expr.weight, Where) and expr.weight.value == 1:
+            weight = f"[{self(expr.weight.condition)}]{self.thin}"
         return f"{self.sigma('log sum', expr.over)} {weight}{self(exp(expr.body, evaluate=False))}"
 
     def _print_Heaviside(self, expr: Expr, exp: Any = None) -> str:
@@ -175,6 +177,9 @@ class Text(Ordered, StrPrinter):
         letters = ",".join(map(self, over))
         return f"{name}_{letters}" if len(over) == 1 else f"{name}_{{{letters}}}"
 
+    def _print_Equality(self, expr: Any) -> str:
+        return f"{self(expr.lhs)} = {self(expr.rhs)}"
+
 
 class Latex(Ordered, LatexPrinter):
     """Amsmath, subscripts as papers have them."""
@@ -196,7 +201,7 @@ class Latex(Ordered, LatexPrinter):
         return rf"\log{power} " + (self(of) if isinstance(of, Indexed | Symbol) else self.bracket(self(of)))
 
     def _print_Function(self, expr: Expr, exp: str | None = None) -> str:
-        name = type(expr).__name__
+        name = type(expr).__name__.replace("_", r"\_")
         shown = rf"\{name}" if name in ("cosh", "sinh", "tanh") else rf"\operatorname{{{name}}}"
         return shown + ("" if exp is None else f"^{{{exp}}}") + self.bracket(", ".join(map(self, expr.args)))
 

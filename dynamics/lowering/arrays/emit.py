@@ -395,7 +395,7 @@ class Writer:
         if not expr.free_symbols & arrays:
             if expr.is_Integer or isinstance(expr, Symbol):
                 return expr
-            text = self.once(f"float({scalar(expr)})", "number")
+            text = self.once(self.number(expr), "number")
             symbol = Symbol(text, real=True)
             texts[symbol] = text
             return symbol
@@ -416,6 +416,10 @@ class Writer:
         if isinstance(expr, Where):
             return Where(self.hoisted(expr.value, arrays, texts), expr.condition)
         return expr.func(*(self.hoisted(arg, arrays, texts) for arg in expr.args))
+
+    def number(self, expr: Expr) -> str:
+        """A number of Python."""
+        return f"float({scalar(expr)})"
 
     def named(self, array: Array) -> Array:
         """The array in a variable of its own."""
@@ -729,14 +733,13 @@ class Writer:
         loose = [axis for axis in array.axes if axis not in {*common, *walked}]
         if loose:
             array = self.total(array, set(loose))
-        target = name
-        if [*order, *straight] != sorted([*order, *straight]):
-            target = transposed(name, [*order, *straight])
-        if not looked:
-            self.lines.append(f"{target}[...] += {self.aligned(array, tuple(walked))}")
-            return
         at = ", ".join(self.aligned(a, common) for a in looked)
-        self.lines.append(f"add_at({target}, ({at},), {self.aligned(array, (*common, *walked))})")
+        self.added(name, [*order, *straight], at, self.aligned(array, (*common, *walked)))
+
+    def added(self, name: str, order: Sequence[int], at: str, values: str) -> None:
+        """Add values to the entries of a tensor that are looked up by its first axes in some order, in place."""
+        target = name if list(order) == sorted(order) else transposed(name, order)
+        self.lines.append(f"add_at({target}, ({at},), {values})" if at else f"{target}[...] += {values}")
 
     # the module
 
@@ -834,8 +837,27 @@ def transposed(text: str, order: Sequence[int]) -> str:
     return text if list(order) == sorted(order) else f"{text}.transpose({', '.join(map(str, order))})"
 
 
+class Scalars(PythonCodePrinter):
+    """Prints an expression of single numbers."""
+
+    def _print_sigmoid(self, expr: Expr) -> str:
+        return f"scipy.special.expit({self._print(expr.args[0])})"
+
+    def _print_softplus(self, expr: Expr) -> str:
+        return f"np.logaddexp(0.0, {self._print(expr.args[0])})"
+
+    def _print_stop_gradient(self, expr: Expr) -> str:
+        return f"({self._print(expr.args[0])})"
+
+    def _print_Heaviside(self, expr: Expr) -> str:
+        return f"np.heaviside({self._print(expr.args[0])}, {float(expr.args[1])})"
+
+    def _print_Where(self, expr: Where) -> str:
+        return f"({self._print(expr.value)} if {self._print(expr.condition)} else 0.0)"
+
+
 def scalar(expr: Expr) -> str:
     """An expression of numbers and sizes, in Python's own arithmetic."""
-    return PythonCodePrinter({"fully_qualified_modules": True})._print(
+    return Scalars({"fully_qualified_modules": True})._print(
         expr.xreplace({s: Symbol(spelled(s.name), real=True) for s in expr.free_symbols})
     )
