@@ -69,7 +69,7 @@ class Flow(Frozen[str, str]):
         program = self._program
         if set(self) >= set(program.state_names):
             return program
-        return later("derivations.gradient_flow:gradient_flow")(program)  # type: ignore[no-any-return]
+        return later("derivations.gradient_flow:gradient_flow")(program)
 
     def __reduce__(self) -> Any:
         return Frozen, (dict(self),)
@@ -535,16 +535,16 @@ class Program:
 
     def latex(self) -> str:
         """All definitions in LaTeX, aligned at their equals signs: for a paper, or a notebook."""
-        return later("derivations.report.shown:latex")(self)  # type: ignore[no-any-return]
+        return later("derivations.report.shown:latex")(self)
 
     def _repr_latex_(self) -> str:
-        return later("derivations.report.shown:displayed")(self)  # type: ignore[no-any-return]
+        return later("derivations.report.shown:displayed")(self)
 
     def _repr_markdown_(self) -> str:
-        return later("derivations.report.shown:markdown")(self)  # type: ignore[no-any-return]
+        return later("derivations.report.shown:markdown")(self)
 
     def _repr_html_(self) -> str:
-        return later("derivations.report.shown:html")(self)  # type: ignore[no-any-return]
+        return later("derivations.report.shown:html")(self)
 
     def rhs(self, data: Mapping[str, Any] | None = None, backend: str = "numba", **options: Any) -> Any:
         """The right-hand side of the flow on data as a plain function ``f(t, y)``; see :func:`dynamics.rhs`."""
