@@ -25,6 +25,8 @@ CASES = {
     "loops": "loops.CASE",
     "gradient": "loops.GRADIENT",
     "forecast": "forecast.CASE",
+    "program": "programs.CASE",
+    "batch": "programs.BATCHES",
     "startup": "startup.CASE",
     "compile": "compile_time.CASE",
 }

@@ -20,8 +20,8 @@ from sympy import IndexedBase, Symbol
 
 from derivations.program.language import Definition, Program, name_of, subscript, unused
 from dynamics.integrate.arguments import shown, times, tolerances, whole, why_not_real
+from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED
-from dynamics.integrate.sweeps import Event, Status, check_known, check_method, number_of
 from dynamics.lowering import Bound, lower
 from dynamics.lowering.native import Native
 from dynamics.support.errors import InputError

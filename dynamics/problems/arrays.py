@@ -100,6 +100,12 @@ class OnArrays(Problem):
         return replace(self, flow=program)
 
 
+@cache
+def _derived(program: Program) -> Program:
+    """The gradient flow of a program, derived once."""
+    return gradient_flow(program)
+
+
 def flow_of(program: Program) -> Program:
     """The program if it is a flow of all states, else with the gradient flow of its loss for the others.
 
@@ -111,7 +117,7 @@ def flow_of(program: Program) -> Program:
     if set(program.flow) >= set(program.state_names):
         return program
     try:
-        return gradient_flow(program)
+        return _derived(program)
     except ProgramError as error:
         raise InputError(str(error)) from None
 

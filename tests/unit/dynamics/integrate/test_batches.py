@@ -167,3 +167,32 @@ def test_what_cannot_be_used_is_refused_in_words(changes: dict, message: str) ->
     given = {"parameters": {"speed": SPEEDS}, "initial": {"x": STARTS}, "t_end": 1.0, "data": {"M": MATRIX}} | changes
     with pytest.raises(InputError, match=re.escape(message)):
         batch(linear(), **given)  # type: ignore[arg-type]
+
+
+def test_sweeps_of_many_states_are_batches() -> None:
+    """Rotations by many angles at once, in scalars: as in lanes, but for rounding."""
+    names = [f"{letter}{k}" for k in range(9) for letter in "ab"]
+    states = scalars(" ".join(names))
+    rates = scalars(" ".join(f"d{name}" for name in names))
+    turned = [(k + 1) * (-states[2 * k + 1] if one == 0 else states[2 * k]) for k in range(9) for one in range(2)]
+    system = Program(
+        name="wheels",
+        title="Wheels",
+        source="",
+        extents={},
+        data=(),
+        states=states,
+        parameters=(speed,),
+        definitions=tuple(Definition(r, speed * t) for r, t in zip(rates, turned, strict=True)),
+        flow={name: f"d{name}" for name in names},
+    )
+    at = np.array([0.0, 0.5, 2.0])
+    found = sweep(
+        system, {"speed": [0.5, 1.0]}, {name: float(name[0] == "a") for name in names}, 2.0, t_eval=at,
+        events={"up": Event("a2", 0.0, "falling")}, rtol=1e-9, atol=1e-11,
+    )  # fmt: skip
+    assert found.a3.dims == ("cell", "time")
+    np.testing.assert_allclose(found.a3, np.cos(4 * np.outer([0.5, 1.0], at)), atol=1e-7)
+    np.testing.assert_allclose(found.event_time[:, 0], np.pi / 2 / 3 / np.array([0.5, 1.0]), rtol=1e-8)
+    np.testing.assert_array_equal(found.speed, [0.5, 1.0])
+    assert list(found.attrs) == ["system", "method", "rtol", "atol", "seconds"]
