@@ -56,7 +56,7 @@ def explore(
     """Explore phase diagrams, a text and programs in the browser, solved while you look.
 
     The pages are served to this machine alone, until Ctrl-C. With no file the text is the bundled one, and the program
-    a reduction of copying. Needs Bokeh: pip install 'attention-dynamics[explore]'.
+    a reduction of copying. Needs Bokeh, the extra `explore`.
 
     Example: dynamics explore train.en train.de --max-vocab 60
     """

@@ -174,6 +174,7 @@ def _on_one_axis(prediction: xr.Dataset, run: xr.Dataset) -> tuple[xr.Dataset, x
             raise InputError("prediction and run have no seed in common")
         prediction, run = prediction.sel(seed=seeds), run.sel(seed=seeds)
     nearest = np.abs(known[:, None] - t).argmin(axis=0)
+    prediction = prediction.drop_vars("step", errors="ignore")  # the run's are counted, those of a flow are found
     if (np.abs(known[nearest] - t) <= slack).all():
         return prediction.isel(time=nearest).assign_coords(time=t), run
     return _interpolated(prediction, t), run

@@ -85,3 +85,12 @@ def test_a_derivation_reads_as_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Wdot[i,v]      = -eta_W lr W_meanhat[i,v]/W_size[i,v]" in said
     assert "a dot is the derivative by the number of steps" in said
     assert "all hold" in said
+
+
+def test_a_task_is_trained_and_solved_with_adam(tmp_path: Path) -> None:
+    arguments = ["compare", "--task", "copying", "--vocab", "6", "--length", "3", "--optimizer", "adam", "--lr", "0.01"]
+    arguments += ["--batch", "16", "--steps", "60", "--records", "4", "--seeds", "2", "--figures", "none"]
+    assert run([*arguments, "--output", str(tmp_path)]) == 0
+    found = trajectory.load(tmp_path / "comparison.nc")
+    np.testing.assert_array_equal(found.step, [0, 1, 8, 60])  # those of the run, counted
+    assert (found.error_W[:, -1] < found.error_W[:, 1]).all()  # the first step goes by the signs of one minibatch
