@@ -1,9 +1,11 @@
 """The two errors of a prediction by bags: that of the method, and that of a corpus which is no larger than it is.
 
-The method errs because it sees some sentences at a time, and perhaps not all. Another run, with other groups and, where
-not all sentences are kept, with weights that stand for another sample of them, differs from the first by sqrt(2) times
-the error of either. The corpus errs because it might have been another one: runs on bootstrap draws of its sentences,
-each with a co-occurrence of its own, spread about the prediction as predictions from other corpora of this size would.
+The method errs because it sees some sentences at a time, and perhaps not all: by chance, and by a bias that falls as
+one over the size of its groups. Another run, with other groups of half the size and, where not all sentences are kept,
+with weights that stand for another sample of them, differs from the first by the bias once and by chance thrice
+(squared); over sqrt(2) this is near the error of the first, whichever of the two it is. The corpus errs because it
+might have been another one: runs on bootstrap draws of its sentences, each with a co-occurrence of its own, spread
+about the prediction as predictions from other corpora of this size would.
 What both are is measured on what the result keeps.
 """
 
@@ -69,10 +71,10 @@ def stated(
         )
     if isinstance(draws, bool) or not isinstance(draws, Integral) or not 0 <= draws <= MOST:
         raise InputError(f"errors is {draws!r}: give the number of bootstrap draws, from 0 to {MOST}")
-    seed = problem.seed
+    seed, groups = problem.seed, len(problem.parts)
     runs = [
         problem,
-        replace(problem, seed=seed + 1, shaken=seed + 1),
+        replace(problem, seed=seed + 1, shaken=seed + 1, groups=2 * groups if groups > 1 else 1),
         *(replace(problem, seed=seed + 2 + k, draw=seed + k) for k in range(int(draws))),
     ]
 
@@ -91,7 +93,7 @@ def with_errors(found: xr.Dataset, other: xr.Dataset, draws: Sequence[xr.Dataset
     found : Dataset
         The prediction; its variables stay as they are.
     other : Dataset
-        The same by other groups.
+        The same by other groups, of half the size.
     draws : sequence of Dataset
         The same on bootstrap draws of the bags.
 
@@ -193,7 +195,7 @@ def told(found: xr.Dataset, within: float = WITHIN) -> tuple[list[str], str]:
     def at_end(suffix: str) -> str:
         return ", ".join(f"{name} {100 * float(part[f'{name}_{suffix}'][-1]):.2g} %" for name in names)
 
-    lines = [f"error of the method at tau = {end:g} (other groups of sentences): {at_end('error')}"]
+    lines = [f"error of the method at tau = {end:g} (other groups of sentences, of half the size): {at_end('error')}"]
     if not any(f"{name}_corpus_error" in part for name in names):
         return [*lines, "error of the corpus: unknown, no bootstrap draw was asked for"], ""
     draws = found.attrs["bootstrap_draws"]

@@ -221,10 +221,10 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         Threads of compiled loops and, for states of a million numbers, of BLAS. The result does not depend on it, save
         for rounding in products of dense matrices of that size.
     errors : int, optional
-        For the closure ``bags``: two errors beside the prediction, that of the method, from a second run with other
-        groups of sentences, and that of the corpus, from this many bootstrap draws of its sentences (0: not that), a
-        run each (:func:`dynamics.problems.errors.with_errors`). Four tell how large it is, twenty what it is for each
-        word.
+        For the closure ``bags``: two errors beside the prediction, that of the method, from a second run with other,
+        smaller groups of sentences, and that of the corpus, from this many bootstrap draws of its sentences (0: not
+        that), a run each (:func:`dynamics.problems.errors.with_errors`). Four tell how large it is, twenty what it is
+        for each word.
     progress : callable, optional
         Called with the share of the time span that is done.
     **options
