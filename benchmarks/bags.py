@@ -176,7 +176,7 @@ def main() -> None:
         entries = [part.entries / first.nnz for part in problem.parts]
         row(
             f"bags, seed {seed}", found[-1], f"{solved.attrs['seconds']:10.1f}{solved.attrs['evaluations']:8}",
-            f"{len(problem.parts):8}{max(entries):6.2f}   {seconds:.1f} s in all",
+            f"{len(problem.parts):8} {max(entries):6.2f}   {seconds:.1f} s in all",
         )  # fmt: skip
     for name, when, true, stated, corpus in stated_errors:
         print(f"{name} {when:6g}: true {true:6.2f} %, stated {stated:6.2f} %, corpus {corpus:6.2f} %")

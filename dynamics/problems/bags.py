@@ -34,7 +34,7 @@ FEW = 20_000
 SHARE = 0.04
 """Of the time that has passed, what a step may take: rounds of groups are short against what they average over."""
 AGREE = 0.005
-"""As long as no logit has moved by more, all groups have the same slopes to first order: they have the same C."""
+"""As long as no logit has moved by more, steps may be as long as the tolerance lets them."""
 WORTH_SHARING = 5_000_000
 """Points of an evaluation from which several threads pay."""
 
@@ -197,11 +197,10 @@ class BagsClosure(Closure):
 
 
 def reweighted(bags: Bags, missing: Vector, random: np.random.Generator) -> Bags:
-    """Bags that differ from those of a sample as twice the error of the sample: of n bags of a target, a share unseen.
+    """Bags that differ from those of a sample as these do from all bags.
 
-    What n of N bags say of the N is off by a variance of 1 - n/N over n. Weights with a relative variance of twice that
-    share move it by twice as much, so that the difference of two runs over sqrt(2) is the error of one, for this part
-    as for that of the groups.
+    What n of N bags of a target say of the N is off by a variance of 1 - n/N over n. Weights with a relative variance
+    of 1 - n/N move it by as much.
 
     Parameters
     ----------
@@ -210,7 +209,7 @@ def reweighted(bags: Bags, missing: Vector, random: np.random.Generator) -> Bags
         The share of each output's bags that are not among them.
     random : Generator
     """
-    spread = 2 * np.maximum(missing[bags.target], 0)
+    spread = np.maximum(missing[bags.target], 0)
     some = spread > 0
     factor = np.ones(len(bags))
     factor[some] = random.gamma(1 / spread[some], spread[some]) + 1e-9

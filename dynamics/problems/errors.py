@@ -2,10 +2,10 @@
 
 The method errs because it sees some sentences at a time, and perhaps not all: by chance, and by a bias that falls as
 one over the size of its groups. Another run, with other groups of half the size and, where not all sentences are kept,
-with weights that stand for another sample of them, differs from the first by the bias once and by chance thrice
-(squared); over sqrt(2) this is near the error of the first, whichever of the two it is. The corpus errs because it
-might have been another one: runs on bootstrap draws of its sentences, each with a co-occurrence of its own, spread
-about the prediction as predictions from other corpora of this size would.
+with weights that stand for another sample of them, differs from the first by the bias once, by the chance of the sample
+once and by that of the groups thrice (squared). Its distance is what is stated: the error of the first run, or somewhat
+more. The corpus errs because it might have been another one: runs on bootstrap draws of its sentences, each with a
+co-occurrence of its own, spread about the prediction as predictions from other corpora of this size would.
 What both are is measured on what the result keeps.
 """
 
@@ -120,7 +120,7 @@ def with_errors(found: xr.Dataset, other: xr.Dataset, draws: Sequence[xr.Dataset
 
         about = {"units": "1"}
         more[f"{name}_error"] = (
-            (relative([other]) / np.sqrt(2))
+            relative([other])
             .drop_attrs(deep=False)
             .assign_attrs(about, long_name=f"relative error of {name}: of the method")
         )
@@ -143,7 +143,7 @@ def with_errors(found: xr.Dataset, other: xr.Dataset, draws: Sequence[xr.Dataset
         spread = standard(first.values, halves[1].values, [half.values for half in halves[2:]])
         more[f"{name}_half_time"] = first
         more[f"{name}_half_time_error"] = (
-            (abs(halves[1] - first) / np.sqrt(2))
+            abs(halves[1] - first)
             .drop_attrs(deep=False)
             .assign_attrs(long_name=f"error of the time at half of {name}: of the method", units="tau")
         )
@@ -156,7 +156,7 @@ def with_errors(found: xr.Dataset, other: xr.Dataset, draws: Sequence[xr.Dataset
 def standard(values: NDArray[Any], other: NDArray[Any], draws: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """The standard error of each number: of the corpus, which draws of other groups have that of the method in too."""
     if not draws:
-        found: NDArray[Any] = np.abs(other - values) / np.sqrt(2)
+        found: NDArray[Any] = np.abs(other - values)
         return found
     spread: NDArray[Any] = np.sqrt(sum((draw - values) ** 2 for draw in draws) / len(draws))
     return spread

@@ -152,7 +152,7 @@ def test_bootstrap_draws_are_corpora_of_the_same_size(sentences: Examples) -> No
 
 
 def test_weights_that_stand_for_another_sample() -> None:
-    """Twice the variance of what is unseen; nothing where all is seen; masses of targets stay."""
+    """The variance of what is unseen; nothing where all is seen; masses of targets stay."""
     from dynamics.counts.bags import Bags
 
     n = 4000
@@ -162,7 +162,7 @@ def test_weights_that_stand_for_another_sample() -> None:
     np.testing.assert_allclose(np.bincount(found.target, found.weight), 0.5, rtol=1e-12)
     factor = found.weight[n:] / bags.weight[n:]
     assert factor.min() > 0
-    np.testing.assert_allclose(factor.var(), 2 * 0.75, rtol=0.15)
+    np.testing.assert_allclose(factor.var(), 0.75, rtol=0.15)
 
 
 def test_errors_are_stated_beside_the_prediction(sentences: Examples) -> None:
@@ -173,9 +173,9 @@ def test_errors_are_stated_beside_the_prediction(sentences: Examples) -> None:
     for name in ("W", "A"):
         true = [relative(found[name][k].values, exact[name][k].values) for k in (1, 2, 3)]
         stated = found[f"{name}_error"].values[1:]
-        assert (true < 3 * stated).all(), (name, true, stated)
-        assert (stated < 0.1).all()
-        assert (found[f"{name}_corpus_error"].values[1:] > stated).all()
+        assert (true < 2 * stated).all(), (name, true, stated)
+        assert (stated < 0.3).all()
+        assert (found[f"{name}_corpus_error"].values[1:] > 0.3 * stated).all()
     lower, upper = found.beta_interval
     assert ((lower <= found.beta) & (found.beta <= upper)).all()
     assert float(lower.min()) >= 0
