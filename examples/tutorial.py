@@ -31,10 +31,11 @@ counts
 import numpy as np
 
 from dynamics import progress, solve
+from dynamics.plot import save
 
 t = np.concatenate([[0], np.geomspace(1, 1000, 40)])
 found = solve(counts, t, stages=["joint", "two-stage"], progress=progress("solving"))
-found.learning.plot().savefig("results/words.svg")
+save(found.learning.plot(), "results/words.svg")
 
 # %%
 # When is each word learnt? The first five words, and the whole course of one of them.
@@ -65,4 +66,4 @@ print(derivation.section("Flow").text())
 from dynamics import phase_diagram
 
 diagram = phase_diagram("copying", {"L": range(4, 24, 2), "V": range(8, 40, 2)}, t_end=10_000)
-diagram.learning.plot().savefig("results/map.svg")
+save(diagram.learning.plot(), "results/map.svg")
