@@ -32,9 +32,11 @@ def existing(app: Any, block: re.Match[str]) -> str:
     folder = Path(app.srcdir)
     written = (folder / "index.md").read_text("utf-8")
     named = {line.strip() for one in LISTED.findall(written) for line in one.splitlines()}
-    lines = []
+    lines: list[str] = []
     for line in block[0].splitlines():
         page = line.strip()
+        if page in lines and page != "```":
+            continue  # named twice
         if page == "*":
             lines += sorted(path.stem for path in folder.glob("*.md") if path.stem not in {*named, "index"})
         elif (

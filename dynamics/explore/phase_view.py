@@ -305,8 +305,8 @@ class PhaseView:
         marks = [(value, "#8a8a8a", "solid"), (closed, PREDICTED, "dashed")] if kind == "time" else []
         levels = [diagram.attrs["threshold"]] if kind != "value" else []
         self.order.show([(n, t, y) for n in states for y in found[n].values], marks)
-        self.map.choose(i, j)
         self.seen.show([(n, t, y) for n in seen for y in found[n].values], marks, levels)
+        self.map.choose(i, j)  # after the curves, which are what is waited for
         told = ", ".join(f"{name} = {number:.4g}" for name, number in list(at.items())[:2])
         said = f"{value:.4g}" if np.isfinite(value) else "not reached by the end"
         law = f"; closed form {closed:.4g}" if np.isfinite(closed) else ""
