@@ -77,6 +77,8 @@ def figure(found: xr.Dataset, seed: int = 0) -> Figure:
         ax.legend(loc="lower right")
         below.loglog(t, 1 - cosine[1:], color=COLOURS[1])
         below.axhline(1e-3, color="0.6", linewidth=0.7, linestyle=(0, (4, 3)))
+        below.xaxis.set_major_formatter("{x:g}")
+        below.yaxis.set_major_formatter("{x:g}")
         below.set_ylabel("1 − cos to the\nmargin direction (1)")
         below.set_xlabel("training time τ = learning rate × steps")
         below.set_xlim(t[0], t[-1])
