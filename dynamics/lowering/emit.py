@@ -7,10 +7,13 @@ holds where each of their rows begins.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
+from pathlib import Path
 
 from sympy import And, Expr, Indexed, IndexedBase, Integer, Mul, Piecewise, Pow, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
@@ -30,7 +33,6 @@ from derivations.program.language import (
 )
 from derivations.program.ranges import bounds, certain
 from dynamics.lowering.contractions import Product
-from dynamics.lowering.functions import version
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.names import ROWS, Names
 from dynamics.lowering.runtime import PANELS, TILE
@@ -749,6 +751,12 @@ class Emitter:
     def length(self, shape: Sequence[str | int]) -> str:
         """The number of entries of a shape, as source."""
         return " * ".join(map(self.word, shape)) or "1"
+
+
+@cache
+def version() -> str:
+    """A hash of the functions that generated code may call."""
+    return hashlib.sha256(Path(__file__).with_name("functions.py").read_bytes()).hexdigest()[:16]
 
 
 def functions_in(text: str) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +11,7 @@ from numba import njit
 from dynamics.lowering import runtime
 from dynamics.lowering.runtime import select
 
-__all__ = ["acos", "asin", "atan", "erf", "larger", "sigmoid", "smaller", "softplus", "version"]
+__all__ = ["acos", "asin", "atan", "erf", "larger", "sigmoid", "smaller", "softplus"]
 
 # Re-association could undo the orders in which small terms are added; without branches on NaN, which passes through.
 INLINE: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
@@ -24,12 +21,6 @@ exp = njit(**INLINE)(runtime.exp.py_func)
 PI_4, PI_2, PI = math.pi / 4, math.pi / 2, math.pi
 REST = 6.123233995736766e-17
 """What pi/2 lacks as a number of double precision."""
-
-
-@cache
-def version() -> str:
-    """A hash of this file: generated code that calls it is compiled again when it changes."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 
 
 @njit(**INLINE)

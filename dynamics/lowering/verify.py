@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +27,7 @@ from derivations.program.language import Definition, Program, entries, extent_sy
 from dynamics.lowering.compile import cache_directory, called_code
 from dynamics.lowering.kernel import Kernel, lower
 from dynamics.support import cache_files
-from dynamics.support.errors import InputError
+from dynamics.support.errors import DataWarning, InputError
 from dynamics.support.typing import Vector
 
 __all__ = ["evaluated", "require_faithful", "verified"]
@@ -43,6 +44,9 @@ STEPS = (2e-3, 1e-3)
 """Steps of the differences; where the two disagree the loss has a corner, and another point is taken."""
 SLOPE = 1e-5
 """What a slope and the differences may differ by, relative to the terms of the slope."""
+
+UNTRIED = f"none of {DRAWS} random points lies in the domain of its definitions: its code is not held against them"
+"""What is said of a program that could not be tried."""
 
 Values = Mapping[str, Any]
 
@@ -69,12 +73,14 @@ def require_faithful(program: Program, *kernels: Kernel) -> None:
     >>> require_faithful(linear())
     """
     wrong = verified(program, *kernels)
-    if wrong:
+    if wrong == UNTRIED:
+        warnings.warn(f"{program.name}: {wrong}", DataWarning, stacklevel=2)
+    elif wrong:
         raise InputError(f"{program.name}: {wrong}; it is not solved, please report it with the program")
 
 
 def verified(program: Program, *kernels: Kernel) -> str:
-    """What is wrong with the compiled code of a program, in words; empty if nothing was found.
+    """What is wrong with the compiled code of a program, in words; empty if nothing was found, or ``UNTRIED``.
 
     The verdict is that of an earlier run if nothing has changed since: the program, its code, or this package.
     """
@@ -138,7 +144,9 @@ class Trial:
     def verdict(self) -> str:
         """The first thing that is wrong, or nothing."""
         derived = is_gradient(self.program) and not self.program.metric
+        tried = False
         for values, expected in islice(self.points(), POINTS):
+            tried = True
             wrong = self.against_plain(values, expected)
             if wrong:
                 return wrong
@@ -146,7 +154,7 @@ class Trial:
                 if self.slope(values, state) is False:
                     rate = self.definition(self.program.flow[state])
                     return f"the flow {rate} is not what finite differences of the loss say"
-        return ""
+        return "" if tried else UNTRIED
 
     def points(self) -> Iterator[tuple[Values, dict[str, Any]]]:
         """Points at which the plain reading of loss and flow is finite, with all that it defines."""

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from scipy.special import erf, expit
 from sympy import Expr, Integer, Max, Rational, Symbol, exp, log, sin, sqrt
 
 from derivations.checks.plain_python import plain_python
@@ -235,6 +236,19 @@ quiet = SimpleNamespace(inf=np.inf, nan=np.nan, pi=np.pi, **{name: getattr(np, n
 """Python's mathematics without its exceptions, as in compiled code."""
 
 
+functions = SimpleNamespace(
+    acos=np.arccos,
+    asin=np.arcsin,
+    atan=np.arctan,
+    erf=erf,
+    larger=np.maximum,
+    sigmoid=expit,
+    smaller=np.minimum,
+    softplus=lambda x: np.logaddexp(0.0, x),
+)
+"""What :mod:`dynamics.lowering.functions` is to compiled code."""
+
+
 class Interpreted:
     """The source of a kernel, run by the interpreter.
 
@@ -256,6 +270,7 @@ class Interpreted:
             "scatter_product": scatter,
             "gather_dot_product": gather_dot,
             "add_parts": add_parts,
+            "functions": functions,
             **ROWS,
         }
         exec(text, space)

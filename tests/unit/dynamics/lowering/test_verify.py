@@ -18,6 +18,7 @@ from sympy import Rational
 from derivations import registry
 from derivations.gradient_flow import gradient_flow
 from derivations.program.language import ProgramError
+from dynamics import solve
 from dynamics.lowering import lower, verify
 from dynamics.lowering.kernel import Kernel
 from dynamics.lowering.verify import require_faithful, verified
@@ -34,7 +35,7 @@ from dynamics.program_file import (
     sqrt,
     tensors,
 )
-from dynamics.support.errors import InputError
+from dynamics.support.errors import DataWarning, InputError
 
 (V, K), (i, k), (w, y, z) = sizes("V K"), indices("i k"), tensors("w y z")
 (a,) = scalars("a")
@@ -186,3 +187,12 @@ def test_random_programs_are_what_they_say(seed: int) -> None:
     program = random_program(seed, rich=True)
     names = tuple(dict.fromkeys(d.name for d in program.definitions))[-3:]
     assert verify.Trial(program, (lower(program, names),), verify.as_function(program)).verdict() == ""
+
+
+def test_a_program_that_no_point_lies_in_the_domain_of_says_so():
+    """It is solved, where its own states are in the domain; that it was not tried is a warning."""
+    (w,) = scalars("w")
+    program = model(states=w, loss=sqrt(w - 1000))
+    with pytest.warns(DataWarning, match="none of 60 random points lies in the domain of its definitions"):
+        found = solve(program, {}, [0, 1], initial={"w": np.array(2000.0)})
+    assert np.isfinite(found.loss).all()
