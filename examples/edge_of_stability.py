@@ -1,8 +1,8 @@
 """The edge of stability: where the curvature along the flow passes 2/lr, descent leaves it.
 
-The topic classifier TC on made-up sentences. edge_of_stability.svg: the largest eigenvalue of the
-Hessian along the gradient flow, and along full-batch descent at two learning rates, beside the limits 2/lr of both; and
-the loss of all three. What the package says of either rate before any step is printed.
+The topic classifier TC on sentences of a word that tells and eight that do not. edge_of_stability.svg: the largest
+eigenvalue of the Hessian along the gradient flow, and along full-batch descent at two learning rates, beside the limits
+2/lr of both; and the loss of all three. What the package says of either rate before any step is printed.
 
     python examples/edge_of_stability.py [output directory]
 """
@@ -13,19 +13,21 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from dynamics import TopicSentences, simulate, solve
 from dynamics.plot import save
+from dynamics.plot.frame import number
 from dynamics.problems.exact import Exact
 from dynamics.problems.models import topic
 from dynamics.problems.optimisers.curvature import by_tangents, largest
 
-END, RATES = 40.0, (0.25, 1.0)
+END, RATES = 120.0, (2.0, 7.0)
 FLOW, COLOURS = "black", ("#0072B2", "#D55E00")
 
 
 def main(output: Path) -> None:
-    sentences = TopicSentences(3, 2, 20, 5).examples(150)
+    sentences = TopicSentences(3, 2, 1, 8).examples(150)
     model, random = topic("TC", dimension=6), np.random.default_rng(1)
     problem = Exact(model, sentences)
     start = {name: 0.3 * random.standard_normal(shape) for name, shape in problem.shapes.items()}
@@ -40,7 +42,7 @@ def main(output: Path) -> None:
 
     figure = Figure(figsize=(6.4, 2.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    times = np.linspace(0, END, 41)
+    times = np.linspace(0, END, 81)
     flow = solve(problem, times, initial=start)
     left.plot(times, curvature(flow), color=FLOW, linewidth=1.6, label="gradient flow")
     right.plot(times, flow.loss, color=FLOW, linewidth=1.6, label="gradient flow")
@@ -62,6 +64,7 @@ def main(output: Path) -> None:
     left.set_ylabel("largest eigenvalue of the Hessian", fontsize=8)
     right.set_ylabel("loss (nats)", fontsize=8)
     right.set_yscale("log")
+    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     right.legend(frameon=False, fontsize=7)
     for ax in (left, right):
         ax.set_xlabel("training time τ = learning rate × steps", fontsize=8)

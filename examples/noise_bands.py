@@ -2,8 +2,8 @@
 
 A toy lexicon of 6 words learnt by lexical attention, from one start, in batches of 16. The covariance of seeds about
 the flow follows a matrix equation, from tangents of the flow and from gradients of single examples; nothing is fitted.
-noise_bands.svg: the loss, and the value of a word for its translation; lines and bands of two standard deviations are
-theory, thin lines are seeds.
+noise_bands.svg: how far the loss, and the value of a word for its translation, are from the flow; thin lines are seeds,
+thick ones two standard deviations of theory.
 
     python examples/noise_bands.py [output directory]
 """
@@ -36,14 +36,22 @@ def main(output: Path) -> None:
     left, right = figure.subplots(1, 2)
     of_word = {"input": theory.input[0].item(), "output": theory.output[0].item()}
     shown = (
-        (left, runs.loss, theory.loss, theory.loss_spread, "loss (nats)"),
-        (right, runs.W.sel(of_word), theory.W.sel(of_word), theory.W_spread.sel(of_word), "value of a word (logits)"),
+        (left, runs.loss, theory.loss, theory.loss_spread, "loss / flow − 1"),
+        (
+            right,
+            runs.W.sel(of_word),
+            theory.W.sel(of_word),
+            theory.W_spread.sel(of_word),
+            "value of a word − flow (logits)",
+        ),
     )
     for ax, seeds, line, spread, label in shown:
-        ax.plot(runs.time, seeds.T, color=RUNS, linewidth=0.4, alpha=0.35)
+        scale = abs(line) if "loss" in label else 1.0
+        ax.plot(runs.time, ((seeds - line) / scale).T, color=RUNS, linewidth=0.4, alpha=0.4)
         ax.plot([], [], color=RUNS, linewidth=0.8, label=f"{SEEDS} seeds")
-        ax.fill_between(theory.time, line - 2 * spread, line + 2 * spread, color=THEORY, alpha=0.3, linewidth=0)
-        ax.plot(theory.time, line, color=THEORY, linewidth=1.6, label="theory, two standard deviations")
+        for sign in (-2, 2):
+            ax.plot(theory.time, sign * spread / scale, color=THEORY, linewidth=1.6)
+        ax.plot([], [], color=THEORY, linewidth=1.6, label="theory, ±2 standard deviations")
         ax.set_xlabel("training time τ = learning rate × steps", fontsize=8)
         ax.set_ylabel(label, fontsize=8)
         ax.tick_params(labelsize=7)
@@ -55,7 +63,6 @@ def main(output: Path) -> None:
             f"{label}: predicted over measured spread {middle:.2f} (median over times; {low:.2f} to {high:.2f} in 80 %"
             f" of them); {100 * float(inside):.0f} % of the seeds within two standard deviations"
         )
-    left.set_yscale("log")
     left.legend(frameon=False, fontsize=7)
     save(figure, output / "noise_bands.svg")
     print(f"written to {output}: noise_bands.svg")
