@@ -2,8 +2,8 @@
 
 Stage one learns a word when tau = sum of learning rates has come to a constant over its frequency: the slope of log tau
 against log frequency is -1. Time is that of the published schedule (a warm-up of 10,000 steps, then linear to 0 at
-1,000,000); nothing is fitted but the slope, whose interval is by the bootstrap over words. Where the normaliser of Adam is
-all noise of batches, of a size that goes by the root of frequency, a step moves a word by the root of it: -1/2.
+1,000,000); nothing is fitted but the slope, whose interval is by the bootstrap over words. Where the normaliser of Adam
+is all noise of batches, of a size that goes by the root of frequency, a step moves a word by the root of it: -1/2.
 
     python examples/word_acquisition.py GPT2.tsv LSTM.tsv [output directory]
 """
@@ -48,13 +48,16 @@ def main(paths: list[str], output: Path) -> None:
     for ax, path, colour in zip(figure.subplots(1, 2, sharey=True), paths, COLOURS, strict=True):
         count, step = read(path)
         tau, early, name = SCHEDULE.time(step), step < WARM_UP, Path(path).stem
-        for label, y, kept in (
-            ("steps, all words", step, np.ones(len(step), dtype=bool)), ("tau, all words", tau, np.ones(len(step), dtype=bool)),
-            ("tau, learnt within the warm-up", tau, early), ("tau, learnt after it", tau, ~early),
-        ):  # fmt: skip
-            if kept.sum() > 2:
-                print("{}: {} ({} words): slope {:+.2f} [{:+.2f}, {:+.2f}]".format(
-                    name, label, kept.sum(), *slope(count[kept], y[kept])))  # fmt: skip
+        every = np.ones(len(step), dtype=bool)
+        kinds = {
+            "steps, all words": (step, every),
+            "tau, all words": (tau, every),
+            "tau, learnt within the warm-up": (tau, early),
+            "tau, learnt after it": (tau, ~early),
+        }
+        for label, (y, kept) in kinds.items():
+            found, low, high = slope(count[kept], y[kept])
+            print(f"{name}: {label} ({kept.sum()} words): slope {found:+.2f} [{low:+.2f}, {high:+.2f}]")
         ax.plot(count, tau, "o", markersize=2, color=colour, alpha=0.5)
         line = np.geomspace(count.min(), count.max(), 50)
         middle = float(np.exp(np.mean(np.log(tau[early] * count[early]))))
