@@ -8,17 +8,19 @@ own events. Cells share nothing but the code: the result of one does not depend 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import IndexedBase, Symbol
+from sympy import Indexed, IndexedBase, Symbol
 
-from derivations.program.language import Definition, Program, name_of, subscript, unused
+from derivations.program.language import Definition, Program, is_plain, name_of, subscript, unused
 from dynamics.integrate.arguments import shown, times, tolerances, whole, why_not_real
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED
@@ -269,6 +271,8 @@ def batch(
     known = {name_of(p) for p in program.parameters}
     plain = {name: float(value.flat[0]) for name, value in numbers.items()}
     fixed = dict(constants or {})
+    if not cells.of_cells:
+        widened, shared, plain = with_constants(widened, shared, plain, fixed, frozenset(shown_as.values()))
     flow = lower(widened, [program.flow[s] for s in program.state_names], constants=fixed).bind(shared, plain)
     watch = lower(widened, list(dict.fromkeys(shown_as.values())), constants=fixed) if shown_as else None
     looks = None if watch is None else watch.bind(shared, {**flow.sizes, **plain})
@@ -406,6 +410,43 @@ def watched(program: Program, names: Sequence[str]) -> tuple[Program, dict[str, 
             base = IndexedBase(called[name], real=True)[subs] if subs else Symbol(called[name], real=True)
             more.append(Definition(base, states[name], ""))
     return (program.extended(more) if more else program), called
+
+
+def with_constants(
+    program: Program,
+    data: Mapping[str, NDArray[Any]],
+    numbers: Mapping[str, float],
+    constants: Mapping[str, int],
+    kept: frozenset[str],
+) -> tuple[Program, dict[str, NDArray[Any]], dict[str, float]]:
+    """The program with what depends on data alone computed once, and among its data; and what sizes are by then.
+
+    What is wanted itself stays a definition.
+    """
+    rest, names = apart(program, kept)
+    if not names:
+        return program, dict(data), dict(numbers)
+    found = lower(program, names, constants=constants).bind(data, numbers)
+    return rest, {**data, **found.evaluate(np.zeros(found.state_size))}, {**found.sizes, **numbers}
+
+
+@cache
+def apart(program: Program, kept: frozenset[str]) -> tuple[Program, tuple[str, ...]]:
+    """A program without the tensors that depend on its data alone, which are data of it; and their names."""
+    table, known = program.extents, {name_of(d) for d in program.data}
+    count = Counter(d.name for d in program.definitions)
+    fixed: dict[str, Definition] = {}
+    for d in program.definitions:
+        subs = subscript(d.lhs)
+        rigid = bool(subs) and is_plain(d.lhs) and not any(isinstance(table[index], Indexed) for index in subs)
+        read = {name_of(access) for access in d.reads}
+        if rigid and count[d.name] == 1 and d.name not in kept and read <= known | set(fixed):
+            fixed[d.name] = d
+    rest = tuple(d for d in program.definitions if d.name not in fixed)
+    used = {name_of(access) for d in rest for access in d.reads} & set(fixed)
+    names = tuple(name for name in fixed if name in used)
+    lefts = tuple(fixed[name].lhs for name in names)
+    return (replace(program, data=(*program.data, *lefts), definitions=rest) if names else program), names
 
 
 def labelled(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from derivations.program.language import Definition, Program, SumOver, indices, scalars, tensors
-from dynamics.integrate.batches import batch
+from dynamics.integrate.batches import apart, batch
 from dynamics.integrate.initial_value import integrate
 from dynamics.integrate.sweeps import Event, Status, sweep
 from dynamics.lowering import lower
@@ -167,6 +167,40 @@ def test_what_cannot_be_used_is_refused_in_words(changes: dict, message: str) ->
     given = {"parameters": {"speed": SPEEDS}, "initial": {"x": STARTS}, "t_end": 1.0, "data": {"M": MATRIX}} | changes
     with pytest.raises(InputError, match=re.escape(message)):
         batch(linear(), **given)  # type: ignore[arg-type]
+
+
+def test_what_depends_on_data_alone_is_computed_once() -> None:
+    """x' = -speed M^2 x, and a row sum that is watched: M^2 is no definition of what is integrated."""
+    square, weight, k = *tensors("square weight"), *indices("k")
+    program = Program(
+        name="squared",
+        title="Squared",
+        source="",
+        extents={i: N, j: N, k: N},
+        data=(M[i, j],),
+        states=(x[i],),
+        parameters=(speed,),
+        definitions=(
+            Definition(square[i, j], SumOver(M[i, k] * M[k, j], k), "M M"),
+            Definition(weight[i], SumOver(M[i, j], j), "sums of rows"),
+            Definition(force[i], SumOver(square[i, j] * x[j], j), "M M x"),
+            Definition(rate[i], -speed * force[i], "change"),
+        ),
+        flow={"x": "rate"},
+    )
+    rest, names = apart(program, frozenset({"weight"}))
+    assert names == ("square",)
+    assert [d.name for d in rest.definitions] == ["weight", "force", "rate"]
+    assert apart(linear(), frozenset()) == (linear(), ())
+    found = batch(
+        program, {"speed": SPEEDS}, {"x": STARTS[0]}, 0.1, data={"M": MATRIX}, observables=["weight"], rtol=1e-9,
+        atol=1e-12,
+    )  # fmt: skip
+    values, vectors = np.linalg.eig(MATRIX)
+    for pace, row in zip(SPEEDS, found.x.values, strict=True):
+        exact = (vectors * np.exp(-0.1 * pace * values**2)) @ np.linalg.solve(vectors, STARTS[0])
+        np.testing.assert_allclose(row, exact.real, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(found.weight, np.tile(MATRIX.sum(axis=1), (7, 1)), rtol=1e-14)
 
 
 def test_sweeps_of_many_states_are_batches() -> None:
