@@ -2,7 +2,7 @@
 
 Both are trained with Adam on the first lines of two texts; every twelfth line is held out, neither trained on nor seen
 by the forecast, and tells when each word is learnt: its probability where it stands, less that with the source of
-another sentence. With 20,000 pairs of sentences it takes some minutes on one core. Needs PyTorch
+another sentence. With 20,000 pairs of sentences it takes five minutes on one core. Needs PyTorch
 (pip install 'attention-dynamics[torch]').
 
     python examples/forecast.py SOURCE TARGET [--pairs 20000] [--steps 2400] [--output results/forecast-example]
