@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,22 @@ def test_its_equations_are_written_out_and_checked(name: str, capsys: pytest.Cap
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.py")), ids=lambda path: path.stem)
 def test_programs_are_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= {"committee": 40, "block": 30}.get(path.stem, 25)
+
+
+def test_adam_with_a_schedule_as_others_wrote_it() -> None:
+    """Theirs has the time as a state of its own, and keeps what only the plain flow conserves."""
+    if not (GIVEN / "adam_joint.py").exists():
+        pytest.skip("the programs of others are not beside this repository")
+    own, other = load_program(HERE / "adam_joint.py"), replace(load_program(GIVEN / "adam_joint.py"), conserved=())
+    C = counts()["C"]
+    arrays = {"q": C.sum(axis=0), "R": C / C.sum(axis=0)}
+    values = {"lr": 0.05, "tau1": 2.0, "tau2": 20.0, "decay": 0.01, "warm": 5.0, "end": 40.0, "eps": 1e-6}
+    start = {state: 0.1 * RANDOM.standard_normal((4, 3)) for state in "WA"}
+    one = solve(own, arrays, t=T, values={**values, "start": 0.5}, initial=start, **TIGHT)
+    two = solve(other, arrays, t=T, values=values, initial={**start, "s": 0.5}, **TIGHT)
+    for state in ("W", "A", "mW", "vW", "mA", "vA", "loss"):
+        assert one[state].values == pytest.approx(two[state].values, abs=1e-9), state
+    axes = {"decay": [0.0, 0.1], "lr": [0.05, 0.1]}
+    rest = {name: value for name, value in values.items() if name not in axes} | {"start": 0.5}
+    grid = phase_diagram(own, axes, "value", 5.0, data=arrays, values=rest, initial=start)
+    assert grid.value.values[0, 1] < grid.value.values[0, 0]
