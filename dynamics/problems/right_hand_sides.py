@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from derivations.program import Program, name_of
+from dynamics.lowering import lower
 from dynamics.lowering.arrays.functional import functional_kernel
 from dynamics.lowering.arrays.kernel import array_kernel
+from dynamics.lowering.c_code import c_function
 from dynamics.problems.problem import Problem
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.solve import as_problem
@@ -20,7 +22,7 @@ from dynamics.support.files import did_you_mean
 
 __all__ = ["BACKENDS", "RightHandSide", "rhs"]
 
-BACKENDS = ("numba", "numpy", "jax")
+BACKENDS = ("numba", "numpy", "jax", "c")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,19 @@ def unpacked(y: Any, shapes: Mapping[str, tuple[int, ...]], program: Program) ->
     return found
 
 
+def _places(
+    program: Program, shapes: Mapping[str, tuple[int, ...]], outputs: tuple[str, ...], wanted: list[str]
+) -> Any:
+    """Where the rates of all states are among the computed ones and, behind them, the states themselves."""
+    shape_of = {rate: shapes[state] for state, rate in program.flow.items()}
+    at, start = {}, 0
+    for name in (*outputs, *program.state_names):
+        size = int(np.prod(shape_of[name] if name in outputs else shapes[name], dtype=int))
+        at[name] = np.arange(start, start + size)
+        start += size
+    return np.concatenate([at[name] for name in wanted])
+
+
 def rhs(
     problem: Any,
     data: Any = None,
@@ -77,10 +92,10 @@ def rhs(
         What :func:`dynamics.solve` takes.
     data : mapping of str to array_like, or Examples, optional
         Its data.
-    backend : {"numba", "numpy", "jax"}
+    backend : {"numba", "numpy", "jax", "c"}
         ``numba``: the compiled code that is solved. ``numpy``: whole arrays. ``jax``: the same, traced: it can be
         differentiated, batched, compiled for other devices and given to diffrax; double precision is JAX's
-        ``jax_enable_x64``.
+        ``jax_enable_x64``. ``c``: C99 that needs no library, compiled by ``cc``; ``source`` can be taken elsewhere.
     values : mapping of str to float, optional
         Parameters, and sizes that no array has.
     rates : mapping of str to float, optional
@@ -122,6 +137,10 @@ def rhs(
     wanted = [program.flow[name] for name in program.state_names]
     outputs = tuple(dict.fromkeys(name for name in wanted if name not in known))
     given = {**numbers, **chosen.arrays}
+    if backend == "c":
+        source, function = c_function(lower(program, outputs), given)
+        places = _places(program, shapes, outputs, wanted)
+        return RightHandSide(chosen, backend, source, lambda y: np.concatenate([function(y), np.ravel(y)])[places])
     if backend == "numpy":
         kernel = array_kernel(program, outputs)
 

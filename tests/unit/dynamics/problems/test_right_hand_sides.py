@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,14 @@ def test_jax_says_the_same_and_differentiates(name: str):
         jax.config.update("jax_enable_x64", before)
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_c_says_the_same(name: str):
+    problem, at = at_a_point(PROGRAMS[name]())
+    compiled, written = rhs(problem), rhs(problem, backend="c")
+    np.testing.assert_allclose(written(0.0, at), compiled(0.0, at), rtol=1e-11, atol=1e-13)
+
+
 def test_a_method_of_the_program_that_scipy_takes():
     from scipy.integrate import solve_ivp
 
@@ -130,5 +140,5 @@ def test_a_method_of_the_program_that_scipy_takes():
 
 def test_a_backend_that_does_not_exist():
     problem, _ = at_a_point(rows())
-    with pytest.raises(InputError, match="backend 'nump': there are numba, numpy, jax; did you mean"):
+    with pytest.raises(InputError, match="backend 'nump': there are numba, numpy, jax, c; did you mean"):
         rhs(problem, backend="nump")
