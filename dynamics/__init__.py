@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dynamics.comparison.compare import compare
+    from dynamics.comparison.noise import noise
     from dynamics.comparison.side_by_side import distance
     from dynamics.counts.context import ContextCounts
     from dynamics.counts.cooccurrence import CoOccurrence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from dynamics.problems.problem import Problem
     from dynamics.problems.reduction import Reduction, copying
     from dynamics.problems.right_hand_sides import rhs
+    from dynamics.problems.sensitivity.fit import fit
+    from dynamics.problems.sensitivity.sensitivity import passing
     from dynamics.problems.solve import solve
     from dynamics.program_file import load as load_program
     from dynamics.support.errors import DataWarning, InputError, IntegrationError
@@ -64,6 +67,9 @@ _HOMES = {
     # what is done with them
     "derive": "problems.equations",
     "solve": "problems.solve",
+    "passing": "problems.sensitivity.sensitivity",
+    "fit": "problems.sensitivity.fit",
+    "noise": "comparison.noise",
     "forecast": "problems.forecast.forecast",
     "batch": "integrate.batches",
     "Event": "integrate.sweeps",
@@ -111,14 +117,17 @@ __all__ = [
     "copying",
     "derive",
     "distance",
+    "fit",
     "forecast",
     "half_time",
     "keyword",
     "lexical",
     "load",
     "load_program",
+    "noise",
     "on_arrays",
     "on_examples",
+    "passing",
     "phase_diagram",
     "positional",
     "progress",

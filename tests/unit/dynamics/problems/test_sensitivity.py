@@ -9,6 +9,7 @@ import pytest
 
 from dynamics import CoOccurrence, copying, solve
 from dynamics.problems.closure import Closure
+from dynamics.problems.sensitivity.fit import fit
 from dynamics.problems.sensitivity.sensitivity import passing
 from dynamics.support.errors import InputError
 
@@ -90,3 +91,18 @@ def test_what_is_never_passed_is_said() -> None:
         passing(copying(6, 4), "p_t", 0.9, 1.0, initial={"u": 0.1})
     with pytest.raises(InputError, match="needs one entry of input, output"):
         passing(lexicon(), "beta", 0.6, 20.0)
+
+
+def test_a_fit_finds_the_numbers_that_made_the_curves() -> None:
+    """Two numbers at once, from curves with noise: within three standard errors, and the errors are of its size."""
+    start, t = {"u": 0.1, "a": 0.05}, np.linspace(0, 150, 31)
+    made = solve(copying(6, 4), t, initial=start, rates={"W": 1.6, "P": 0.7}, rtol=1e-8)
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(t.size)
+    found = fit(copying(6, 4), t, {"loss": made.loss.values + noise}, ["rate W", "rate P"], initial=start)
+    for name, expected in {"rate W": 1.6, "rate P": 0.7}.items():
+        assert abs(found.values[name] - expected) < 3 * found.errors[name] < 0.1
+    assert found.residual == pytest.approx(1e-3, rel=0.3)
+    with pytest.raises(InputError, match="curve 'lost'"):
+        fit(copying(6, 4), t, {"lost": made.loss}, ["rate W"], initial=start)
+    with pytest.raises(InputError, match="of shape"):
+        fit(copying(6, 4), t[1:], {"loss": made.loss}, ["rate W"], initial=start)

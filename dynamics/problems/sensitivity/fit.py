@@ -1,0 +1,151 @@
+"""Numbers of a problem from measured curves, by Gauss-Newton with the tangents of the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import least_squares
+
+from dynamics.integrate.initial_value import integrate, times
+from dynamics.problems.optimisers.optimised import under
+from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
+from dynamics.problems.problem import Problem
+from dynamics.problems.rates import learning_rates
+from dynamics.problems.sensitivity.directions import Setting
+from dynamics.problems.sensitivity.sensitivity import sensitivities
+from dynamics.support.errors import InputError
+from dynamics.support.typing import Vector
+
+__all__ = ["Fit", "fit"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Numbers that make a prediction follow measured curves.
+
+    Attributes
+    ----------
+    values, errors : dict of str to float
+        By name; standard errors, if residuals are independent and of one size.
+    residual : float
+        Root mean square of measured minus predicted.
+    evaluations : int
+        Solutions that were taken.
+    """
+
+    values: dict[str, float]
+    errors: dict[str, float]
+    residual: float
+    evaluations: int
+
+
+def fit(
+    problem: Problem, t: ArrayLike, curves: Mapping[str, ArrayLike], free: Sequence[str], *,
+    initial: Mapping[str, ArrayLike | float] | None = None, rates: Mapping[str, float] | None = None, seed: int = 0,
+    optimizer: Optimizer | str | None = None, lr: float | None = None, batch: int | None = None, schedule: Any = None,
+    rtol: float = 1e-8, atol: float = 1e-11, method: str | None = None,
+) -> Fit:  # fmt: skip
+    """Fit some numbers of a problem to measured curves by least squares.
+
+    Parameters
+    ----------
+    problem : Problem
+    t : array_like, shape (times,)
+        Of the curves.
+    curves : mapping of str to array_like, shape (times, ...)
+        Of the loss, or of states as they are.
+    free : sequence of str
+        What is fitted, from its value now: as ``sensitivity`` of :func:`dynamics.solve`, but for counts. All are
+        positive, and are moved in their logarithms.
+    initial, rates, seed, optimizer, lr, batch, schedule, rtol, atol, method
+        As for :func:`dynamics.solve`.
+
+    Raises
+    ------
+    InputError
+        Unknown curves, curves of another shape or with numbers that are not finite, or a free number that is not
+        positive.
+
+    Examples
+    --------
+    >>> from dynamics import copying, solve
+    >>> task, start = copying(vocab=6, length=4), {"u": 0.1}
+    >>> measured = solve(task, [0, 30, 60, 90, 120], initial=start, rates={"W": 1.7})
+    >>> found = fit(task, measured.time, {"loss": measured.loss}, ["rate W"], initial=start)
+    >>> round(found.values["rate W"], 3)
+    1.7
+    """
+    stepping = optimizer_of(optimizer, lr, batch, schedule)
+    chosen, wanted = under(problem, stepping), times(np.asarray(t, dtype=float))
+    start = Setting.of(chosen, learning_rates(tuple(chosen.rates), rates, chosen.described), initial, seed)
+    names, measured = tuple(free), {}
+    if not names or not curves:
+        raise InputError("a fit needs a curve and a free number, such as curves={'loss': ...}, free=['rate W']")
+    shapes = {name: (len(wanted), *chosen.shapes[name]) for name in chosen.program.state_names if name in chosen.shapes}
+    shapes |= {} if chosen.loss is None else {chosen.shown_loss: (len(wanted),)}
+    for name, curve in curves.items():
+        values = np.asarray(curve, dtype=float)
+        if name not in shapes:
+            raise InputError(f"curve {name!r}: there are {', '.join(shapes)}")
+        if values.shape != shapes[name] or not np.isfinite(values).all():
+            raise InputError(f"curve {name} must be finite and of shape {shapes[name]}, not {values.shape}")
+        measured[name] = values
+    first = np.array([start.value(name) for name in names])
+    if not (first > 0).all():
+        raise InputError(f"{names[int(np.argmin(first))]} is not positive, and only positive numbers are fitted")
+    control: dict[str, Any] = {"rtol": rtol, "atol": atol, "method": method or chosen.tolerances.method}
+    target = np.concatenate([values.ravel() for values in measured.values()])
+    taken = 0
+
+    def at(logs: Vector) -> Setting:
+        found = start
+        for name, value in zip(names, np.exp(logs), strict=True):
+            found = found.with_value(name, float(value))
+        return found
+
+    def residual(logs: Vector) -> Vector:
+        nonlocal taken
+        taken += 1
+        return predicted(at(logs), wanted, tuple(measured), control) - target
+
+    def jacobian(logs: Vector) -> Any:
+        nonlocal taken
+        taken += len(names)
+        setting = at(logs)
+        ticks = setting.problem.clock(wanted)
+        found = sensitivities(setting, names, wanted, ticks, **control)
+        own = {chosen.shown_loss: chosen.loss}
+        parts = [found[own.get(name) or name].reshape(len(names), -1) for name in measured]
+        return (np.concatenate(parts, axis=1) * np.exp(logs)[:, None]).T
+
+    solved = least_squares(residual, np.log(first), jac=jacobian, xtol=1e-10, ftol=1e-12, gtol=1e-12)
+    values = np.exp(solved.x)
+    freedom = max(1, target.size - len(names))
+    variance = float(solved.fun @ solved.fun) / freedom
+    spread = np.sqrt(np.maximum(np.diag(np.linalg.pinv(solved.jac.T @ solved.jac)) * variance, 0.0)) * values
+    return Fit(
+        dict(zip(names, map(float, values), strict=True)), dict(zip(names, map(float, spread), strict=True)),
+        float(np.sqrt(np.mean(solved.fun**2))), taken,
+    )  # fmt: skip
+
+
+def predicted(setting: Setting, tau: Vector, names: Sequence[str], control: Mapping[str, Any]) -> Vector:
+    """The curves of a setting, one after another."""
+    problem = setting.problem
+    flow, observe = problem.bind(setting.rates)
+    ticks, kept = problem.clock(tau), []
+    integrate(
+        flow, problem.begun(setting.y0, setting.rates), (0.0, float(ticks[-1])), at=ticks,
+        save=lambda _, y: kept.append(y.copy()), **control,
+    )  # fmt: skip
+    found = []
+    for name in names:
+        if name in problem.program.state_names:
+            found.append(np.array([flow.states(y)[name] for y in kept]).ravel())
+        else:
+            found.append(np.array([observe.evaluate(y)[problem.loss or name] for y in kept]).ravel())
+    return np.concatenate(found)
