@@ -17,6 +17,6 @@ program = model(
         Definition(value[n, t], SumOver(X[n, t, d] * v[d], d), "value of a token"),
         Definition(f[n], SumOver(Softmax(score[n, t], t) * value[n, t], t), "prediction"),
     ],
-    loss=SumOver(log(1 + exp(-Y[n] * f[n])) / N, n),
+    loss=SumOver(softplus(-Y[n] * f[n]) / N, n),
     examples=n,
 )
