@@ -20,6 +20,8 @@ from dynamics.lowering.vectors import LONGEST
 
 MOST = 256
 """Points of a nest that may be written out."""
+IN_ALL = 2048
+"""Points of all nests of a program that may: a compiler's time grows faster than the code that it is given."""
 
 
 def short_sizes(program: Program, constants: Mapping[str, int]) -> dict[Symbol, int]:
@@ -29,22 +31,38 @@ def short_sizes(program: Program, constants: Mapping[str, int]) -> dict[Symbol, 
 
 
 def unroll(nodes: Sequence[Node], sizes: Mapping[Symbol, int]) -> tuple[Node, ...]:
-    """The nodes with their short loops dissolved; loops over chunks stay."""
+    """The nodes with their short loops dissolved; loops over chunks stay, and in large programs larger nests."""
+    most = MOST
+    while written_out(found := dissolved(nodes, sizes, most)) > IN_ALL and most > 1:
+        most //= 2
+    return found
+
+
+def written_out(nodes: Sequence[Node]) -> int:
+    """The points of all nests that are dissolved."""
+    return sum(
+        prod(size for _, size in node.sizes) if isinstance(node, Short) else written_out(getattr(node, "body", ()))
+        for node in nodes
+    )
+
+
+def dissolved(nodes: Sequence[Node], sizes: Mapping[Symbol, int], most: int) -> tuple[Node, ...]:
+    """The nodes with the loops of nests of so many points dissolved."""
     found: list[Node] = []
     for node in nodes:
         if isinstance(node, Chunked):
             kept = {index: size for index, size in sizes.items() if index != node.index}
-            found.append(replace(node, body=unroll(node.body, kept)))
+            found.append(replace(node, body=dissolved(node.body, kept, most)))
         elif isinstance(node, Loop):
-            flat = flattened(node, sizes)
-            found.extend(flat if flat is not None else [replace(node, body=unroll(node.body, sizes))])
+            flat = flattened(node, sizes, most)
+            found.extend(flat if flat is not None else [replace(node, body=dissolved(node.body, sizes, most))])
         else:
             found.append(node)
     return tuple(found)
 
 
 def flattened(
-    node: Node, sizes: Mapping[Symbol, int], around: tuple[tuple[Symbol, int], ...] = ()
+    node: Node, sizes: Mapping[Symbol, int], most: int, around: tuple[tuple[Symbol, int], ...] = ()
 ) -> list[Short] | None:
     """The statements of a nest of short loops, if it is nothing else and has few points."""
     if isinstance(node, Statement):
@@ -52,8 +70,8 @@ def flattened(
     if not isinstance(node, Loop) or node.index not in sizes:
         return None
     inside = (*around, (node.index, sizes[node.index]))
-    parts = [flattened(inner, sizes, inside) for inner in node.body]
-    if any(part is None for part in parts) or prod(size for _, size in inside) > MOST:
+    parts = [flattened(inner, sizes, most, inside) for inner in node.body]
+    if any(part is None for part in parts) or prod(size for _, size in inside) > most:
         return None
     return [short for part in parts if part is not None for short in part]
 
