@@ -14,6 +14,7 @@ from dynamics.cli.predictions import predicted_by, theory_of
 from dynamics.cli.simulate import TrainingOptions, divergence, run
 from dynamics.cli.system import Chosen, SystemOptions
 from dynamics.support.errors import InputError
+from dynamics.support.roles import AGREEMENT, ERROR
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -114,8 +115,9 @@ def _shown(compared: xr.Dataset, form: str = "text") -> list[str]:
     """Errors and measures, in lines."""
     head = [("quantity", "left"), ("largest error", "right"), ("at tau", "right"), ("error at the end", "right")]
     rows = []
-    for name, error in compared.data_vars.items():
-        if not str(name).startswith("error_") or "agreement" in str(name):
+    for error in compared.data_vars.values():
+        of = error.attrs.get("of")
+        if error.attrs.get("kind") != ERROR or (of in compared and compared[of].attrs.get("kind") == AGREEMENT):
             continue
         error = error.isel(stages=0) if "stages" in error.dims else error
         size = abs(error.mean([dim for dim in error.dims if dim in ("seed", "head")]))
@@ -123,7 +125,7 @@ def _shown(compared: xr.Dataset, form: str = "text") -> list[str]:
         unit = " nats" if error.attrs.get("units") == "nats" else ""
         rows.append(
             [
-                str(name).removeprefix("error_"),
+                str(of),
                 f"{float(worst):.2g}{unit}",
                 f"{float(worst.time):.4g}",
                 f"{float(size.isel(time=-1)):.2g}{unit}",

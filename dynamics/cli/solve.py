@@ -158,7 +158,7 @@ def _from_counts(
             progress=show,
         )  # fmt: skip
 
-    _foretell(counts, len(_stages(solving)["stages"]))
+    foretell(counts, len(_stages(solving)["stages"]))
     with progress("solving") as show:
         found = predicted(chosen, show)
         learnt = {str(o) for o in found.isel(stages=0, time=-1).sel(input=chosen).translation.values}
@@ -177,7 +177,7 @@ LONG = 30.0
 """Seconds from which a run is announced."""
 
 
-def _foretell(counts: CoOccurrence, predictions: int) -> None:
+def foretell(counts: CoOccurrence, predictions: int) -> None:
     """Before a long run, say how large it is, about how long it takes, and what would be quicker."""
     from dynamics.problems.closure import Closure
 
@@ -251,8 +251,8 @@ def _counts_shown(
     lines.append(table(head, rows))
     for name in () if gaps is None else gaps.stages.values:
         gap = gaps.sel(stages=name)  # type: ignore[union-attr]
-        largest = ", ".join(f"{v} {float(gap[v].max()):.3f}" for v in ("W", "A", "beta"))
-        last = ", ".join(f"{v} {float(gap[v][-1]):.3f}" for v in ("W", "A", "beta"))
+        largest = ", ".join(f"{v} {_share(gap[v].max())}" for v in ("W", "A", "beta"))
+        last = ", ".join(f"{v} {_share(gap[v][-1])}" for v in ("W", "A", "beta"))
         lines.append(f"{name}: relative distance from {first.stages.item()} at most {largest}; at the end {last}")
     return [written, *lines]
 
@@ -308,6 +308,11 @@ def _scores_shown(found: xr.Dataset, scores: str, words: Sequence[str]) -> list[
             told += f", norm {float((last[embeddings[0]] ** 2).sum() ** 0.5):.4g}"
         lines.append(told)
     return lines
+
+
+def _share(distance: xr.DataArray) -> str:
+    """A relative distance; of what has not moved, there is none."""
+    return "-" if float(distance) != float(distance) else f"{float(distance):.3f}"
 
 
 def _time(tau: float) -> str:

@@ -267,6 +267,7 @@ class SystemOptions:
         elif self.arrays is not None:
             found = on.read_arrays(self.arrays)
             start = {name: found.pop(name) for name in program.state_names if name in found}
+            numbers = {**on.sizes_of_states(program, start), **numbers}
         return None, on.on_arrays(program, found, numbers), start
 
     def _data(self) -> tuple[Task | Examples, str]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from derivations.program import Role
 from dynamics.problems.models import Model
 from dynamics.support.errors import InputError
+from dynamics.support.roles import AGREEMENT
 from dynamics.tasks.examples import Examples
 
 if TYPE_CHECKING:
@@ -320,21 +321,26 @@ def measures(
             if reached.size:
                 final[f"xi_{name}"][place] = found["accuracy"][(*place, reached[0])]
     described = {
-        **{name: (tuple(leading), value, {"units": "1", "long_name": _LONG[name]}) for name, value in found.items()},
+        **{name: (tuple(leading), value, _ABOUT[name] | {"units": "1"}) for name, value in found.items()},
         **{name: (tuple(leading[:-1]), value, {"units": "1"}) for name, value in final.items()},
     }
     coordinates = {dim: trajectory[dim] for dim in leading if dim in trajectory.coords}
     return xr.Dataset(described, coordinates, {"share": share, "examples": len(examples)})
 
 
-_LONG = {
-    "accuracy": "share of targets predicted",
-    "attention": "attention on the right word",
-    "agreement_beta": "agreement of attention with KTIW",
-    "agreement_uf": "agreement of attention with KTIW from uniform attention",
-    "agreement_px": "agreement of attention with KTIW from co-occurrence alone",
-    "agreement_delta": "agreement of attention with its gradient under uniform attention",
-    "agreement_shuffled": "agreement of attention with KTIW in random order",
+_ABOUT = {
+    "accuracy": {"long_name": "share of targets predicted"},
+    "attention": {"long_name": "attention on the right word"},
+    **{
+        f"agreement_{of}": {"long_name": f"agreement of attention with {what}", "kind": AGREEMENT, "of": of}
+        for of, what in {
+            "beta": "KTIW",
+            "uf": "KTIW from uniform attention",
+            "px": "KTIW from co-occurrence alone",
+            "delta": "its gradient under uniform attention",
+            "shuffled": "KTIW in random order",
+        }.items()
+    },
 }
 
 

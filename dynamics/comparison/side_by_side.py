@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from derivations.program import Role
 from dynamics.problems.reduction import excess
 from dynamics.support.errors import DataWarning, InputError
-from dynamics.support.roles import with_role
+from dynamics.support.roles import ERROR, with_role
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,7 +52,7 @@ def side_by_side(
     tensors = [name for name in prediction.data_vars if name in run and set(run[name].dims) - {"time", "seed"}]
     found = {
         f"error_{name}": _relative(*_same_labels(prediction[name], run[name])).assign_attrs(
-            long_name=f"relative error of {name}", units="1"
+            long_name=f"relative error of {name}", units="1", kind=ERROR, of=str(name)
         )
         for name in tensors
     }
@@ -253,7 +253,7 @@ def _beside(name: str, predicted: xr.DataArray | None, measured: xr.DataArray, b
         error = (measured - predicted) / (largest or 1.0)
         order = [dim for dim in ("stages", "seed", "time", "head") if dim in error.dims]
         found[f"error_{name}"] = error.transpose(*order).assign_attrs(
-            long_name=f"run minus prediction of {name}", units=units
+            long_name=f"run minus prediction of {name}", units=units, kind=ERROR, of=name
         )
     return {key: value.assign_attrs({**measured.attrs, **value.attrs}) for key, value in found.items()}
 

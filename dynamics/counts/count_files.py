@@ -20,6 +20,8 @@ from dynamics.support.files import write_aside
 from dynamics.support.memory import require
 
 _FORMAT = "attention-dynamics co-occurrence 1"
+WHOLE = 2**64
+"""Whole numbers from here on are refused, in files as in arrays."""
 _UNREADABLE = (
     OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error, ArithmeticError, MemoryError,
 )  # fmt: skip
@@ -147,6 +149,11 @@ def _read_table(path: Path) -> Table:
             raise InputError(f"{path}, line {line:,}: {len(cells)} cells where the first line asks for {width}")
         for column in range(labelled, width):
             value = _number(cells[column])
+            if value is not None and abs(value) >= WHOLE and cells[column].strip().lstrip("+-").isdecimal():
+                raise InputError(
+                    f"{path}, line {line:,}, column {column + 1}: a whole number beyond 64 bits, as which no count is"
+                    f" exact: write {value:.6g}, or divide all by one number"
+                )
             if value is None:
                 raise InputError(
                     f"{path}, line {line:,}, column {column + 1}: {beginning(cells[column].strip())} is not a number"

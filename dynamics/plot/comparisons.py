@@ -26,6 +26,7 @@ from dynamics.plot.frame import (
     times_of,
 )
 from dynamics.support.errors import InputError
+from dynamics.support.roles import AGREEMENT, ERROR
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -91,9 +92,11 @@ def comparison(compared: xr.Dataset) -> Figure:
     'loss'
     """
     names = [str(name) for name in compared.data_vars]
-    quantities = [name for name in names if f"{name}_mean" in names and not name.startswith("agreement_")]
-    agreements = [name for name in names if name.startswith("agreement_") and f"{name}_mean" in names]
-    errors = [name for name in names if name.startswith("error_") and name[6:] not in quantities + agreements]
+    kinds = {name: compared[name].attrs.get("kind") for name in names}
+    measured = [name for name in names if f"{name}_mean" in names]
+    quantities = [name for name in measured if kinds[name] != AGREEMENT]
+    agreements = [name for name in measured if kinds[name] == AGREEMENT]
+    errors = [name for name in names if kinds[name] == ERROR and compared[name].attrs["of"] not in measured]
     panels = [*quantities, *(["agreement"] if agreements else []), *(["error"] if errors else [])]
     if not panels:
         raise InputError("nothing to draw: give what compare() returns")
@@ -250,8 +253,8 @@ def _means(ax: Axes, compared: xr.Dataset, agreements: Sequence[str]) -> list[Li
     """Mean agreement over seeds, a line for each thing that attention is held against."""
     times, lines = times_of(compared), []
     for name, look in zip(agreements, looks_of(len(agreements)), strict=True):
-        kind = name.removeprefix("agreement_")
-        lines += ax.plot(times, compared[f"{name}_mean"].values, **look, label=_KNOWN_BY.get(kind, kind))
+        other = str(compared[name].attrs["of"])
+        lines += ax.plot(times, compared[f"{name}_mean"].values, **look, label=_KNOWN_BY.get(other, other))
     return lines
 
 
@@ -261,7 +264,7 @@ def _errors(ax: Axes, compared: xr.Dataset, errors: Sequence[str]) -> list[Line2
     for name, look in zip(errors, looks_of(len(errors)), strict=True):
         error = compared[name].isel(stages=0) if "stages" in compared[name].dims else compared[name]
         lines += ax.plot(
-            times, 100 * error.mean("seed").values, **look, **marker(times), label=name.removeprefix("error_")
+            times, 100 * error.mean("seed").values, **look, **marker(times), label=str(compared[name].attrs["of"])
         )
     from_zero(ax, np.array([line.get_ydata() for line in lines]))
     return lines

@@ -266,6 +266,31 @@ def _sizes_of(program: Program, arrays: Mapping[str, NDArray[Any]]) -> dict[str,
     return sizes
 
 
+def sizes_of_states(program: Program, states: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """The sizes that no array of the data has, and initial states have.
+
+    Examples
+    --------
+    >>> from dynamics.program_file import SumOver, indices, model, sizes, tensors
+    >>> (V, D), (i, d), (w, y) = sizes("V D"), indices("i d"), tensors("w y")
+    >>> program = model(
+    ...     "Rows", extents={i: V, d: D}, data=y[i], states=w[i, d], loss=SumOver((w[i, d] - y[i]) ** 2, i, d)
+    ... )
+    >>> sizes_of_states(program, {"w": np.zeros((3, 2))})
+    {'D': 2}
+    """
+    decided = {str(program.extents[index]) for access in program.data for index in subscript(access)}
+    found: dict[str, int] = {}
+    for access in program.states:
+        array = states.get(name_of(access))
+        extents = [program.extents[index] for index in subscript(access)]
+        if array is not None and np.ndim(array) == len(extents):
+            for extent, n in zip(extents, np.shape(array), strict=True):
+                if isinstance(extent, Symbol) and str(extent) not in decided and n > 0:
+                    found.setdefault(str(extent), n)
+    return found
+
+
 def _values(
     program: Program, sizes: Mapping[str, int], values: Mapping[str, float]
 ) -> tuple[dict[str, int], dict[str, float]]:

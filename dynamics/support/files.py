@@ -109,6 +109,20 @@ def sha256(path: Path) -> str:
         raise InputError(f"{str(path)!r} cannot be read: {_reason(error)}") from None
 
 
+def destination_of(path: str | os.PathLike[str]) -> Path:
+    """Where a file or a directory will stand: absolute, links followed.
+
+    Raises
+    ------
+    InputError
+        The path is relative, and the working directory has been deleted.
+    """
+    try:
+        return Path(os.path.realpath(os.path.expanduser(path)))
+    except OSError:
+        raise InputError(f"cannot write {_shorten(str(path))}: the working directory has been deleted") from None
+
+
 @contextlib.contextmanager
 def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file beside its destination and move it there when it is complete.
@@ -143,10 +157,7 @@ def write_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     ...     (Path(directory) / "new" / "numbers.txt").read_text()
     '1 2 3'
     """
-    try:
-        destination = Path(os.path.realpath(os.path.expanduser(path)))
-    except OSError:
-        raise InputError(f"cannot write {_shorten(str(path))}: the working directory has been deleted") from None
+    destination = destination_of(path)
     # The name says nothing of the destination: a long one stays within the file system's limit.
     aside = destination.parent / f".{_here()}-{os.getpid()}-{secrets.token_hex(8)}{destination.suffix}"
     created: list[Path] = []

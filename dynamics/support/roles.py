@@ -24,6 +24,9 @@ FIRST_NAMES: Mapping[str, Role] = {
 }
 """The names that version 0.1 gave, and what they were."""
 
+ERROR, AGREEMENT = "error", "agreement"
+"""What an attribute ``kind`` says of variables of a comparison; their attribute ``of`` says of what, or with what."""
+
 FIRST_LOSS = "loss"
 """So was the loss called, and nothing said so."""
 

@@ -273,6 +273,19 @@ def test_large_whole_numbers() -> None:
     np.testing.assert_array_equal(CoOccurrence.from_counts([[2.0**70, 0], [0, 2.0**70]]).C, np.eye(2) / 2)
 
 
+@pytest.mark.parametrize("written", [str(2**70), str(2**64), f" {2**64}"])
+def test_large_whole_numbers_in_tables(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "counts.csv"
+    path.write_text(f",x,y\na,1,2\nb,{written},4\n", encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        CoOccurrence.load(path)
+    assert said(error).startswith(f"{path}, line 3, column 2: a whole number beyond 64 bits")
+    path.write_text(f",x,y\na,1,0\nb,0,{float(written):g}\n", encoding="utf-8")  # as the message says
+    assert CoOccurrence.load(path).C[1, 1] > 0.999
+    path.write_text(f",x,y\na,{2**64 - 2048},0\nb,0,4\n", encoding="utf-8")  # the largest below
+    assert CoOccurrence.load(path).C[0, 0] > 0.999
+
+
 @pytest.mark.parametrize("tokenizer", ["words", "whitespace"])
 def test_a_word_of_ten_million_letters(tokenizer: str) -> None:
     with pytest.raises(InputError) as error:

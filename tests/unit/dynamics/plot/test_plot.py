@@ -339,6 +339,8 @@ def beside(seeds=4, times=9, stages=None, heads=None, own=False, extra=()):
         found[f"{name}_predicted"] = predicted
     for name in ("W", "P"):
         found[f"error_{name}"] = xr.DataArray(0.1 * rng.random((seeds, times)), dims=["seed", "time"])
+    for name in [name for name in found if name.startswith("error_")]:
+        found[name].attrs |= {"kind": "error", "of": name.removeprefix("error_")}
     return xr.Dataset(found, {"time": t, "seed": np.arange(seeds)}, {"band": 0.8})
 
 
@@ -348,7 +350,8 @@ def with_agreement(compared):
     rows["agreement_shuffled"] = 0.1
     made = {}
     for name, level in rows.items():
-        made[name] = made[f"{name}_low"] = made[f"{name}_mean"] = ("time", np.full(t, level))
+        attrs = {"kind": "agreement", "of": name.removeprefix("agreement_")}
+        made[name] = made[f"{name}_low"] = made[f"{name}_mean"] = ("time", np.full(t, level), attrs)
     return compared.assign(made)
 
 
