@@ -17,6 +17,7 @@ from dynamics.phase.quantity import Cells, Quantity, Simulation
 from dynamics.phase.refinement import refined
 from dynamics.phase.system import System
 from dynamics.phase.systems import system_of
+from dynamics.problems.options import named
 from dynamics.problems.problem import Problem
 from dynamics.support.blocks import Store, connected, finished
 from dynamics.support.errors import InputError
@@ -33,6 +34,7 @@ BLOCK = 20_000
 """Solutions in a block of a theory."""
 
 
+@named
 def phase_diagram(
     system: str | Program | Problem | System,
     axes: Mapping[str, ArrayLike],
@@ -224,6 +226,10 @@ def _axes(
     system: System, axes: Mapping[str, ArrayLike], fixed: Mapping[str, float]
 ) -> tuple[tuple[str, str], tuple[Vector, Vector]]:
     """The names and values of both axes, checked."""
+    if not isinstance(axes, Mapping):
+        raise InputError(
+            f"axes = {axes!r} must give two parameters their values, {{'V': [8, 16], 'L': [4, 8]}} say"
+        )
     if len(axes) != 2:
         raise InputError(f"a phase diagram has two axes, not {len(axes)}; give two parameters with their values")
     known = list(system.axes)

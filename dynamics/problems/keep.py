@@ -74,7 +74,9 @@ def kept(
     array([1, 0])
     """
     if top is not None:
-        if isinstance(top, bool) or not isinstance(top, int | np.integer) or top < 1:
+        if isinstance(top, bool) or not isinstance(top, int | np.integer):
+            raise InputError(f"top = {top!r} must be a whole number")
+        if top < 1:
             raise InputError(f"top = {top!r} must be 1 or more")
         if not frequency:
             raise InputError(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from dynamics.support.files import did_you_mean
 
-__all__ = ["known"]
+__all__ = ["known", "named"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 OF_SOLVERS = {"first_step", "max_step", "min_step", "jac", "jac_sparsity", "lband", "uband", "vectorized"}
 """Options of SciPy's methods."""
@@ -37,3 +41,26 @@ def known(
     for name in options:
         if name not in names:
             raise TypeError(f"{owner.__name__}() has no option {name!r}{did_you_mean(name, sorted(names))}")
+
+
+def named(function: Callable[P, R]) -> Callable[P, R]:
+    """The function; called with a keyword that it does not have, it says which one is nearest.
+
+    Examples
+    --------
+    >>> @named
+    ... def simulate(*, seeds=1): ...
+    >>> simulate(seed=3)
+    Traceback (most recent call last):
+    TypeError: simulate() has no option 'seed'; did you mean 'seeds'?
+    """
+    names = [name for name, one in signature(function).parameters.items() if one.kind is not Parameter.POSITIONAL_ONLY]
+
+    @wraps(function)
+    def called(*args: P.args, **options: P.kwargs) -> R:
+        for name in options:
+            if name not in names:
+                raise TypeError(f"{function.__name__}() has no option {name!r}{did_you_mean(name, sorted(names))}")
+        return function(*args, **options)
+
+    return called

@@ -304,11 +304,20 @@ def size_of(extent: Any, sizes: Mapping[str, int]) -> int:
     return sizes[str(extent)] if str(extent) in sizes else int(extent)
 
 
+def by_state(initial: Any) -> Mapping[str, Any]:
+    """Initial states by name, or nothing."""
+    if initial is not None and not isinstance(initial, Mapping):
+        raise InputError(f"initial = {str(initial)[:60]} must give each state its own, {{'W': 0.01}} for example")
+    return initial or {}
+
+
 def real(name: str, value: Any) -> Vector:
     """An initial state as real numbers."""
     given = np.asarray(value)
     if given.dtype.kind == "c":
         raise InputError(f"initial {name} has complex numbers; give real ones")
+    if given.dtype.kind in "USmM":
+        raise InputError(f"initial {name} must be numbers, not {str(value)[:60]!r}")
     try:
         return given.astype(float)
     except (TypeError, ValueError):
@@ -351,13 +360,14 @@ def start_of(
         raise InputError(f"seed = {seed} must be a whole number from 0")
     random = np.random.default_rng(seed)
     found = {name: np.zeros(shape) for name, shape in shapes.items()}
-    for name, value in (values or {}).items():
+    for name, value in by_state(values).items():
         if name not in shapes:
             raise InputError(f"initial {name!r}: the states of {owner} are {', '.join(shapes)}")
         array = real(name, value)
         if array.ndim == 0 and shapes[name]:
             array = float(array) * random.standard_normal(shapes[name])
         if array.shape != shapes[name] or not np.isfinite(array).all():
-            raise InputError(f"initial {name} must be finite and of shape {shapes[name]}, not {array.shape}")
+            wrong = f", not {array.shape}" if array.shape != shapes[name] else ": a number is not"
+            raise InputError(f"initial {name} must be finite and of shape {shapes[name]}{wrong}")
         found[name] = array.astype(float)
     return found

@@ -12,6 +12,7 @@ The work queue takes one caller at a time, and ends the process if there are two
 
 from __future__ import annotations
 
+import numbers
 import os
 import sys
 import threading
@@ -117,8 +118,8 @@ def limited(threads: int | None, size: int) -> Iterator[int]:
 
     choose_layer()
     available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    if threads is not None and not 1 <= threads <= available:
-        raise InputError(f"threads = {threads} is not between 1 and the {available} that this machine has")
+    if threads is not None and not (isinstance(threads, numbers.Integral) and 1 <= threads <= available):
+        raise InputError(f"threads = {threads!r} is not between 1 and the {available} that this machine has")
     wanted = threads or (available if size >= WORTH_SHARING else 1)
     before = numba.get_num_threads()
     numba.set_num_threads(wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dynamics.support.errors import InputError
@@ -13,7 +13,9 @@ from dynamics.support.errors import InputError
 def seed_list(seeds: int | Sequence[int]) -> tuple[int, ...]:
     if isinstance(seeds, numbers.Integral):
         return tuple(range(whole_number("seeds", seeds)))
-    found = tuple(whole_number("a seed", seed, 0) for seed in seeds)  # type: ignore[union-attr]
+    if not isinstance(seeds, Iterable) or isinstance(seeds, str):
+        raise InputError(f"seeds = {seeds!r} must be a whole number from 1, or the seeds themselves")
+    found = tuple(whole_number("a seed", seed, 0) for seed in seeds)
     if not found:
         raise InputError("seeds is empty; give at least one")
     repeated = [seed for k, seed in enumerate(found) if seed in found[:k]]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.lowering import Bound, Kernel
-from dynamics.problems.problem import Problem
+from dynamics.problems.problem import Problem, by_state
 from dynamics.support.errors import IntegrationError
 from dynamics.train.checkpoint import Keeper
 from dynamics.train.snapshot import Diverged, Snapshot
@@ -39,7 +39,7 @@ class Descent:
 
     def start(self, seed: int, initial: Mapping[str, ArrayLike | float] | None) -> Snapshot:
         """The state of a seed before the first step."""
-        given = dict(initial or {})
+        given = dict(by_state(initial))
         names = self.problem.program.state_names
         ordered = {name: given[name] for name in sorted(given, key=lambda name: (name not in names, name))}
         draw = int(sequence(seed, INITIAL).generate_state(1, np.uint64)[0])

@@ -23,7 +23,8 @@ from dynamics.lowering.verify import require_faithful
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
 from dynamics.problems.models import Model
-from dynamics.problems.problem import Problem
+from dynamics.problems.options import named
+from dynamics.problems.problem import Problem, by_state, real
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.solve import as_problem
 from dynamics.support.errors import InputError
@@ -47,6 +48,7 @@ EVALUATION = 256
 """Examples of a task on which the loss is measured."""
 
 
+@named
 def simulate(
     problem: Problem | Model | Program,
     data: Task | Examples | Mapping[str, ArrayLike] | None = None,
@@ -278,8 +280,8 @@ def _settings(descent: Descent, initial: Mapping[str, ArrayLike | float] | None)
     """What a run is: two with the same settings and seed agree bit for bit, step by step."""
     problem, source = descent.problem, descent.source
     starts = {
-        name: float(value) if np.ndim(value) == 0 else f"array, sha256 {_digest(value)}"  # type: ignore[arg-type]
-        for name, value in (initial or {}).items()
+        name: float(value) if value.ndim == 0 else f"array, sha256 {_digest(value)}"
+        for name, value in ((name, real(name, value)) for name, value in by_state(initial).items())
     }
     fixed = problem.model.fixed if isinstance(problem, Exact) else problem.arrays
     definitions = (problem.program.model or problem.program).definitions

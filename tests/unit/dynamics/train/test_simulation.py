@@ -488,3 +488,29 @@ def test_files_are_not_left_behind(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.npz"]
     with pytest.raises(InputError, match="directory"):
         simulate(keyword(), ragged_examples(True), 0.1, steps=20, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seeds": 1.5}, "seeds = 1.5 must be a whole number from 1, or the seeds themselves"),
+        ({"seeds": "2"}, "seeds = '2' must be a whole number from 1, or the seeds themselves"),
+        ({"seeds": None}, "seeds = None must be a whole number from 1, or the seeds themselves"),
+        ({"initial": {"W": "x"}}, "initial W must be numbers, not 'x'"),
+        ({"initial": {"W": "0.1"}}, "initial W must be numbers, not '0.1'"),
+        ({"initial": {"W": np.nan}}, "initial W must be finite and of shape (6, 6): a number is not"),
+        ({"initial": 5}, "initial = 5 must give each state its own, {'W': 0.01} for example"),
+        ({"rates": {"W": "1"}}, "rate of W = '1' must be a number from 0 on"),
+        ({"rates": {"W": True}}, "rate of W = True must be a number from 0 on"),
+        ({"rates": 5}, "rates = 5 must give each state its own, {'W': 0.5} for example"),
+    ],
+)
+def test_values_of_other_types_are_refused_in_words(wrong: dict, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        simulate(positional(), Copying(6, 3), **{"lr": 1.0, "batch": 8, "steps": 5, **wrong})
+    assert str(error.value) == message
+
+
+def test_a_keyword_that_is_misspelt_is_named_with_the_nearest() -> None:
+    with pytest.raises(TypeError, match=r"simulate\(\) has no option 'seed'; did you mean 'seeds'\?"):
+        simulate(positional(), Copying(6, 3), lr=1.0, batch=8, steps=5, seed=3)
