@@ -14,7 +14,6 @@ from dynamics.cli.predictions import predicted_by, theory_of
 from dynamics.cli.simulate import TrainingOptions, divergence, run
 from dynamics.cli.system import Chosen, SystemOptions
 from dynamics.support.errors import InputError
-from dynamics.support.roles import AGREEMENT, ERROR
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -113,6 +112,8 @@ def compare(
 
 def _shown(compared: xr.Dataset, form: str = "text") -> list[str]:
     """Errors and measures, in lines."""
+    from dynamics.support.roles import AGREEMENT, ERROR
+
     head = [("quantity", "left"), ("largest error", "right"), ("at tau", "right"), ("error at the end", "right")]
     rows = []
     for error in compared.data_vars.values():

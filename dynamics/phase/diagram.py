@@ -227,9 +227,7 @@ def _axes(
 ) -> tuple[tuple[str, str], tuple[Vector, Vector]]:
     """The names and values of both axes, checked."""
     if not isinstance(axes, Mapping):
-        raise InputError(
-            f"axes = {axes!r} must give two parameters their values, {{'V': [8, 16], 'L': [4, 8]}} say"
-        )
+        raise InputError(f"axes = {axes!r} must give two parameters their values, {{'V': [8, 16], 'L': [4, 8]}} say")
     if len(axes) != 2:
         raise InputError(f"a phase diagram has two axes, not {len(axes)}; give two parameters with their values")
     known = list(system.axes)
