@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from dynamics.cli.console import say
 from dynamics.cli.options import RESULTS
 from dynamics.support.errors import InputError
-from dynamics.support.files import destination_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,6 +22,8 @@ def folder(output: Path | None, command: str, figures: str = "none") -> Path:
     if figures not in (*FORMATS, "none"):
         raise InputError(f"unknown figure format {figures!r}; use {', '.join(FORMATS)} or none")
     found = RESULTS / command if output is None else output
+    from dynamics.support.files import destination_of
+
     destination_of(found)
     there = next(place for place in (found, *found.parents) if place.exists())
     if not there.is_dir():
