@@ -19,11 +19,11 @@ FORMATS = ("png", "svg", "pdf")
 
 def folder(output: Path | None, command: str, figures: str = "none") -> Path:
     """The directory of a command's results; complains about what cannot be written before any work is done."""
+    from dynamics.support.files import destination_of
+
     if figures not in (*FORMATS, "none"):
         raise InputError(f"unknown figure format {figures!r}; use {', '.join(FORMATS)} or none")
     found = RESULTS / command if output is None else output
-    from dynamics.support.files import destination_of
-
     destination_of(found)
     there = next(place for place in (found, *found.parents) if place.exists())
     if not there.is_dir():
