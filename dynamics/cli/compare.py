@@ -116,21 +116,21 @@ def compare(
 
 def _shown(compared: xr.Dataset, form: str = "text") -> list[str]:
     """Errors and measures, in lines."""
-    from dynamics.support.roles import AGREEMENT, ERROR
+    from dynamics.support.roles import AGREEMENT, ERROR, of_kind
 
     head = [("quantity", "left"), ("largest error", "right"), ("at tau", "right"), ("error at the end", "right")]
-    rows = []
-    for error in compared.data_vars.values():
-        of = error.attrs.get("of")
-        if error.attrs.get("kind") != ERROR or (of in compared and compared[of].attrs.get("kind") == AGREEMENT):
+    rows, agreements = [], of_kind(compared, AGREEMENT)
+    for name, of in of_kind(compared, ERROR).items():
+        if of in agreements:
             continue
+        error = compared[name]
         error = error.isel(stages=0) if "stages" in error.dims else error
         size = abs(error.mean([dim for dim in error.dims if dim in ("seed", "head")]))
         worst = size.isel(time=int(size.fillna(0).argmax("time")))
         unit = " nats" if error.attrs.get("units") == "nats" else ""
         rows.append(
             [
-                str(of),
+                of,
                 f"{float(worst):.2g}{unit}",
                 f"{float(worst.time):.4g}",
                 f"{float(size.isel(time=-1)):.2g}{unit}",

@@ -20,6 +20,7 @@ FORMATS = ("png", "svg", "pdf")
 
 def folder(output: Path | None, command: str, figures: str = "none") -> Path:
     """The directory of a command's results; complains about what cannot be written before any work is done."""
+
     if figures not in (*FORMATS, "none"):
         raise InputError(f"unknown figure format {figures!r}; use {', '.join(FORMATS)} or none")
     found = RESULTS / command if output is None else output

@@ -178,8 +178,8 @@ def _read_table(path: Path) -> Table:
             value = _number(cells[column])
             if value is not None and abs(value) >= WHOLE and cells[column].strip().lstrip("+-").isdecimal():
                 raise InputError(
-                    f"{path}, line {line:,}, column {column + 1}: a whole number beyond 64 bits, as which no count is"
-                    f" exact: write {value:.6g}, or divide all by one number"
+                    f"{path}, line {line:,}, column {column + 1}: a whole number beyond 64 bits: write it as"
+                    f" {value:.6g}, or divide all by one number"
                 )
             if value is None:
                 raise InputError(

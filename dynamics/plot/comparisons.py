@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from dynamics.plot.frame import (
     times_of,
 )
 from dynamics.support.errors import InputError
-from dynamics.support.roles import AGREEMENT, ERROR
+from dynamics.support.roles import AGREEMENT, ERROR, of_kind
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -92,11 +92,10 @@ def comparison(compared: xr.Dataset) -> Figure:
     'loss'
     """
     names = [str(name) for name in compared.data_vars]
-    kinds = {name: compared[name].attrs.get("kind") for name in names}
     measured = [name for name in names if f"{name}_mean" in names]
-    quantities = [name for name in measured if kinds[name] != AGREEMENT]
-    agreements = [name for name in measured if kinds[name] == AGREEMENT]
-    errors = [name for name in names if kinds[name] == ERROR and compared[name].attrs["of"] not in measured]
+    agreements = {name: of for name, of in of_kind(compared, AGREEMENT).items() if name in measured}
+    quantities = [name for name in measured if name not in agreements]
+    errors = {name: of for name, of in of_kind(compared, ERROR).items() if of not in measured}
     panels = [*quantities, *(["agreement"] if agreements else []), *(["error"] if errors else [])]
     if not panels:
         raise InputError("nothing to draw: give what compare() returns")
@@ -249,22 +248,19 @@ def _by_head(values: xr.DataArray) -> np.ndarray:
     return np.atleast_2d(values.transpose(..., "time").values)
 
 
-def _means(ax: Axes, compared: xr.Dataset, agreements: Sequence[str]) -> list[Line2D]:
+def _means(ax: Axes, compared: xr.Dataset, agreements: Mapping[str, str]) -> list[Line2D]:
     """Mean agreement over seeds, a line for each thing that attention is held against."""
     times, lines = times_of(compared), []
-    for name, look in zip(agreements, looks_of(len(agreements)), strict=True):
-        other = str(compared[name].attrs["of"])
+    for (name, other), look in zip(agreements.items(), looks_of(len(agreements)), strict=True):
         lines += ax.plot(times, compared[f"{name}_mean"].values, **look, label=_KNOWN_BY.get(other, other))
     return lines
 
 
-def _errors(ax: Axes, compared: xr.Dataset, errors: Sequence[str]) -> list[Line2D]:
+def _errors(ax: Axes, compared: xr.Dataset, errors: Mapping[str, str]) -> list[Line2D]:
     """Relative errors of tensors in percent: mean over seeds, of the first prediction if there are several."""
     times, lines = times_of(compared), []
-    for name, look in zip(errors, looks_of(len(errors)), strict=True):
+    for (name, of), look in zip(errors.items(), looks_of(len(errors)), strict=True):
         error = compared[name].isel(stages=0) if "stages" in compared[name].dims else compared[name]
-        lines += ax.plot(
-            times, 100 * error.mean("seed").values, **look, **marker(times), label=str(compared[name].attrs["of"])
-        )
+        lines += ax.plot(times, 100 * error.mean("seed").values, **look, **marker(times), label=of)
     from_zero(ax, np.array([line.get_ydata() for line in lines]))
     return lines

@@ -38,6 +38,10 @@ def known(
         for name, parameter in signature(function).parameters.items()
         if parameter.kind is Parameter.KEYWORD_ONLY and name not in but
     } | OF_SOLVERS
+    _refuse_others(options, names, owner)
+
+
+def _refuse_others(options: Iterable[str], names: Iterable[str], owner: Callable[..., Any]) -> None:
     for name in options:
         if name not in names:
             raise TypeError(f"{owner.__name__}() has no option {name!r}{did_you_mean(name, sorted(names))}")
@@ -58,9 +62,7 @@ def named(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def called(*args: P.args, **options: P.kwargs) -> R:
-        for name in options:
-            if name not in names:
-                raise TypeError(f"{function.__name__}() has no option {name!r}{did_you_mean(name, sorted(names))}")
+        _refuse_others(options, names, function)
         return function(*args, **options)
 
     return called

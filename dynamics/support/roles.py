@@ -26,6 +26,8 @@ FIRST_NAMES: Mapping[str, Role] = {
 
 ERROR, AGREEMENT = "error", "agreement"
 """What an attribute ``kind`` says of variables of a comparison; their attribute ``of`` says of what, or with what."""
+_STATISTICS = ("_mean", "_low", "_high", "_predicted")
+"""What the names of the band and of the prediction end in; they are like what they belong to."""
 
 FIRST_LOSS = "loss"
 """So was the loss called, and nothing said so."""
@@ -44,6 +46,27 @@ def with_role(result: xr.Dataset, role: Role) -> list[str]:
     if _says_nothing(result):
         return [str(name) for name in result.data_vars if FIRST_NAMES.get(str(name)) == role]
     return [str(name) for name, values in result.data_vars.items() if values.attrs.get("role") == role]
+
+
+def of_kind(compared: xr.Dataset, kind: str) -> dict[str, str]:
+    """The variables of a kind in a comparison, each with what it is the error of, or the agreement with.
+
+    Where no variable says its kind, as in files of version 0.1 and where attributes were dropped, names tell.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> said = xr.Dataset({"gap": ("time", [0.1], {"kind": "error", "of": "W"}), "error_W": ("time", [0.3])})
+    >>> of_kind(said, ERROR), of_kind(said.drop_attrs(), ERROR)
+    ({'gap': 'W'}, {'error_W': 'W'})
+    """
+    attrs = {str(name): values.attrs for name, values in compared.data_vars.items()}
+    if any("kind" in said for said in attrs.values()):
+        found = {name: str(said["of"]) for name, said in attrs.items() if said.get("kind") == kind}
+    else:
+        found = {name: name.removeprefix(f"{kind}_") for name in attrs if name.startswith(f"{kind}_")}
+    statistics = {f"{name}{end}" for name in found for end in _STATISTICS}
+    return {name: of for name, of in found.items() if name not in statistics}
 
 
 def loss_of(result: xr.Dataset) -> str | None:

@@ -83,9 +83,8 @@ def scipy_events() -> list:
 
 def scipy_oscillator(method: str, cell: tuple[float, ...], t_end: float, at=None, **options):
     start, parameters = cell[:2], cell[2:]
-    with np.errstate(
-        invalid="ignore"
-    ):  # of states around 1e-160, DOP853 divides squares that are 0 to double precision
+    # SciPy's DOP853 divides 0 by 0 where squares of errors underflow, at states around 1e-160, and goes on.
+    with np.errstate(invalid="ignore"):
         return solve_ivp(
             lambda t, y, k, b, c: [y[1], -k * y[0] - b * y[0] ** 3 - c * y[1]],
             (0, t_end),

@@ -390,6 +390,15 @@ def test_comparison_is_legible(case):
         assert all(left.x1 < right.x0 for left, right in pairwise(sorted(drawn, key=lambda box: box.x0)))
 
 
+def test_a_comparison_whose_attributes_are_lost_is_drawn_alike():
+    """As in files of before: names tell errors and agreements."""
+    compared = with_agreement(beside())
+    bare = compared.map(lambda values: values.copy().drop_attrs())
+    labels = [[line.get_label() for ax in plot.comparison(one).axes for line in ax.lines] for one in (compared, bare)]
+    assert labels[0] == labels[1]
+    assert {"W", "P", "KTIW β"} <= set(labels[0])
+
+
 def test_comparison_draws_the_data():
     compared = with_agreement(beside(stages=["joint", "frozen"]))
     figure = plot.comparison(compared)
