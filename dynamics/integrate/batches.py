@@ -8,23 +8,22 @@ own events. Cells share nothing but the code: the result of one does not depend 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Indexed, IndexedBase, Symbol
+from sympy import IndexedBase, Symbol
 
-from derivations.program.language import Definition, Program, is_plain, name_of, subscript, unused
+from derivations.program.language import Definition, Program, name_of, subscript, unused
 from dynamics.integrate.arguments import shown, times, tolerances, whole, why_not_real
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED
 from dynamics.lowering import Bound, lower
+from dynamics.lowering.hoist import apart
 from dynamics.lowering.native import Native
 from dynamics.support.errors import InputError
 from dynamics.support.threads import limited
@@ -428,25 +427,6 @@ def with_constants(
         return program, dict(data), dict(numbers)
     found = lower(program, names, constants=constants).bind(data, numbers)
     return rest, {**data, **found.evaluate(np.zeros(found.state_size))}, {**found.sizes, **numbers}
-
-
-@cache
-def apart(program: Program, kept: frozenset[str]) -> tuple[Program, tuple[str, ...]]:
-    """A program without the tensors that depend on its data alone, which are data of it; and their names."""
-    table, known = program.extents, {name_of(d) for d in program.data}
-    count = Counter(d.name for d in program.definitions)
-    fixed: dict[str, Definition] = {}
-    for d in program.definitions:
-        subs = subscript(d.lhs)
-        rigid = bool(subs) and is_plain(d.lhs) and not any(isinstance(table[index], Indexed) for index in subs)
-        read = {name_of(access) for access in d.reads}
-        if rigid and count[d.name] == 1 and d.name not in kept and read <= known | set(fixed):
-            fixed[d.name] = d
-    rest = tuple(d for d in program.definitions if d.name not in fixed)
-    used = {name_of(access) for d in rest for access in d.reads} & set(fixed)
-    names = tuple(name for name in fixed if name in used)
-    lefts = tuple(fixed[name].lhs for name in names)
-    return (replace(program, data=(*program.data, *lefts), definitions=rest) if names else program), names
 
 
 def labelled(

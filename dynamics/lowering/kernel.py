@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from derivations.program.language import Program, entries, extent_symbols
 from dynamics.lowering.contractions import contract
 from dynamics.lowering.emit import Array, Emitter, Source
+from dynamics.lowering.hoist import apart
 from dynamics.lowering.loops import schedule
 from dynamics.lowering.statements import statements_of
 from dynamics.lowering.storage import allocate
@@ -81,28 +82,60 @@ def _kernel(
     return Kernel(program, outputs, parallel, source_of(program, outputs, parallel, constants))
 
 
+@cache
+def _hoisted(
+    program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
+) -> Kernel:
+    rest, names = apart(program, frozenset(outputs))
+    code = source_of(rest, outputs, parallel, constants)
+    names = tuple(array.name for array in code.data if array.name in names)
+    if not names:
+        return _kernel(program, outputs, parallel, constants)
+    return Kernel(program, outputs, parallel, code, _kernel(program, names, parallel, constants))
+
+
 @dataclass(frozen=True)
 class Kernel:
     """Generated code for some outputs of a program; :meth:`bind` gives it data.
 
     Pickled and copied as the program that it was generated from: another process, or another version of this package,
     generates its own.
+
+    Attributes
+    ----------
+    program : Program
+    outputs : tuple of str
+    parallel : bool
+    code : Source
+    prologue : Kernel, optional
+        Computes what depends on data alone, once, when data are bound: further data of the code.
     """
 
     program: Program
     outputs: tuple[str, ...]
     parallel: bool
     code: Source
+    prologue: Kernel | None = None
 
     def __hash__(self) -> int:
         return hash((self.program, self.outputs, self.parallel, self.code.text))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _kernel, (self.program, self.outputs, self.parallel, tuple(sorted(self.code.constants.items())))
+        given = self.program, self.outputs, self.parallel, tuple(sorted(self.code.constants.items()))
+        return (_kernel if self.prologue is None else _hoisted), given
+
+    def hoisted(self) -> Kernel:
+        """The kernel with what depends on data alone in a prologue; itself if there is nothing of the kind."""
+        return _hoisted(self.program, self.outputs, self.parallel, tuple(sorted(self.code.constants.items())))
 
     @property
     def source(self) -> str:
         return self.code.text
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The code, with that of the prologue before it."""
+        return (self.code.text,) if self.prologue is None else (*self.prologue.sources, self.code.text)
 
     def bind(
         self,
@@ -118,6 +151,12 @@ class Kernel:
             A tensor or parameter is missing, or two shapes do not agree.
         """
         parameters = parameters or {}
+        before: Mapping[str, np.ndarray] = {}
+        if self.prologue is not None:
+            data, found = {**data}, self.prologue.bind(data, parameters)
+            parameters, before = {**found.sizes, **parameters}, found.arrays
+            if any(name not in data for name in self.prologue.outputs):
+                data |= found.evaluate(np.zeros(found.state_size))
         sizes: dict[str, int] = dict(self.code.constants)
         arrays: dict[str, np.ndarray] = {}
         code = self.code
@@ -166,12 +205,12 @@ class Kernel:
             workspace = np.empty(scratch)
         arguments = (
             workspace,
-            *arrays.values(),
+            *(arrays[array.name] for array in code.data),
             *starts,
             *(float(parameters[p]) for p in code.parameters),
             *(sizes[s] for s in code.sizes if s not in code.constants),
         )
-        return Bound(self, arguments, sizes, arrays)
+        return Bound(self, arguments, sizes, {**before, **arrays})
 
 
 def count(shape: Sequence[str | int], sizes: Mapping[str, int]) -> int:

@@ -97,7 +97,8 @@ def _checked(program: Program, kernels: tuple[Kernel, ...]) -> tuple[Kernel, ...
 def _verdict(program: Program, kernels: tuple[Kernel, ...]) -> str:
     """The verdict on some kernels, from the disk or found now."""
     text = plain_python(program)
-    told = [text, repr(program.flow), program.rule, *(kernel.source for kernel in kernels), called_code(), _own_code()]
+    sources = [source for kernel in kernels for source in kernel.sources]
+    told = [text, repr(program.flow), program.rule, *sources, called_code(), _own_code()]
     path = cache_directory() / f"verdict_{hashlib.sha256(chr(0).join(told).encode()).hexdigest()[:32]}"
     known = cache_files.read(path)
     if known is not None:

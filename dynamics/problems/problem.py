@@ -208,13 +208,13 @@ class Problem(ByContent, ABC):
         """The compiled flow on its data at some learning rates, and the compiled observables on the same.
 
         What is computed at every time that is kept is what the problem always shows, and the definitions ``observe``.
+        What depends on data alone is computed once, for both.
         """
         parameters = self.all_numbers(rates) | ({"lr": lr} if lr is not None else {})
         arrays = self.arrays
-        flow = self.kernel().bind(arrays, parameters)
-        return flow, self.kernel(tuple(dict.fromkeys((*self.observed, *observe)))).bind(
-            arrays, parameters, flow.workspace
-        )
+        flow = self.kernel().hoisted().bind(arrays, parameters)
+        shown = self.kernel(tuple(dict.fromkeys((*self.observed, *observe)))).hoisted()
+        return flow, shown.bind({**arrays, **flow.arrays}, parameters, flow.workspace)
 
     def all_numbers(self, rates: Mapping[str, float]) -> dict[str, float]:
         """All numbers that kernels take, at some learning rates."""
