@@ -60,7 +60,7 @@ def solve(
         str | None,
         typer.Option(
             help="Two texts or counts: conditional (from counts alone) or bags (near the exact flow, from counts with"
-            " sentences). [default: bags if sentences are kept]",
+            " sentences). [default: bags; conditional on counts alone, on sparse ones, and with --optimizer]",
             rich_help_panel=SOLVING,
         ),
     ] = None,
@@ -100,9 +100,10 @@ def solve(
     stepped = set() if stepping is None else STEPPED
     if not system.of_a_model and solving.theory in (None, "closure"):
         refuse_idle(solving, {*CLOSURE, *ALWAYS, *stepped}, "the closure on counts; --theory exact takes it")
-        sentences = Sentences(keep_bags, closure, errors, within)
+        sentences = Sentences(keep_bags, closure, errors, within, stepping is not None)
         counts = counts_of(system, cooccurrence, text, BUNDLED_VOCABULARY, sentences.kept(cooccurrence is None))
-        found = _from_counts(counts, system, solving, listed, stepping, sentences)
+        by = sentences.closure_on(counts, cooccurrence is not None)
+        found = _from_counts(counts, system, solving, listed, stepping, by, errors)
         finish(
             *_counts_shown(found, counts, listed, place, figures, form),
             *sentences.told(found, counts, form, cooccurrence is not None),
@@ -166,12 +167,17 @@ UNKNOWN = (
 
 @dataclass(frozen=True)
 class Sentences:
-    """What is said of the closure on sentences: how many are kept, and which errors are stated."""
+    """What is said of the closure on sentences: how many are kept, and which errors are stated.
+
+    Unless it is said, a text is solved by sentences, but for two cases in which they cost too much: under an optimiser,
+    which takes them all at once, and where a co-occurrence is sparse, as this closure would store it dense.
+    """
 
     keep_bags: int | None
     closure: str | None
     errors: int | None
     within: float | None
+    stepping: bool = False
 
     def __post_init__(self) -> None:
         if self.closure not in (None, "conditional", BAGS):
@@ -187,16 +193,25 @@ class Sentences:
         if self.errors is not None and self.errors < 0:
             raise InputError(f"--errors {self.errors} must be a number of runs, from 0")
 
+    @property
+    def wanted(self) -> bool:
+        """Whether sentences are asked for."""
+        return self.closure == BAGS or self.errors is not None or self.keep_bags is not None
+
     def kept(self, text: bool) -> int | None:
         """How many sentences to keep when a text is counted."""
-        wanted = self.closure == BAGS or self.errors is not None
-        return KEPT if self.keep_bags is None and wanted and text else self.keep_bags
+        if self.keep_bags is not None or not text:
+            return self.keep_bags
+        return KEPT if self.wanted or (self.closure is None and not self.stepping) else None
 
-    def closure_on(self, counts: CoOccurrence) -> str:
-        """The closure: on sentences where there are some, unless asked otherwise."""
+    def closure_on(self, counts: CoOccurrence, loaded: bool) -> str:
+        """The closure: on sentences where there are some, unless asked otherwise. ``loaded``: counts without a text."""
         if self.errors is not None and counts.bags is None:
             raise InputError("--errors needs counts with sentences; count the text with --keep-bags 250000")
-        return self.closure or ("conditional" if counts.bags is None else BAGS)
+        if self.closure is not None:
+            return self.closure
+        kept = counts.bags is not None and (self.wanted or loaded or not counts.is_sparse)
+        return BAGS if kept else "conditional"
 
     def told(self, found: xr.Dataset, counts: CoOccurrence, form: str, loaded: bool) -> list[str]:
         """The errors, a line each; a warning where they are larger than is asked for. ``loaded``: without a text."""
@@ -245,7 +260,7 @@ def unpacked(y: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 def _from_counts(
     counts: CoOccurrence, system: SystemOptions, solving: SolvingOptions, words: Sequence[str],
-    optimizer: Optimizer | None, sentences: Sentences,
+    optimizer: Optimizer | None, closure: str, errors: int | None,
 ) -> xr.Dataset:  # fmt: skip
     """Closures on the co-occurrence matrix of a text."""
     from derivations.closures import both_stages
@@ -258,7 +273,7 @@ def _from_counts(
     chosen = list(dict.fromkeys(words))
     sizes = {name: size for name, size in initial_states(system.init, both_stages(), {}).items() if size > 0}
     control = solving.control
-    if (closure := sentences.closure_on(counts)) == BAGS and solving.rtol == type(solving).rtol:
+    if closure == BAGS and solving.rtol == type(solving).rtol:
         del control["rtol"]  # that of the closure
 
     def predicted(keep: Sequence[str], show: Callable[[float], None] | None) -> xr.Dataset:
@@ -267,10 +282,10 @@ def _from_counts(
             stability=optimizer is not None and has_limit(None, optimizer), rates=system.rates or None,
             initial=sizes or None,
             seed=system.seed, top=TOP if solving.top is None else solving.top, keep=keep, **control,
-            closure=closure, errors=sentences.errors, progress=show,
+            closure=closure, errors=errors, progress=show,
         )  # fmt: skip
 
-    foretell(counts, len(_stages(solving, optimizer)["stages"]))
+    foretell(counts, len(_stages(solving, optimizer)["stages"]), closure)
     with progress("solving") as show:
         found = predicted(chosen, show)
         learnt = {str(o) for o in found.isel(stages=0, time=-1).sel(input=chosen).translation.values}
@@ -281,26 +296,28 @@ def _from_counts(
     return found
 
 
-PER_SECOND = 1e10
-"""Products of a second, roughly, on one core."""
+PER_SECOND = {"conditional": 1e10, BAGS: 3e9}
+"""Products of a second, roughly, on one core: of matrices, and of the words of sentences one after the other."""
 EVALUATIONS = 300
 """Of one prediction to late times."""
 LONG = 30.0
 """Seconds from which a run is announced."""
 
 
-def foretell(counts: CoOccurrence, predictions: int) -> None:
+def foretell(counts: CoOccurrence, predictions: int, closure: str = "conditional") -> None:
     """Before a long run, say how large it is, about how long it takes, and what would be quicker."""
+    from dynamics.problems.bags import WORK
     from dynamics.problems.closure import Closure
 
-    problem = Closure(counts)
-    seconds = problem.products * EVALUATIONS * predictions / PER_SECOND
+    problem, (inputs, outputs) = Closure(counts), counts.shape
+    products = 3 * WORK * counts.nnz * outputs if closure == BAGS else problem.products
+    seconds = products * EVALUATIONS * predictions / PER_SECOND[closure]
     if seconds > LONG:
-        inputs, outputs = counts.shape
+        quicker = ", --closure conditional" if closure == BAGS else ""
         warn(
             f"{inputs:,} x {outputs:,} words, {problem.size:,} numbers of state: {predictions} predictions may take"
-            f" about {seconds / 60:.0f} minutes; --max-vocab 300 when counting, --stages joint or an earlier --time are"
-            " quicker"
+            f" about {seconds / 60:.0f} minutes; --max-vocab 300 when counting{quicker}, --stages joint or an earlier"
+            " --time are quicker"
         )
 
 

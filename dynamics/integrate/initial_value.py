@@ -462,7 +462,7 @@ def checked(
 def choose(method: str | type[OdeSolver], into: Into, size: int, rtol: float) -> tuple[type[OdeSolver], dict[str, Any]]:
     """The solver class, with the options that a compiled one takes."""
     if isinstance(into, Rotation):
-        return rotated(str(method)), {"into": into}
+        return rotated(str(method), into.ends), {"into": into}
     if isinstance(method, type) and issubclass(method, OdeSolver):
         return method, {"into": into} if "into" in signature(method.__init__).parameters else {}
     if method == "RKC":

@@ -105,7 +105,12 @@ class Interpolant(DenseOutput):
 
 
 class Compiled:
-    """What replaces the step of a SciPy Runge-Kutta class; mixed into each of them below."""
+    """What replaces the step of a SciPy Runge-Kutta class; mixed into each of them below.
+
+    Without ``ending`` a step leaves out the slope at its end: then E holds the weights of the others.
+    """
+
+    ending = True
 
     def __init__(
         self,
@@ -142,8 +147,9 @@ class Compiled:
                 combine(y, slopes, h * self.A[s], s, new)
                 self.into(new, slopes[s])
             combine(y, slopes, h * self.B, self.n_stages, new)
-            self.into(new, slopes[-1])
-            self.nfev += self.n_stages
+            if self.ending:
+                self.into(new, slopes[-1])
+            self.nfev += len(self.E) - 1
             norm = error_norm(y, new, slopes, h * self.E, self.rtol, self.atol)
             if norm < 1:
                 break

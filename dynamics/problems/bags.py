@@ -222,7 +222,7 @@ class BagsInTurn(Rotation):
     """The compiled flows of groups of bags, in turn; each has the states and the parameters that the others have."""
 
     def __init__(self, parts: Sequence[Bound], seed: int, share: float, free: float) -> None:
-        super().__init__(parts, seed, share, free)
+        super().__init__(parts, seed, share, free, ends=False)
         self.bound, self.first = tuple(parts), parts[0]
 
     def with_parameters(self, /, **changes: float) -> BagsInTurn:

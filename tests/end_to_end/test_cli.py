@@ -62,7 +62,7 @@ def test_bundled_text_end_to_end(tmp_path, capsys):
 def test_own_text_from_counts_and_from_text_agree(texts, tmp_path, capsys):
     counts = str(tmp_path / "counts.npz")
     assert run(["cooccurrence", *texts, "--max-vocab", "12", "-o", counts]) == 0
-    assert run(["solve", *texts, *QUICK, "-o", str(tmp_path / "a")]) == 0
+    assert run(["solve", *texts, "--closure", "conditional", *QUICK, "-o", str(tmp_path / "a")]) == 0
     assert run(["solve", "--cooccurrence", counts, *BRIEF, "-o", str(tmp_path / "b")]) == 0
     one, other = (trajectory.load(tmp_path / name / "trajectory.nc") for name in "ab")
     assert (one.W == other.W).all()

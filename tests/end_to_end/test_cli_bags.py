@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dynamics import CoOccurrence, load
 from dynamics.cli import run
+from dynamics.cli.solve import Sentences, foretell
 
 ENGLISH = ["the dog sees a cat", "a cat sleeps", "the dog sleeps", "a dog sees the dog", "the cat sees a dog"] * 4
 GERMAN = ["der hund sieht katze", "katze ruht", "der hund ruht", "hund sieht den hund", "die katze sieht hund"] * 4
@@ -38,13 +40,49 @@ def test_counted_with_sentences_and_solved_on_them(texts: list[str], tmp_path: P
     assert found.attrs["bootstrap_draws"] == 2
     assert {"W_error", "A_corpus_error", "beta_interval", "attention_half_time"} <= set(found.data_vars)
     # The same without errors, and from the texts themselves.
-    for arguments in (["--cooccurrence", counts], [*texts, "--closure", "bags"]):
+    for arguments in (["--cooccurrence", counts], [*texts, "--closure", "bags"], texts):
         assert run(["solve", *arguments, *SHORT, "-o", str(out)]) == 0
         np.testing.assert_array_equal(load(out / "trajectory.nc").W, found.W)
     assert run(["solve", "--cooccurrence", counts, "--closure", "conditional", *SHORT, "-o", str(out)]) == 0
     joint = load(out / "trajectory.nc")
     assert joint.attrs["closure"] == "conditional"
     assert not np.allclose(joint.W, found.W, rtol=1e-3)
+
+
+def test_a_text_is_solved_by_its_sentences_unless_that_costs_too_much(
+    texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small text by all of them, which is the exact flow; with an optimiser, or where counts are sparse: counts."""
+    from dynamics import Examples, lexical, solve
+
+    def solved(*arguments: str) -> Any:
+        out = tmp_path / "out"
+        assert run(["solve", *texts, *SHORT, *arguments, "-o", str(out)]) == 0
+        return load(out / "trajectory.nc").isel(stages=0)
+
+    found = solved("--rtol", "1e-9")
+    exact = solve(lexical(), Examples.from_parallel_text(*texts), found.time.values, rtol=1e-9)
+    assert (found.attrs["closure"], found.attrs["groups"]) == ("bags", 1)
+    for name in ("W", "A"):
+        cells = {"input": found.input.values, "output": found.output.values}
+        np.testing.assert_allclose(found[name], exact[name].sel(cells), rtol=1e-7, atol=1e-9)
+    assert solved("--lr", "0.1", "--optimizer", "momentum", "--momentum", "0.5").attrs["closure"] == "conditional"
+    monkeypatch.setattr(CoOccurrence, "is_sparse", property(lambda _: True))
+    assert Sentences(None, None, None, None).closure_on(counted(texts), loaded=False) == "conditional"
+    assert Sentences(None, None, None, None).closure_on(counted(texts), loaded=True) == "bags"
+    assert Sentences(99, None, None, None).closure_on(counted(texts), loaded=False) == "bags"
+
+
+def counted(texts: list[str]) -> CoOccurrence:
+    return CoOccurrence.from_parallel_text(*texts, keep_bags=99)
+
+
+def test_a_long_run_by_sentences_is_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = CoOccurrence.from_counts(np.ones((500, 500)))
+    foretell(counts, 1)
+    assert capsys.readouterr().err == ""
+    foretell(counts, 1, "bags")
+    assert "--closure conditional" in " ".join(capsys.readouterr().err.split())
 
 
 def test_bands_are_drawn(texts: list[str], tmp_path: Path) -> None:

@@ -116,3 +116,20 @@ def test_what_it_refuses() -> None:
         end(Rotation([linear(SLOPES[0])]), method="LSODA")
     with pytest.raises(InputError, match="RK45 or RK23"):
         end(Rotation([linear(SLOPES[0])]), method=CompiledRK23)
+
+
+def test_steps_without_the_slope_at_their_end() -> None:
+    """Third order still, three evaluations a step, an error that is estimated as by four; and states within steps."""
+    exact = expm(SLOPES[0]) @ Y0
+    errors = []
+    for h in (1 / 8, 1 / 16, 1 / 32):
+        plain, _ = end(Rotation([linear(SLOPES[0])]), method="RK23", rtol=0.5, max_step=h, first_step=h)
+        found, took = end(Rotation([linear(SLOPES[0])], ends=False), method="RK23", rtol=0.5, max_step=h, first_step=h)
+        np.testing.assert_allclose(found, plain, rtol=1e-14)  # the interpolant too
+        assert took.evaluations == 3 * took.steps + 2  # at the beginning, and at the end of the step around 1/3
+        errors.append(np.linalg.norm(found[-1] - exact))
+    assert np.log2(np.array(errors[:-1]) / errors[1:]).min() > 2.8
+    plain, took = end(Rotation([linear(SLOPES[0])]), method="RK23", rtol=1e-6)
+    found, again = end(Rotation([linear(SLOPES[0])], ends=False), method="RK23", rtol=1e-6)
+    assert abs(again.steps - took.steps) <= 0.05 * took.steps
+    assert np.linalg.norm(found[-1] - exact) < 1.1 * np.linalg.norm(plain[-1] - exact)
