@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from dynamics.cli.console import say
 from dynamics.cli.options import RESULTS
 from dynamics.support.errors import InputError
-from dynamics.support.files import destination_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,6 +19,7 @@ FORMATS = ("png", "svg", "pdf")
 
 def folder(output: Path | None, command: str, figures: str = "none") -> Path:
     """The directory of a command's results; complains about what cannot be written before any work is done."""
+    from dynamics.support.files import destination_of
 
     if figures not in (*FORMATS, "none"):
         raise InputError(f"unknown figure format {figures!r}; use {', '.join(FORMATS)} or none")
