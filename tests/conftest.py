@@ -22,6 +22,9 @@ settings.register_profile("here", deadline=None, derandomize=True)
 settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "here"))
 
+# Read by mypy, and run by nobody.
+collect_ignore = ["downstream/uses.py"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run tests that take minutes, too")

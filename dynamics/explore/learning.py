@@ -28,11 +28,11 @@ class Learning:
     --------
     >>> from dynamics import CoOccurrence, solve
     >>> lexicon = CoOccurrence.from_counts([[8, 1], [1, 8]], inputs=["Hund", "Katze"], outputs=["dog", "cat"])
-    >>> found = solve(lexicon, [0, 10, 100])
+    >>> found = solve(lexicon, range(101))
     >>> found.learning.words("Hund").loc[10].to_dict()["translation"]
     'dog'
-    >>> found.learning.times(0.9).values.round(0)
-    array([11., 11.])
+    >>> found.learning.times(0.9).values.round(1)
+    array([10.4, 10.4])
     """
 
     def __init__(self, found: xr.Dataset) -> None:

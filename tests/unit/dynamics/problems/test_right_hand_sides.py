@@ -133,8 +133,9 @@ def test_a_method_of_the_program_that_scipy_takes():
     problem, at = at_a_point(attention())
     f = problem.program.rhs(problem.data, backend="numba", values={"V": problem.sizes["V"]})
     start = f.unpack(at)
-    found = solve_ivp(f, (0, 2), at, rtol=1e-9, atol=1e-12).y[:, -1]
-    exact = solve(problem, [2.0], initial=start, rtol=1e-9, atol=1e-12)
+    # At tau = .47 the flow meets the corner of Max, along which it slides: SciPy's RK45 chatters there.
+    found = solve_ivp(f, (0, 0.3), at, rtol=1e-9, atol=1e-12).y[:, -1]
+    exact = solve(problem, [0.3], initial=start, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(found, np.concatenate([exact[name][-1].values.ravel() for name in start]), atol=1e-7)
 
 
