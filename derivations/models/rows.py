@@ -57,8 +57,8 @@ j, s, w, a, c, g, r = indices("j s w a c g r")
 last, place, words, past = tensors("last place words past", integer=True)
 E, F, Y, G, H, Q, C = tensors("E F Y G H Q C")
 left, right, around, before, after, decay = tensors("left right around before after decay")
-key, earlier, history, state, query, score, moved, sight, readout, linear, normaliser = tensors(
-    "key earlier history state query score moved sight readout linear normaliser"
+key, earlier, history, state, query, score, moved, sight, readout, linear, normaliser, surprisal = tensors(
+    "key earlier history state query score moved sight readout linear normaliser surprisal"
 )
 (rows,) = scalars("rows", positive=True)
 
@@ -215,9 +215,8 @@ def row_model(kind: str = "prefix") -> Program:
                 Definition(linear[n, t, k], SumOver(U[k, d] * f[n, t, d], d), "logits before the bias"),
                 Definition(z[n, t, k], linear[n, t, k] + b[k], "logits"),
                 Definition(normaliser[n, t], LogSumExp(z[n, t, k], k), "normalisation of the prediction"),
-                Definition(
-                    loss, SumOver((normaliser[n, t] - z[n, t, y[n, t]]) / (N * rows), n, t), "cross-entropy of a row"
-                ),
+                Definition(surprisal[n, t], normaliser[n, t] - z[n, t, y[n, t]], "surprisal of the answer"),
+                Definition(loss, SumOver(surprisal[n, t] / (N * rows), n, t), "cross-entropy of a row"),
             ),
             loss=loss,
             examples=n,

@@ -557,6 +557,16 @@ class Writer:
                 axes = [axis for axis in axes if axis not in (owner, ragged[0])]
         return Frame(tuple(axes))
 
+    def write(self) -> None:
+        """The lines of all definitions."""
+        for d in self.definitions:
+            self.written(d)
+
+    def written(self, d: Definition) -> None:
+        """The lines of one definition, with what it says."""
+        self.lines.append(f"# {d.lhs}" + (f": {d.note}" if d.note else ""))
+        self.define(d)
+
     def define(self, d: Definition) -> None:
         """The lines of one definition."""
         frame = self.frame(d)
@@ -777,9 +787,7 @@ class Writer:
                 self.lines.append(f"{spelled(size.name)} = {found[0]}")
             else:
                 left.append(size.name)
-        for d in self.definitions:
-            self.lines.append(f"# {d.lhs}" + (f": {d.note}" if d.note else ""))
-            self.define(d)
+        self.write()
         names = [spelled(name) for name in (*map(name_of, arrays), *arguments, *left)]
         results = ", ".join(f"{name!r}: {self.output(name)}" for name in self.outputs)
         special = ["import scipy.special"] if any("scipy.special." in line for line in self.lines) else []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from derivations.program.language import Program
+from dynamics.lowering.arrays.by_owner import ByOwner
 from dynamics.lowering.arrays.emit import array_source
 
 __all__ = ["ArrayKernel", "array_kernel"]
@@ -46,7 +47,9 @@ class ArrayKernel:
 
 
 @cache
-def array_kernel(program: Program, outputs: tuple[str, ...], dtype: str = "float64") -> ArrayKernel:
+def array_kernel(
+    program: Program, outputs: tuple[str, ...], dtype: str = "float64", looped: bool = False
+) -> ArrayKernel:
     """A program as NumPy code.
 
     Parameters
@@ -55,6 +58,8 @@ def array_kernel(program: Program, outputs: tuple[str, ...], dtype: str = "float
     outputs : tuple of str
         The tensors to compute; definitions that they do not need are left out.
     dtype : {"float64", "float32"}
+    looped : bool
+        Compile loops over the examples of the program: quicker where each is small and there are many calls.
 
     Examples
     --------
@@ -63,7 +68,12 @@ def array_kernel(program: Program, outputs: tuple[str, ...], dtype: str = "float
     >>> kernel(W=[[0.0, 0.0]], C=[[0.75, 0.25]], c=[1.0], eta_W=1.0)["Wdot"].tolist()
     [[0.25, -0.25]]
     """
-    source = array_source(program, outputs)
     space: dict[str, Any] = {}
+    if looped:
+        writer = ByOwner(program, outputs, dtype == "float32")
+        source = writer.module()
+        space |= writer.kernels
+    else:
+        source = array_source(program, outputs)
     exec(compile(source, f"<arrays of {program.name}>", "exec"), space)
     return ArrayKernel(source, np.dtype(dtype).type, space["arrays"])

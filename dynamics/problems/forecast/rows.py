@@ -139,7 +139,7 @@ class RowModel:
         return RowState(tensors, Averages.none(tensors), {})
 
     def kernel(self, *outputs: str) -> ArrayKernel:
-        return array_kernel(self.program, outputs, self.dtype)
+        return array_kernel(self.program, outputs, self.dtype, looped=True)
 
     def of_slopes(self, moments: tuple[str, ...]) -> ArrayKernel:
         """The gradient, and the second moments of some states."""
@@ -243,13 +243,13 @@ class RowModel:
         """
         whole = self.data(sentences)
         owner = np.repeat(np.arange(len(sentences)), number)
-        found = self.kernel("z", "normaliser", "alpha")(
+        found = self.kernel("surprisal", "alpha")(
             **state.tensors, length=whole["length"], x=whole["x"], targets=number, last=sentences.p[owner, place],
             place=place, y=word, words=whole["words"], past=whole["past"],
         )  # fmt: skip
         attention = np.zeros((len(place), sentences.x.shape[1]), self.dtype)
         attention[:, : found["alpha"].shape[1]] = found["alpha"]
-        return np.exp(found["z"][np.arange(len(word)), word] - found["normaliser"]), attention
+        return np.exp(-found["surprisal"]), attention
 
     def probabilities(
         self, state: RowState, x: Any, length: Any, p: Any, t: Any, o: Any | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
+from numba import njit
 from oracles.random_programs import naive, random_data, random_program
 
 from derivations import registry as catalogue
@@ -13,6 +15,7 @@ from derivations.checks.small_data import as_function, random_values
 from derivations.gradient_flow.optimisers import adam
 from derivations.program.language import Program
 from dynamics.lowering.arrays import array_kernel, fused
+from dynamics.lowering.arrays.by_owner import SINGLE
 from dynamics.lowering.arrays.emit import needed
 from dynamics.lowering.arrays.ragged import Ragged, add_at
 from dynamics.support.errors import InputError
@@ -65,6 +68,32 @@ def test_random_programs_compute_what_their_equations_say(seed: int) -> None:
         np.testing.assert_allclose(
             np.asarray(found[name])[finite], expected[name][finite], rtol=1e-9, atol=1e-9 * size, err_msg=name
         )
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
+def test_loops_over_examples_compute_what_arrays_do(dtype: str, tolerance: float) -> None:
+    """A row model with its gradient: attention, normalisations, and examples of different lengths."""
+    program = catalogue.program("rows-prefix")
+    wanted = (*(program.adjoints[name] for name in program.state_names), "alpha", "surprisal")
+    looped = array_kernel(program, wanted, dtype, looped=True)
+    assert looped.source.count("loop_") > 2
+    for seed in range(3):
+        values = random_values(program, seed)
+        expected = array_kernel(program, wanted)(**values)
+        for name, value in looped(**values).items():
+            assert value.dtype == dtype
+            size = float(np.abs(expected[name]).max(initial=0)) or 1.0
+            np.testing.assert_allclose(value, expected[name], rtol=0, atol=tolerance * max(size, 0.1), err_msg=name)
+
+
+def test_exponentials_in_single_precision_are_right_to_the_last_places() -> None:
+    space: dict[str, Any] = {"np": np, "njit": njit}
+    exec(SINGLE, space)
+    points = np.linspace(-87, 88, 5001).astype(np.float32)
+    found = np.array([space["exp"](point) for point in points])
+    np.testing.assert_allclose(found, np.exp(points.astype(float)), rtol=2e-7)
+    assert space["exp"](np.float32(-1e9)) < 1e-37
+    assert np.isnan(space["exp"](np.float32(np.nan)))
 
 
 def test_what_outputs_do_not_need_is_left_out() -> None:
