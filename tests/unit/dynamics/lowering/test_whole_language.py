@@ -218,7 +218,7 @@ def test_a_program_of_the_language_flows_down_its_loss(program: Program | Progra
             np.testing.assert_allclose(plain[rate], -values[flow.rates[name]] * slopes[name], atol=1e-10 * size)
     else:
         near, far = (by_differences(flow, values, step) for step in (5e-5, 1e-4))
-        assume(all(np.allclose(near[name], far[name], rtol=0, atol=1e-6) for name in near))  # no corner is within a step
+        assume(all(np.allclose(near[name], far[name], rtol=0, atol=1e-6) for name in near))  # no corner within a step
         for name, rate in flow.flow.items():
             size = max(1.0, float(np.abs(plain[rate]).max()))
             np.testing.assert_allclose(plain[rate], -values[flow.rates[name]] * near[name], atol=1e-6 * size)
