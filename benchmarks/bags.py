@@ -5,8 +5,14 @@
 
 SOURCE and TARGET are texts, line by line translations. Prints, for the joint closure and for the bags at every seed (of
 the sample as of the groups), the relative errors of W and A against the exact flow at rtol 1e-6, the median errors of
-the times at which what is learnt and what is attended to come to half of their final values, and what it took.
-``--exact FILE.npz`` keeps the exact flow between runs.
+the times at which what is learnt and what is attended to come to half of their final values, and what it took, on one
+thread, in seconds of processor time. The errors that the method states are held against the true ones: how many are
+within twice what is stated, up to tau = 1,000 and later, and beside them the error of the corpus (``--draws``).
+``--exact FILE.npz`` keeps the exact flow between runs; ``--plain`` leaves out the stated errors: a prediction alone.
+The definition of the stated error was chosen on English to German; German to English, seeds from 10, was not looked at.
+
+    python -m benchmarks.bags train.de.gz train.en.gz --first-seed 10 --pairs 2000 --draws 2 --times 100,1000,10000
+    python -m benchmarks.bags train.en.gz train.de.gz --words 1000 --points 37 --seeds 1 --plain
 """
 
 from __future__ import annotations
@@ -26,6 +32,8 @@ from dynamics.counts.encoding import encode
 from dynamics.problems.bags import BagsClosure
 from dynamics.support.errors import DataWarning
 
+DETERMINED = 1000
+"""The time up to which stated errors are asked to hold; later the flow is so sensitive that a text hardly decides."""
 LEARNT, ATTENDED = 0.2, 0.25
 """Words whose half times are held against the exact ones: learnt, and attended to, by at least so much in the end."""
 
@@ -89,15 +97,15 @@ def arrays(found: Any) -> dict[str, Any]:
 def exact_flow(examples: Examples, t: Any, kept: Path | None) -> dict[str, Any]:
     if kept is not None and kept.exists():
         return dict(np.load(kept))
-    began = time.perf_counter()
-    solved = solve(lexical(), examples, t, rtol=1e-6)
-    found = arrays(solved) | {"sec": time.perf_counter() - began, "ev": solved.attrs["evaluations"]}
+    began = time.process_time()
+    solved = solve(lexical(), examples, t, rtol=1e-6, threads=1)
+    found = arrays(solved) | {"sec": time.process_time() - began, "ev": solved.attrs["evaluations"]}
     if kept is not None:
         np.savez(kept, **found)
     return found
 
 
-def evaluations(problems: list[Any], y: Any, repeats: int = 7) -> list[float]:
+def evaluations(problems: list[Any], y: Any, repeats: int = 5) -> list[float]:
     """Seconds of an evaluation of each problem: the least of some that take turns."""
     out, flows = np.empty_like(y), [one.bind(dict.fromkeys(one.rates, 1.0))[0] for one in problems]
     least = [np.inf] * len(flows)
@@ -120,10 +128,13 @@ def main() -> None:
     parser.add_argument("--groups", type=int)
     parser.add_argument("--draws", type=int, default=0, help="bootstrap draws of each seed")
     parser.add_argument("--times", default="100,400,1000")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--points", type=int, default=121, help="times that are looked at, beside --times")
+    parser.add_argument("--plain", action="store_true", help="the prediction alone, without its errors")
     parser.add_argument("--exact", type=Path)
     given = parser.parse_args()
     at = [float(one) for one in given.times.split(",")]
-    t = np.unique(np.concatenate([[0.0], np.geomspace(1, at[-1], 121), at]))
+    t = np.unique(np.concatenate([[0.0], np.geomspace(1, at[-1], given.points), at]))
     warnings.simplefilter("ignore", DataWarning)
     if given.lexicon:
         examples = ToyLexicon(12, 8).examples(2000, 0)
@@ -157,40 +168,58 @@ def main() -> None:
             f"{name:22}" + "".join(f"{error:10.2f}" for error in errors) + "".join(str(one) for one in rest), flush=True
         )
 
-    joint = solve(first, t)
-    row("joint closure", judge(arrays(joint)), f"{joint.attrs['seconds']:10.1f}{joint.attrs['evaluations']:8}")
+    began = time.process_time()
+    joint = solve(first, t, threads=1)
+    took = time.process_time() - began
+    row("joint closure", judge(arrays(joint)), f"{took:10.1f}{joint.attrs['evaluations']:8}")
+    spent: list[tuple[float, int]] = []
     found: list[list[float]] = []
     stated_errors: list[tuple[str, float, float, float, float]] = []
-    for seed in range(given.seeds):
+    for seed in range(given.first_seed, given.first_seed + given.seeds):
         problem = BagsClosure(counts(seed), seed=seed, groups=given.groups)
-        began = time.perf_counter()
-        solved = solve(problem, t, errors=given.draws)
-        seconds = time.perf_counter() - began
+        began = time.process_time()
+        solved = solve(problem, t, threads=1, **({} if given.plain else {"errors": given.draws}))
+        took = time.process_time() - began
+        spent.append((took, solved.attrs["evaluations"]))
         found.append(judge(arrays(solved)))
-        for name in "WA":
+        for name in () if given.plain else "WA":
             for k in judge.at:
                 stated = 100 * float(solved[f"{name}_error"][k])
                 corpus = 100 * float(solved[f"{name}_corpus_error"][k]) if given.draws else float("nan")
                 true = 100 * relative(solved[name].values[k], exact[name][k])
                 stated_errors.append((name, float(t[k]), true, stated, corpus))
         entries = [part.entries / first.nnz for part in problem.parts]
+        what = "the prediction" if given.plain else f"{2 + given.draws} runs"
         row(
-            f"bags, seed {seed}", found[-1], f"{solved.attrs['seconds']:10.1f}{solved.attrs['evaluations']:8}",
-            f"{len(problem.parts):8} {max(entries):6.2f}   {seconds:.1f} s in all",
+            f"bags, seed {seed}", found[-1], f"{took:10.1f}{solved.attrs['evaluations']:8}",
+            f"{len(problem.parts):8} {max(entries):6.2f}   {what}",
         )  # fmt: skip
+    row("median", [float(m) for m in np.median(found, axis=0)])
     for name, when, true, stated, corpus in stated_errors:
         print(f"{name} {when:6g}: true {true:6.2f} %, stated {stated:6.2f} %, corpus {corpus:6.2f} %")
-    covered = np.mean([true <= 2 * stated for _, _, true, stated, _ in stated_errors])
-    print(f"within twice the stated error of the method: {100 * covered:.0f} %")
-    row("median", [float(m) for m in np.median(found, axis=0)])
-    print(f"exact flow: {float(exact['sec']):.0f} s, {int(exact['ev'])} evaluations")
+    for said, ones in (
+        (f"up to tau = {DETERMINED:,}", [one for one in stated_errors if one[1] <= DETERMINED]),
+        ("later", [one for one in stated_errors if one[1] > DETERMINED]),
+    ):
+        if ones:
+            covered = np.mean([true <= 2 * stated for _, _, true, stated, _ in ones])
+            print(f"within twice the stated error of the method, {said}: {100 * covered:.0f} % of {len(ones)}", end="")
+            print(f"; error of the corpus {np.mean([one[-1] for one in ones]):.0f} %" if given.draws else "")
+    print(f"exact flow: {float(exact['sec']):.0f} s of processor time, {int(exact['ev'])} evaluations")
+    if given.plain:
+        seconds, count = np.median(spent, axis=0)
+        print(f"with groups and raking: {seconds:.0f} s, {float(exact['sec']) / seconds:.1f} times as fast")
     y = np.concatenate([exact["W"][-1].ravel(), exact["A"][-1].ravel()])
+
     from dynamics.problems.closure import Closure
     from dynamics.problems.exact import Exact
 
     times = evaluations([Closure(first.dense()), problem, Exact(lexical(), examples)], y)
     names = ("closure", "a group", "exact")
     print("an evaluation: " + ", ".join(f"{name} {1e3 * took:.1f} ms" for name, took in zip(names, times, strict=True)))
+    count = float(np.median([number for _, number in spent]))
+    by_evaluations = times[2] * float(exact["ev"]) / (times[1] * count)
+    print(f"by evaluations, which took turns: {by_evaluations:.1f} times as fast as the exact flow")
 
 
 if __name__ == "__main__":

@@ -29,10 +29,17 @@ is rarer keeps to the bags that have it: scaled to C in every group, it would be
 SEEN = 4.0
 """The same for the group that is looked at at the times that are wanted: what a time takes in all is then about that of
 an evaluation, as its slopes are left out."""
+LARGE = 200_000
+"""Entries of a group from which on it is time that matters more than the noise of smaller groups: on a large vocabulary
+these are better than they have to be."""
+ENOUGH = 15
+"""Bags of a target, on average, below which no group goes for that."""
 FEW = 20_000
 """Entries that are evaluated at once whatever the co-occurrence has: groups of a small corpus would save nothing."""
-SHARE = 0.04
-"""Of the time that has passed, what a step may take: rounds of groups are short against what they average over."""
+ROUND = 1.7
+"""Of the time that has passed, what the steps of a round of all groups may take together: a round is what averages."""
+LONGEST = 0.1
+"""The same for one step, however few the groups are."""
 AGREE = 0.005
 """As long as no logit has moved by more, steps may be as long as the tolerance lets them."""
 WORTH_SHARING = 5_000_000
@@ -114,7 +121,8 @@ class BagsClosure(Closure):
         bags = Bags.of(counts.bags, counts.shape[0], counts.q)
         if self.shaken is not None:
             bags = reweighted(bags, 1 - counts.bags.held / counts.bags.seen, np.random.default_rng([self.shaken, 4]))
-        found = raked(bags, counts.C, np.random.default_rng([self.seed, 0]))
+        # All bags of a corpus have its co-occurrence as they are.
+        found = bags if counts.bags.complete else raked(bags, counts.C, np.random.default_rng([self.seed, 0]))
         if self.draw is None:
             return found
         tokens = int(counts.bags.seen.sum())
@@ -125,7 +133,7 @@ class BagsClosure(Closure):
     @cached_property
     def parts(self) -> tuple[Bags, ...]:
         """The groups, each raked."""
-        groups = self.groups or groups_for(self.whole, max(WORK * np.count_nonzero(self.cooccurrence), FEW))
+        groups = self.groups or groups_for(self.whole, self.entries_of_a_group())
         if groups == 1:
             return (self.whole,)
         return tuple(self.cut(groups, np.random.default_rng([self.seed, 1])))
@@ -135,8 +143,14 @@ class BagsClosure(Closure):
         """The group that loss and attention are of: all bags, or a larger group than those of the steps."""
         if len(self.parts) == 1:
             return self.whole
-        groups = groups_for(self.whole, max(SEEN * np.count_nonzero(self.cooccurrence), FEW))
+        groups = groups_for(self.whole, max(SEEN / WORK * self.entries_of_a_group(), FEW))
         return next(self.cut(groups, np.random.default_rng([self.seed, 3])))
+
+    def entries_of_a_group(self) -> float:
+        """How many a group should have: in proportion to the work of the joint closure, as far as that pays."""
+        whole, outputs = self.whole, self.counts.shape[1]
+        large = max(LARGE, ENOUGH * outputs * whole.entries / len(whole))
+        return max(FEW, min(WORK * np.count_nonzero(self.cooccurrence), large))
 
     def cut(self, groups: int, random: np.random.Generator) -> Iterator[Bags]:
         """So many groups, raked: pairs that a group has often enough each to C, the others of a target together."""
@@ -193,7 +207,8 @@ class BagsClosure(Closure):
         seen = wanted.bind({**self.seen.arrays, **q}, parameters)
         bound = [kernel.bind({**part.arrays, **q}, parameters, seen.workspace) for part in self.parts]
         fastest = float(np.max(np.abs(_slope(bound[0], np.zeros(self.size))), initial=0.0))
-        return BagsInTurn(bound, self.seed, SHARE, AGREE / fastest if fastest > 0 else 1.0), seen
+        share = min(LONGEST, ROUND / len(bound))
+        return BagsInTurn(bound, self.seed, share, AGREE / fastest if fastest > 0 else 1.0), seen
 
 
 def reweighted(bags: Bags, missing: Vector, random: np.random.Generator) -> Bags:

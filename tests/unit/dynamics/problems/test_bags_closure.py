@@ -126,6 +126,32 @@ def test_the_seed_decides_and_threads_do_not(sentences: Examples) -> None:
     np.testing.assert_array_equal(once.A, again.A)
 
 
+def test_rounds_are_short_against_the_time_whatever_the_number_of_groups(sentences: Examples) -> None:
+    counts = counts_of(sentences)
+    flows = {n: BagsClosure(counts, groups=n).bind({"W": 1.0, "A": 1.0})[0] for n in (4, 40)}
+    assert flows[4].share == 0.1  # so that few groups take no more steps than the flow needs
+    np.testing.assert_allclose(40 * flows[40].share, 1.7, rtol=1e-12)
+    assert flows[4].with_parameters(eta_A=0.0).share == 0.1
+    found = solve(BagsClosure(counts, groups=4), [100])
+    assert found.attrs["evaluations"] < 3.4 * found.attrs["steps"]  # three a step, and rejected ones
+
+
+def test_groups_of_a_large_vocabulary_stay_small_but_not_too_small(
+    sentences: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dynamics.problems import bags
+
+    problem = BagsClosure(counts_of(sentences))
+    pairs, a_bag = np.count_nonzero(problem.cooccurrence), problem.whole.entries / len(problem.whole)
+    monkeypatch.setattr(bags, "FEW", 10)
+    assert problem.entries_of_a_group() == 1.5 * pairs
+    monkeypatch.setattr(bags, "LARGE", 20)
+    monkeypatch.setattr(bags, "ENOUGH", 3)
+    np.testing.assert_allclose(problem.entries_of_a_group(), 3 * 8 * a_bag)
+    monkeypatch.setattr(bags, "ENOUGH", 1)
+    assert problem.entries_of_a_group() == max(20, 8 * a_bag)
+
+
 def test_held_stages_rotate_too(sentences: Examples) -> None:
     found = solve(BagsClosure(counts_of(sentences), groups=5), [50], stages=["joint", "two-stage", "frozen"], switch=10)
     assert np.isfinite(found.W).all()
