@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from sympy import Add, Expr, Indexed, Integer, Mul, Number, Pow, S, Symbol, exp, log, preorder_traversal
 
@@ -92,6 +93,12 @@ def within_loops(expr: Expr) -> bool:
     return True
 
 
+@cache
+def told_before(program: Program) -> dict[Definition, bool]:
+    """Which definitions of a program can be within a loop, as far as it was asked: its kernels share most of them."""
+    return {}
+
+
 class ByOwner(Writer):
     """Writes one program; ``kernels`` holds the compiled loops by the names that the code calls."""
 
@@ -126,12 +133,20 @@ class ByOwner(Writer):
         self.lines += [f"# {', '.join(str(d.lhs) for d in group)}", *loop.called()]
 
     def is_looped(self, d: Definition, inside: set[str]) -> bool:
-        """Whether a definition is one of a loop over owners."""
+        """Whether a definition is one of a loop over owners; sums into entries are if the loop defines these."""
+        if d.accumulate and d.name not in inside:
+            return False
+        known = told_before(self.program)
+        if d not in known:
+            known[d] = self.can_be_looped(d)
+        return known[d]
+
+    def can_be_looped(self, d: Definition) -> bool:
         subs = subscript(d.lhs)
         if self.owner is None or not subs or subs[0] != self.owner or self.owner in d.over or d.lhs.is_integer:
             return False
         more = index_symbols(d.rhs, self.table) - index_symbols(d.lhs, self.table)
-        if d.accumulate and (d.name not in inside or d.over or more):
+        if d.accumulate and (d.over or more):
             return False
         if isinstance(d.rhs, Reduction) and not (
             isinstance(d.rhs, SumOver) or (isinstance(d.rhs, LogSumExp) and d.rhs.weight == 1 and len(d.over) == 1)
@@ -349,15 +364,21 @@ class Loop:
         turns = [self.turn(index) for index in left]
         row = f"{shares}[{', '.join([*turns, ':'])}]"
         one, by = f"{shares}[{', '.join([*turns, self.turn(last)])}]", f"{each}[{', '.join([*turns, '0'])}]"
-        before, value = self.value(d.body, last)
+        first: list[str] = []
+        logit = one
+        if isinstance(d.body, Indexed) and subscript(d.body)[-1] == last:  # a row as it is
+            logit = self.access(d.body)[0]
+            row = f"{logit.rpartition(', ')[0]}, :]"
+        else:
+            before, value = self.value(d.body, last)
+            first = [*before, *self.nested([last], [f"{one} = {value}"])]
         self.lines += self.nested(
             left,
             [
-                *before,
-                *self.nested([last], [f"{one} = {value}"]),
+                *first,
                 f"top = largest({row}, {self.many(last)})",
                 "total = zero",
-                *self.nested([last], [f"part = exp({one} - top)", f"{one} = part", "total += part"]),
+                *self.nested([last], [f"part = exp({logit} - top)", f"{one} = part", "total += part"]),
                 f"{by} = one / total",
                 f"{entry} = np.log(total) + top",
             ],

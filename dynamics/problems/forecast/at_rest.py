@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse
+from sympy import lambdify
 
-from dynamics.problems.closed_forms.evaluation import evaluated
+from derivations.theorems.adam_at_rest import SIGNAL
 from dynamics.problems.forecast.sentences import Sentences
 from dynamics.support.typing import Indices, Vector
 
@@ -53,5 +54,8 @@ def signals(sentences: Sentences, best: Indices, batch: float) -> Vector:
     at = np.minimum(best, share.shape[1] - 1), np.arange(words)
     C, R = ((one.T @ answers).toarray()[at] / total for one in (share, square))
     c, r = (np.asarray(one.T @ sentences.targets)[at[0]] / total for one in (share, square))
-    found = evaluated("stage-one-adam", "rho", D=C - c * q, S=R * (1 - 2 * q) + r * q**2, batch=batch)
+    given = {"D": C - c * q, "S": R * (1 - 2 * q) + r * q**2, "batch": batch}
+    symbols = sorted(SIGNAL.free_symbols, key=str)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = lambdify(symbols, SIGNAL, "numpy")(*(given[str(symbol)] for symbol in symbols))
     return np.where(q > 0, found, np.nan)

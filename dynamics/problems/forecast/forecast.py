@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from dynamics.counts.context import LONGEST, NO_SOURCE, ContextCounts
 from dynamics.counts.corpus import Text
@@ -262,7 +262,7 @@ def forecast(
                     progress((before + part) / len(jobs))
 
             own = 1000 * seed + done  # other initial states, sentences and probes for each
-            text = made(own) if way.made or pairs is None else pairs
+            text = pairs if pairs is not None and not way.made else first if own == 1000 * seed else made(own)
             times, found = _follow(way, run, text, counts.shape, best, records, own, alone, show)
             seen[way].append(found)
     return _labelled(counts, run, seen, times, best, share, rest, {
@@ -511,5 +511,5 @@ def _interval(seen: dict[Course, list[_Start]], times: Vector, middle: Vector, w
             noise = np.nanmean([one / len(mean) for mean, one in zip(means, among, strict=True)])
             between = float(max(np.nanmean(np.nanvar(centres, axis=0, ddof=1)) - noise, 0))
         variance = (own + np.nanmean(own)) / 2 * (1 + 1 / sum(map(len, drawn))) + (1 + 1 / len(drawn)) * between
-    end = student.ppf((1 + COVERED) / 2, 2 * max(freedom, 1)) * np.sqrt(variance)
+    end = stdtrit(2 * max(freedom, 1), (1 + COVERED) / 2) * np.sqrt(variance)  # Student's quantile
     return middle * np.exp(-end), middle * np.exp(end), between**0.5
