@@ -54,6 +54,10 @@ def compare(
     run_file: Annotated[
         Path | None, typer.Option("--run", help="A saved run, instead of simulating.", rich_help_panel=INPUT)
     ] = None,
+    spread: Annotated[
+        bool,
+        typer.Option("--spread", help="Predict how far seeds scatter, from minibatches.", rich_help_panel=SOLVING),
+    ] = False,
     band: Annotated[float, typer.Option(help="Share of the seeds within the band.", rich_help_panel=OUTPUT)] = 0.9,
     form: TableFormat = "text",
     output: Output = None,
@@ -68,8 +72,10 @@ def compare(
     """
     place, form = folder(output, "compare", figures), table_format(form)
     if study is not None:
-        if prediction is not None or run_file is not None or theory is not None or stages is not None:
-            raise InputError("--study trains and solves by itself: leave out --prediction, --run, --theory, --stages")
+        if prediction is not None or run_file is not None or theory is not None or stages is not None or spread:
+            raise InputError(
+                "--study trains and solves by itself: leave out --prediction, --run, --theory, --stages, --spread"
+            )
         _study(system.chosen(), training, optimizing, study, place, figures)
         return
     if (prediction is None) != (run_file is None):
@@ -81,12 +87,12 @@ def compare(
         from dynamics.support import trajectory
 
         loaded = trajectory.load(prediction), trajectory.load(run_file)
-        if given(system) or given(training) or given(optimizing) or theory is not None or stages is not None:
+        if given(system) or given(training) or given(optimizing) or theory is not None or stages is not None or spread:
             raise InputError("--prediction and --run are compared as they are: leave out what else is to be done")
         compared = compare(*loaded, band=band)
         saved = {"comparison": compared}
     else:
-        from dynamics.comparison.beside import measured, observed_of, solved_for
+        from dynamics.comparison.beside import measured, observed_of, require_noise, solved_for, with_noise
 
         chosen = system.chosen()
         seen = observed_of(chosen.problem, words_of(training.observe))
@@ -94,6 +100,8 @@ def compare(
         picked = theory_of(chosen, theory, stepping)
         if stages is not None and picked != "closure":
             raise InputError(f"--stages is for --theory closure, and this is {picked}; leave it out")
+        if spread:
+            require_noise(chosen.problem, stepping, training.batch or 256, replacement=False)
         with progress("simulating") as show:
             found = run(chosen, training, show, optimizer=stepping)
         listed = words_of(stages)
@@ -103,6 +111,9 @@ def compare(
                 None if not listed else listed[0] if len(listed) == 1 else listed, show, seen, stepping,
             )  # fmt: skip
         compared = measured(chosen.problem, predicted, found, band, chosen.right)
+        if spread:
+            with progress("noise"):
+                compared = with_noise(compared, chosen.problem, found, chosen.rates or None)
         saved = {"comparison": compared, "prediction": predicted, "run": found}
 
     def draw() -> dict[str, Figure]:
@@ -139,6 +150,14 @@ def _shown(compared: xr.Dataset, form: str = "text") -> list[str]:
     if form != "text":
         return [table(head, rows, form)]
     lines = [f"theory against the mean of {compared.sizes['seed']} seeds; relative, loss in nats", table(head, rows)]
+    ratios = {
+        name: compared[f"{name}_spread"][1:] / compared[f"{name}_scatter"][1:]
+        for name in map(str, compared.data_vars)
+        if f"{name}_scatter" in compared
+    }
+    if ratios:
+        told = ", ".join(f"{float(ratio.median()):.2f} ({name})" for name, ratio in ratios.items())
+        lines.append(f"noise of minibatches: predicted over measured standard deviation, median over times: {told}")
     shown = {
         "beta": "KTIW",
         "uf": "KTIW from uniform attention",

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from dynamics.comparison.agreement import has_stage_one, stage_one
 from dynamics.comparison.side_by_side import side_by_side
 from dynamics.problems.exact import Exact
+from dynamics.problems.minibatches import Sampled
 from dynamics.problems.observables import of_single_examples, watched
 from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.problem import Problem
@@ -23,10 +24,12 @@ from dynamics.train.simulate import simulate
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["flow_times", "measured", "solved_for", "trained_and_solved"]
+__all__ = ["flow_times", "measured", "require_noise", "solved_for", "trained_and_solved", "with_noise"]
 
 MEASURED = 256
 """Examples on which the agreement measures are taken."""
+STARTS = 8
+"""Flows along which noise is predicted, where seeds start apart."""
 
 
 def trained_and_solved(
@@ -41,17 +44,76 @@ def trained_and_solved(
     observe: str | Sequence[str] | None = None,
     optimizer: Optimizer | str | None = None,
     schedule: Any = None,
+    noise: bool = False,
     **training: Any,
 ) -> xr.Dataset:
     """What :func:`dynamics.compare` does with a problem."""
     chosen = as_problem(problem, data, values=values)
     stepping = optimizer_of(optimizer, training.get("lr"), training.get("batch"), schedule)
+    if noise:
+        require_noise(chosen, stepping, training.get("batch"), bool(training.get("replacement", False)))
     if stepping is not None:
         training |= {"lr": stepping.lr, "batch": stepping.batch, "optimizer": stepping}
     seen = observed_of(chosen, observe)
     run = simulate(chosen, observe=seen, **training)
     predicted = solved_for(prediction or chosen, chosen, run, training.get("rates"), stages, None, seen, stepping)
-    return measured(chosen, predicted, run, band, right)
+    compared = measured(chosen, predicted, run, band, right)
+    return with_noise(compared, chosen, run, training.get("rates")) if noise else compared
+
+
+def require_noise(problem: Problem, optimizer: Optimizer | None, batch: int | None, replacement: bool) -> None:
+    """Raise InputError unless the noise of the steps of a run is known."""
+    if optimizer is not None and (
+        optimizer.name not in ("descent", "momentum") or optimizer.shrinks or not optimizer.schedule.is_constant
+    ):
+        raise InputError(
+            "noise is predicted of descent, with momentum or without, at a constant rate, not of"
+            f" {optimizer.name} as it is given; leave noise out"
+        )
+    if batch is None and (optimizer is None or optimizer.batch is None):
+        raise InputError("noise is that of minibatches; give batch, or leave noise out")
+    fresh = isinstance(getattr(problem, "data", None), Task) or isinstance(problem, Sampled)
+    if not fresh and not replacement:
+        raise InputError(
+            "noise is that of batches drawn anew, not of shuffles; give a task, or in Python replacement=True"
+        )
+
+
+def with_noise(
+    compared: xr.Dataset, problem: Problem, run: xr.Dataset, rates: Mapping[str, float] | None = None
+) -> xr.Dataset:
+    """A comparison with how far seeds scatter about their flows: as the linear noise has it, and as they do.
+
+    ``*_spread`` is the predicted standard deviation: along one flow if all seeds start alike, else the root mean square
+    over those of the first seeds; ``*_scatter`` is that of the seeds about their own predictions.
+    """
+    from dynamics.comparison.noise import noise
+
+    names, begin, attrs = problem.program.state_names, run.isel(time=0), run.attrs
+    alike = all((begin[name] == begin[name].isel(seed=0)).all() for name in names)
+    along = [
+        noise(
+            problem, lr=float(attrs["lr"]), batch=int(attrs["batch"]), t=compared.time.values,
+            momentum=float(attrs["momentum"]), rates=rates,
+            initial={name: np.asarray(begin[name].isel(seed=k)) for name in names},
+        )
+        for k in range(1 if alike else min(run.sizes["seed"], STARTS))
+    ]  # fmt: skip
+    added = {}
+    for name in map(str, compared.data_vars):
+        if f"{name}_predicted" not in compared or f"{name}_spread" not in along[0]:
+            continue
+        own = {key: value for key, value in compared[name].attrs.items() if key == "units"}
+        predicted = compared[f"{name}_predicted"]
+        predicted = predicted.isel(stages=0, drop=True) if "stages" in predicted.dims else predicted
+        variance = np.mean([one[f"{name}_spread"].values ** 2 for one in along], axis=0)
+        described = {"long_name": f"predicted standard deviation of {name} over seeds", **own}
+        added[f"{name}_spread"] = ("time", np.sqrt(variance), described)
+        if compared.sizes["seed"] > 1:
+            described = {"long_name": f"standard deviation over seeds of {name} about its prediction", **own}
+            scatter = (compared[name] - predicted).std("seed", ddof=1)
+            added[f"{name}_scatter"] = ("time", scatter.values, described)
+    return compared.assign(added)
 
 
 def observed_of(problem: Problem, observe: str | Sequence[str] | None) -> tuple[str, ...]:

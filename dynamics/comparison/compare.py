@@ -46,6 +46,7 @@ def compare(
     stages: str | Sequence[str] | None = None,
     band: float = BAND,
     right: ArrayLike | None = None,
+    noise: bool = False,
     **training: Any,
 ) -> xr.Dataset: ...
 
@@ -73,6 +74,9 @@ def compare(  # type: ignore[misc]  # results that are at hand stand in the plac
         As for :func:`dynamics.simulate`, with its ``lr``, ``batch``, ``steps``, ``seeds`` and other options. What it is
         held against is its own flow, or that of ``prediction=``, a closure or a reduction of it (``stages=`` as for
         :func:`dynamics.solve`). Definitions that ``observe=`` names are compared as states and the loss are.
+        ``noise=True`` adds how far seeds scatter: ``*_spread`` (time), the standard deviation of the linear noise along
+        the flows of the first seeds (:func:`dynamics.noise`), and ``*_scatter``, that of the seeds about their own
+        flows; of fresh examples, or of given ones with ``replacement=True``.
     prediction : xarray.Dataset
         From :func:`dynamics.solve`; over ``time``, and over ``stages`` and ``seed`` if it has them. A prediction over
         ``seed`` is held against the run of the same seed.

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.gradient_flow.tangents import linearised
+from dynamics.comparison.side_by_side import ORDER_PARAMETERS
 from dynamics.integrate.initial_value import integrate, times
 from dynamics.lowering import lower
 from dynamics.problems.arrays import OnArrays
@@ -58,6 +59,8 @@ class Linear:
     examples : int
         Single examples that the covariance is taken from.
     seed : int
+    along : ndarray, shape (sums, size)
+        Weighted sums of the packed state whose spread is wanted as well.
     """
 
     problem: Problem
@@ -67,6 +70,7 @@ class Linear:
     batch: int
     examples: int
     seed: int
+    along: Matrix
 
     def tangents(self) -> Any:
         """The Jacobian times directions, with the slope of the loss along them: a function of state and direction."""
@@ -109,12 +113,12 @@ class Linear:
 
         return spread
 
-    def dense(self, states: list[Vector], steps: Vector) -> tuple[Matrix, Vector]:
-        """Standard deviations of all numbers of the state, and of the loss, at every time."""
+    def dense(self, states: list[Vector], steps: Vector) -> tuple[Matrix, Vector, Matrix]:
+        """Standard deviations of all numbers of the state, of the loss, and of the sums, at every time."""
         apply, spread, n = self.tangents(), self.single(), states[0].size
         m = self.momentum
         covariance = np.zeros((2 * n, 2 * n))
-        found, losses = [np.zeros(n)], [0.0]
+        found, losses, sums = [np.zeros(n)], [0.0], [np.zeros(len(self.along))]
         for k in range(1, len(states)):
             y = states[k]
             middle = (states[k - 1] + y) / 2
@@ -130,14 +134,15 @@ class Linear:
             _, slope = columns(apply, y)
             found.append(np.sqrt(np.maximum(np.diag(own), 0.0)))
             losses.append(math.sqrt(max(float(slope @ own @ slope), 0.0)))
-        return np.array(found), np.array(losses)
+            sums.append(np.sqrt(np.maximum(np.einsum("si,ij,sj->s", self.along, own, self.along), 0.0)))
+        return np.array(found), np.array(losses), np.array(sums)
 
-    def ensemble(self, states: list[Vector], steps: Vector) -> tuple[Matrix, Vector]:
+    def ensemble(self, states: list[Vector], steps: Vector) -> tuple[Matrix, Vector, Matrix]:
         """The same, from tangents that are driven by the differences of batches from their mean."""
         apply, spread, n = self.tangents(), self.single(), states[0].size
         random = np.random.default_rng(sequence(self.seed, 78))
         members = np.zeros((MEMBERS, 2, n))
-        found, losses = [np.zeros(n)], [0.0]
+        found, losses, sums = [np.zeros(n)], [0.0], [np.zeros(len(self.along))]
         for k in range(1, len(states)):
             middle = (states[k - 1] + states[k]) / 2
             single, count = spread(middle), round(float(steps[k] - steps[k - 1]))
@@ -150,13 +155,32 @@ class Linear:
             found.append(np.sqrt((ends**2).mean(axis=0)))
             slopes = [apply(states[k], end)[1] for end in ends]
             losses.append(float(np.sqrt(np.mean(np.square(slopes)))))
-        return np.array(found), np.array(losses)
+            sums.append(np.sqrt(((ends @ self.along.T) ** 2).mean(axis=0)))
+        return np.array(found), np.array(losses), np.array(sums)
 
     def advance(self, member: Matrix, y: Vector, apply: Any, count: int, kick: Vector) -> None:
         """Some steps of a tangent with its velocity, each with a kick."""
         for _ in range(count):
             member[1] = self.momentum * member[1] + self.lr * apply(y, member[0])[0] + kick
             member[0] += member[1]
+
+
+def order_parameters(problem: Problem) -> dict[str, Vector]:
+    """Mean diagonal less mean off-diagonal of square values and attention, as sums over the packed state."""
+    found: dict[str, Vector] = {}
+    roles, shapes, labels = problem.program.roles, problem.shapes, problem.labels
+    for role, parameter in ORDER_PARAMETERS.items():
+        for name, shape in shapes.items():
+            if roles.get(name) != role or parameter in found or len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2:
+                continue
+            row, column = (labels.get(dim, np.arange(shape[0])) for dim in problem.dims[name])
+            if list(row) != list(column):
+                continue
+            same = np.eye(shape[0])
+            weights = same / same.sum() - (1 - same) / (1 - same).sum()
+            parts = [weights.ravel() if one == name else np.zeros(math.prod(s)) for one, s in shapes.items()]
+            found[parameter] = np.concatenate(parts)
+    return found
 
 
 def columns(apply: Any, y: Vector) -> tuple[Matrix, Vector]:
@@ -210,7 +234,7 @@ def noise(
     -------
     xarray.Dataset
         Over time: every state and the loss along the flow, and their standard deviations over seeds, ``W_spread`` and
-        ``loss_spread``.
+        ``loss_spread``; so of the order parameters ``u`` and ``a`` that :func:`dynamics.compare` has.
 
     Raises
     ------
@@ -254,9 +278,11 @@ def noise(
         flow, chosen.initial(initial, seed), (0.0, float(wanted[-1]) * pace), at=wanted * pace,
         save=lambda _, y: kept.append(y.copy()), rtol=usual.rtol, atol=usual.atol, method=method or usual.method,
     )  # fmt: skip
-    linear = Linear(chosen, speeds, lr, momentum, batch, examples, seed)
+    parameters = order_parameters(chosen)
+    along = np.array([*parameters.values()]).reshape(-1, kept[0].size)
+    linear = Linear(chosen, speeds, lr, momentum, batch, examples, seed, along)
     follow = linear.dense if kept[0].size <= DENSE else linear.ensemble
-    spread, of_loss = follow(kept, wanted / lr)
+    spread, of_loss, of_sums = follow(kept, wanted / lr)
     observe = chosen.kernel(chosen.observed[:1]).bind(chosen.arrays, chosen.all_numbers(speeds))
     losses = [float(observe.evaluate(y)[chosen.observed[0]]) for y in kept]
     dims, shown = chosen.dims, {}
@@ -265,6 +291,8 @@ def noise(
         shown[name] = (own, np.array([flow.states(y)[name] for y in kept]))
         shown[f"{name}_spread"] = (own, np.array([flow.states(np.ascontiguousarray(s))[name] for s in spread]))
         assert view.shape == shown[name][1].shape[1:]
+    for k, (name, row) in enumerate(parameters.items()):
+        shown[name], shown[f"{name}_spread"] = ("time", np.array(kept) @ row), ("time", of_sums[:, k])
     loss = chosen.shown_loss
     labels = {dim: found for dim, found in chosen.labels.items() if any(dim in own for own, _ in shown.values())}
     return xr.Dataset(

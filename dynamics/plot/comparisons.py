@@ -73,7 +73,8 @@ def comparison(compared: xr.Dataset) -> Figure:
     -------
     matplotlib.figure.Figure
         A page wide. Lines are theory (of several seeds, the mean with thin lines at the edges of the band); the bands
-        hold the share ``band`` of the seeds of the run, the line in them is their mean.
+        hold the share ``band`` of the seeds of the run, the line in them is their mean. With ``noise=True``, thin lines
+        are where as many seeds are predicted to be, of starts and of minibatches.
 
     Raises
     ------
@@ -125,9 +126,11 @@ def comparison(compared: xr.Dataset) -> Figure:
             ax.tick_params(labelbottom=True)
         seeds = compared.sizes["seed"]
         share = f"mean and {100 * compared.attrs.get('band', 0.9):.0f} % of {seeds} seeds" if seeds > 1 else "one seed"
+        noisy = any(f"{name}_spread" in names for name in quantities)
+        edge = {**looks_of(1)[0], "linewidth": 0.7, "linestyle": (0, (4, 2))}
         figure.legend(
-            [*_theory_keys(compared, quantities), Patch(facecolor=_RUN)],
-            [*_theories(compared, quantities), f"simulation, {share}"],
+            [*_theory_keys(compared, quantities), *([Line2D([], [], **edge)] if noisy else []), Patch(facecolor=_RUN)],
+            [*_theories(compared, quantities), *(["its noise"] if noisy else []), f"simulation, {share}"],
             loc="outside upper left",
             ncols=4,
         )
@@ -222,8 +225,12 @@ def _quantity(ax: Axes, compared: xr.Dataset, name: str) -> None:
         parts = (
             [predicted.sel(stages=s) for s in predicted.stages.values] if "stages" in predicted.dims else [predicted]
         )
-        for part, look in zip(parts, looks_of(len(parts)), strict=True):
-            drawn += _theory(ax, times, part, look, float(compared.attrs.get("band", 0.9)))
+        share, spread = float(compared.attrs.get("band", 0.9)), compared.get(f"{name}_spread")
+        for k, (part, look) in enumerate(zip(parts, looks_of(len(parts)), strict=True)):
+            if spread is not None and k == 0:
+                drawn += _noisy(ax, times, part, look, share, spread)
+            else:
+                drawn += _theory(ax, times, part, look, share)
     from_zero(ax, np.array(drawn))
 
 
@@ -241,6 +248,23 @@ def _theory(ax: Axes, times: np.ndarray, part: xr.DataArray, look: dict[str, Any
     for line in edges:
         ax.plot(times, line, **{**look, "linewidth": 0.6})
     return [*mean, *edges]
+
+
+def _noisy(
+    ax: Axes, times: np.ndarray, part: xr.DataArray, look: dict[str, Any], band: float, spread: xr.DataArray
+) -> list[np.ndarray]:
+    """A prediction with thin lines within which that share of seeds is predicted to be: a normal band of its noise."""
+    from scipy.special import ndtri
+
+    mean, variance = part, spread**2
+    if "seed" in part.dims:
+        mean, variance = part.mean("seed"), variance + part.var("seed", ddof=1)
+    reach = float(ndtri((1 + band) / 2)) * variance.values**0.5
+    ax.plot(times, mean.values, **look, **marker(times))
+    edges = [mean.values + sign * reach for sign in (-1, 1)]
+    for edge in edges:
+        ax.plot(times, edge, **{**look, "linewidth": 0.7, "linestyle": (0, (4, 2))})
+    return [mean.values, *edges]
 
 
 def _by_head(values: xr.DataArray) -> np.ndarray:

@@ -21,16 +21,23 @@ LOOK, SHARE, LOOKS = 30, 0.05, (2, 5)
 def of_run(descent: Descent, run: Snapshot, seeds: int) -> Stability | None:
     """The curvature at some records of a run, and a warning if its steps were too long for it.
 
-    None for adaptive optimisers, whose curvature is relative to averages that are not kept.
+    Adaptive optimisers are looked at where they end: their curvature is relative to averages, of which a run keeps the
+    last. None for those whose steps have no limit.
     """
     optimizer = descent.optimizer
     if optimizer is None:
         moving = descent.momentum > 0
         optimizer = Optimizer("momentum" if moving else "descent", descent.lr, momentum=descent.momentum or None)
     limit = limit_of(optimizer)
-    if limit is None or optimizer.rule.is_adaptive:
+    if limit is None:
         return None
     apply = by_differences(descent.evaluated(descent.flow))
+    if optimizer.rule.is_adaptive:
+        if not run.step or run.step != descent.records[-1]:
+            return None
+        stepping, end = descent.stepping(run.y), descent.records[-1:].astype(float)
+        size = stepping.divisor(run.step, run.velocity)
+        return looked_at(apply, optimizer, stepping.rates, descent.times[-1:], end - 1, [run.y], lambda _: size)
     batch = descent.source.batch or descent.source.count
     of_evaluation = len(descent.evaluation.examples) if isinstance(descent.evaluation, Exact) else descent.source.count
     affordable = SHARE * descent.steps * seeds * batch / (LOOK * of_evaluation)

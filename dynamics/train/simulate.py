@@ -151,7 +151,8 @@ def simulate(
     stability : bool
         Look at the curvature at some records of the first run, and warn if steps are too long for it;
         ``attrs["stability"]`` says it in a line. It takes about a twentieth of the gradients of the run at most, and
-        two looks at the least; adaptive optimisers are not looked at.
+        two looks at the least. Of adaptive optimisers it looks at the end alone, at the curvature over the root of
+        their average of squares.
 
     Returns
     -------

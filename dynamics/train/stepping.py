@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from derivations.gradient_flow.rules import one_step
+from derivations.gradient_flow.rules import one_step, power
 from dynamics.lowering.arrays import fused
 from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.support.typing import Vector
@@ -73,3 +73,20 @@ class Stepping:
         )  # fmt: skip
         after = [found[f"{name}_next"] for name in self.averages]
         return found["theta_next"], np.concatenate(after) if after else before
+
+    def divisor(self, steps: int, averages: Vector) -> Vector:
+        """What an adaptive optimiser divides a gradient by after so many steps, from its averages.
+
+        Examples
+        --------
+        >>> adam = Stepping(Optimizer("adam", lr=0.1, eps=0.0), np.ones(2), steps=1)
+        >>> _, averages = adam(0, np.zeros(2), np.array([3.0, -4.0]), adam.rest)
+        >>> adam.divisor(1, averages).round(9)
+        array([3., 4.])
+        """
+        rule, numbers = self.optimizer.rule, self.optimizer.numbers
+        (at,) = (k for k, one in enumerate(rule.averages) if one.value == power)
+        square = averages.reshape(-1, self.rates.size)[at]
+        if rule.averages[at].corrected:
+            square = square / (1 - numbers[str(rule.averages[at].beta)] ** steps)
+        return np.sqrt(square) + numbers["eps"]

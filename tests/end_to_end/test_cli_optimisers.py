@@ -94,3 +94,14 @@ def test_a_task_is_trained_and_solved_with_adam(tmp_path: Path) -> None:
     found = trajectory.load(tmp_path / "comparison.nc")
     np.testing.assert_array_equal(found.step, [0, 1, 8, 60])  # those of the run, counted
     assert (found.error_W[:, -1] < found.error_W[:, 1]).all()  # the first step goes by the signs of one minibatch
+
+
+def test_the_spread_of_seeds_is_predicted_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = ["compare", "--task", "lexicon", "--vocab", "4", "--length", "3", "--batch", "8", "--figures", "none"]
+    short = ["--steps", "20", "--seeds", "3", "--records", "4", "-o", str(tmp_path / "out")]
+    assert run([*task, *short, "--spread"]) == 0
+    assert "predicted over measured standard deviation" in capsys.readouterr().out
+    found = trajectory.load(tmp_path / "out" / "comparison.nc")
+    assert found.loss_spread.shape == found.loss_scatter.shape == found.time.shape
+    for wrong in (["--study", "lr"], ["--optimizer", "adam", "--lr", "0.1"]):
+        assert run([*task, *short, "--spread", *wrong]) == 2

@@ -67,3 +67,40 @@ def test_what_has_no_examples_is_refused() -> None:
     plain = model("Plain", extents={d: D}, data=k[d], states=w[d], loss=SumOver(k[d] * w[d] ** 2, d))
     with pytest.raises(InputError, match="examples"):
         noise(on_arrays(plain, {"k": DATA["k"]}), lr=0.1, batch=2, t=[0, 1])
+
+
+def test_compare_sets_the_predicted_spread_beside_that_of_seeds() -> None:
+    from dynamics.comparison.compare import compare
+    from dynamics.plot import comparison
+
+    options = {"lr": 0.05, "batch": 4, "steps": 60, "seeds": 60, "records": [0, 5, 20, 60], "threads": 1}
+    found = compare(BOWL, DATA, **options, replacement=True, noise=True, initial={"w": np.ones(3)})
+    assert found.loss_spread.dims == found.loss_scatter.dims == ("time",)
+    assert found.loss_spread[0] == 0
+    np.testing.assert_allclose(found.loss_scatter[1:3], found.loss_spread[1:3], rtol=0.35)
+    drawn = comparison(found)
+    names = [text.get_text() for legend in drawn.legends for text in legend.get_texts()]
+    assert names == ["theory", "its noise", "simulation, mean and 90 % of 60 seeds"]
+    assert "loss_spread" not in compare(BOWL, DATA, **{**options, "seeds": 2}, replacement=True)
+    for wrong, told in (
+        ({}, "drawn anew"),
+        ({"replacement": True, "batch": None}, "minibatches"),
+        ({"replacement": True, "optimizer": "adam"}, "not of adam"),
+    ):
+        with pytest.raises(InputError, match=told):
+            compare(BOWL, DATA, **{**options, **wrong}, noise=True)
+
+
+def test_the_spread_of_an_order_parameter_is_that_of_its_sum() -> None:
+    """u is the mean diagonal less the mean of the rest, and a likewise."""
+    from dynamics.comparison.noise import order_parameters
+    from dynamics.problems.exact import Exact
+    from dynamics.problems.models import lexical
+    from dynamics.tasks import ToyLexicon
+
+    examples = ToyLexicon(3, 2).examples(20)
+    rows = order_parameters(Exact(lexical(), examples))
+    W = np.arange(9.0).reshape(3, 3) ** 2
+    state = np.concatenate([W.ravel(), np.zeros(9)])
+    assert rows["u"] @ state == pytest.approx(np.trace(W) / 3 - (W.sum() - np.trace(W)) / 6)
+    assert list(rows) == ["u", "a"]

@@ -94,3 +94,20 @@ def test_a_warm_up_is_looked_at_with_its_own_rates() -> None:
 def test_what_has_no_limit_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(InputError, match="stability"):
         solve(BOWL, {"k": [1.0]}, [0, 1.0], stability=True, **options)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(("name", "options"), [("adam", {"beta_1": 0.0, "beta_2": 0.5}), ("rmsprop", {"beta_2": 0.5})])
+def test_of_adaptive_optimisers_the_end_of_a_run_is_looked_at(name: str, options: dict[str, float]) -> None:
+    """The curvature there, over the root of the average of squares, which is followed by hand."""
+    k, lr = np.array([1.0, 8.0]), 0.01
+    optimizer = Optimizer(name, lr, eps=0.0, **options)
+    y, square, seen = np.array([1.0, 2.0]), np.zeros(2), 1.0
+    for step in range(4):
+        square = 0.5 * square + 0.5 * (k * y) ** 2
+        seen = 1 - 0.5 ** (step + 1) if name == "adam" else 1.0
+        y = y - lr * k * y / np.sqrt(square / seen)
+    expected = lr * (k / np.sqrt(square / seen)).max()
+    run = simulate(BOWL, {"k": k}, steps=4, optimizer=optimizer, initial={"w": np.array([1.0, 2.0])})
+    assert f"curvature over the root of squares is at most {expected:.3g}, within the 2" in run.attrs["stability"]
+    with pytest.warns(StabilityWarning, match=f"steps of {name} leave the flow"):
+        simulate(BOWL, {"k": k}, steps=60, optimizer=optimizer, initial={"w": np.array([0.1, 0.1])})
