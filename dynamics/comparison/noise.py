@@ -292,7 +292,7 @@ def noise(
         shown[f"{name}_spread"] = (own, np.array([flow.states(np.ascontiguousarray(s))[name] for s in spread]))
         assert view.shape == shown[name][1].shape[1:]
     for k, (name, row) in enumerate(parameters.items()):
-        shown[name], shown[f"{name}_spread"] = ("time", np.array(kept) @ row), ("time", of_sums[:, k])
+        shown[name], shown[f"{name}_spread"] = (("time",), np.array(kept) @ row), (("time",), of_sums[:, k])
     loss = chosen.shown_loss
     labels = {dim: found for dim, found in chosen.labels.items() if any(dim in own for own, _ in shown.values())}
     return xr.Dataset(
