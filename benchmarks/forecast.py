@@ -2,7 +2,8 @@
 
 Texts are sampled, or two line-aligned ones (``--text SOURCE TARGET``). What is timed is one start: `STEPS` steps of
 the run, and what is looked at on the way; in proportion, as all evaluations cost the same. Counting the text is a line
-of its own. PyTorch trains the row model by its own automatic differentiation, batch by batch, and looks at nothing.
+of its own. PyTorch trains the row model by its own automatic differentiation, batch by batch, and looks at the same
+places.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class Start:
         self.probes.measure(self.model, state, self.sentences, np.zeros(self.counts.shape[1], dtype=np.int64))
 
 
-def with_torch(start: Start) -> Callable[[], object]:
-    """Some steps of PyTorch's Adam on the same row model."""
+def with_torch(start: Start) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Some steps of PyTorch's Adam on the same row model, and its looks at the same places."""
     import torch
     from torch.nn import functional
 
@@ -92,27 +93,38 @@ def with_torch(start: Start) -> Callable[[], object]:
     def normalised(value: Any) -> Any:
         return functional.layer_norm(value, value.shape[-1:])
 
-    def loss(some: Sentences) -> Any:
+    def logits(some: Sentences, rows: Any) -> Any:
+        """In some rows of sentences, a mask or a pair of subscripts."""
         w = tensors
-        x, p, o = (torch.as_tensor(table) for table in (some.x, some.p, some.o))
+        x, p = torch.as_tensor(some.x), torch.as_tensor(some.p)
         absent = torch.as_tensor(np.arange(some.x.shape[1]) >= some.length[:, None])
-        rows = torch.as_tensor(np.arange(some.o.shape[1]) < some.targets[:, None])
         long = p.shape[1]
         keys = normalised(w["E"][x] + w["F"][: x.shape[1]])
         state = w["Y"][p] + w["G"][:long] + past[:long, :long] @ w["H"][p]
         scores = (state @ w["Q"]) @ keys.transpose(1, 2) / WIDTH**0.5
         context = scores.masked_fill(absent[:, None], -1e9).softmax(-1) @ keys
-        z = normalised(state + context @ w["C"])[rows] @ w["U"].T + w["b"]
-        return functional.cross_entropy(z, o[rows])
+        return normalised(state[rows] + context[rows] @ w["C"]) @ w["U"].T + w["b"]
 
-    def run() -> None:
+    def train() -> None:
         for k in range(TIMED):
-            value = loss(start.batch(k, BATCH))
+            some = start.batch(k, BATCH)
+            rows = torch.as_tensor(np.arange(some.o.shape[1]) < some.targets[:, None])
+            value = functional.cross_entropy(logits(some, rows), torch.as_tensor(some.o)[rows])
             optimiser.zero_grad()
             value.backward()
             optimiser.step()
 
-    return run
+    @torch.no_grad()  # type: ignore[untyped-decorator,unused-ignore]
+    def look() -> None:
+        probes, sentences = start.probes, start.sentences
+        for chosen, partners, number, rows in probes._chunks(sentences):
+            some = sentences.take(chosen)
+            at = torch.as_tensor(np.repeat(np.arange(len(chosen)), number)), torch.as_tensor(probes.place[rows])
+            word = torch.as_tensor(probes.word[rows])
+            for text in (some, some.with_sources(sentences.take(partners))):
+                functional.cross_entropy(logits(text, at), word, reduction="none").numpy()
+
+    return train, look
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -134,8 +146,9 @@ def rows(setting: Setting) -> Iterator[Row]:
             ),
         }
         if here("torch"):
-            note = "the same model, trained without looks"
-            contenders["PyTorch, Adam"] = Contender(with_torch(start), share=TIMED / STEPS, note=note)
+            train, look = with_torch(start)
+            contenders["PyTorch, Adam"] = Contender(train, share=TIMED / STEPS, note="the same model, step by step")
+            contenders["PyTorch, looks at places"] = Contender(look, share=1 / (RECORDS + 1), note="the same places")
         size = float(number * words)
         yield from race(size, contenders, min(3, setting.repeats))
         yield Row(size, "counting", *took, took[1] / max(took[1], 1e-9), note=grown)
