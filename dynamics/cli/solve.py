@@ -77,6 +77,14 @@ def solve(
             help="--errors: warn where that of the corpus is more than this. [default: 0.1]", rich_help_panel=SOLVING
         ),
     ] = None,
+    sensitivity: Annotated[
+        str | None,
+        typer.Option(
+            help="Models and programs: derivatives of states and loss by these: 'rate W', 'initial W', a parameter, lr"
+            " of an --optimizer; with commas.",
+            rich_help_panel=SOLVING,
+        ),
+    ] = None,
     words: Annotated[
         str | None,
         typer.Option(help="Input words for the table and the curves: right,law,...", rich_help_panel=OUTPUT),
@@ -99,6 +107,11 @@ def solve(
     stepping = optimizing.chosen(solving.lr, solving.momentum, solving.batch)
     stepped = set() if stepping is None else STEPPED
     if not system.of_a_model and solving.theory in (None, "closure"):
+        if sensitivity is not None:
+            raise InputError(
+                "--sensitivity is for --task, --labelled, --model and --program; leave it out, or in Python"
+                " solve(counts, sensitivity=...)"
+            )
         refuse_idle(solving, {*CLOSURE, *ALWAYS, *stepped}, "the closure on counts; --theory exact takes it")
         sentences = Sentences(keep_bags, closure, errors, within, stepping is not None)
         counts = counts_of(system, cooccurrence, text, BUNDLED_VOCABULARY, sentences.kept(cooccurrence is None))
@@ -150,8 +163,10 @@ def solve(
     with progress("solving") as show:
         how: dict[str, Any] = {"lr": solving.lr} if stepping is None else {"optimizer": stepping}
         how["stability"] = has_limit(solving.lr, stepping)
+        if sensitivity is not None:
+            how["sensitivity"] = words_of(sensitivity)
         found = solved(problem, wanted, **options, **how, progress=show)
-    finish(*_model_shown(found, own, listed, place, figures))
+    finish(*_model_shown(found, own, listed, place, figures), *_moved(found))
 
 
 BAGS = "bags"
@@ -385,6 +400,19 @@ def _counts_shown(
         last = ", ".join(f"{v} {_share(gap[v][-1])}" for v in ("W", "A", "beta"))
         lines.append(f"{name}: relative distance from {first.stages.item()} at most {largest}; at the end {last}")
     return [written, *lines]
+
+
+def _moved(found: xr.Dataset) -> list[str]:
+    """How the loss at the end moves with what its derivatives were asked for by."""
+    from dynamics.support.roles import loss_of
+
+    name = f"d_{loss_of(found) or 'loss'}"
+    if name not in found:
+        return []
+    last = found[name].isel(time=-1)
+    return [
+        f"d loss / d {one}: {float(last.sel({last.dims[0]: one})):.4g} at the end" for one in last[last.dims[0]].values
+    ]
 
 
 def _model_shown(found: xr.Dataset, own: bool, words: Sequence[str], output: Path, figures: str) -> list[str]:

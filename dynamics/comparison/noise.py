@@ -171,7 +171,13 @@ def order_parameters(problem: Problem) -> dict[str, Vector]:
     roles, shapes, labels = problem.program.roles, problem.shapes, problem.labels
     for role, parameter in ORDER_PARAMETERS.items():
         for name, shape in shapes.items():
-            if roles.get(name) != role or parameter in found or len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2:
+            if (
+                roles.get(name) != role
+                or parameter in {*found, *shapes}
+                or len(shape) != 2
+                or shape[0] != shape[1]
+                or shape[0] < 2
+            ):
                 continue
             row, column = (labels.get(dim, np.arange(shape[0])) for dim in problem.dims[name])
             if list(row) != list(column):
