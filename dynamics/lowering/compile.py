@@ -8,6 +8,7 @@ generated, whatever the file holds; machine code is believed if it is whole (:mo
 
 from __future__ import annotations
 
+import ast
 import atexit
 import hashlib
 import os
@@ -19,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from dynamics.lowering.direct import Unsupported, body_of, spoken
 from dynamics.support.cache_files import uncached
 from dynamics.support.errors import InputError
 from dynamics.support.files import write_aside
@@ -51,7 +53,7 @@ def called_code() -> str:
     """A hash of what generated code depends on beside itself."""
     import numba
 
-    called = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("runtime", "vectors"))
+    called = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("runtime", "vectors", "direct"))
     return hashlib.sha256(called + numba.__version__.encode() + sys.version.encode()).hexdigest()
 
 
@@ -77,8 +79,30 @@ def compiled(source: str) -> Callable[..., None]:
     module = ModuleType(name)
     # numba finds a function's module by its name, when it writes the cache and when it reads it.
     sys.modules[name] = module
-    exec(compile(source, _file(name, source), "exec"), module.__dict__)
+    file = _file(name, source)
+    try:
+        exec(compile(in_one(source, module), file, "exec"), module.__dict__)
+    except Unsupported:
+        exec(compile(source, file, "exec"), module.__dict__)
     return module.kernel
+
+
+def in_one(source: str, module: ModuleType) -> ast.Module:
+    """A generated module whose kernel is one instruction for numba, which is put into the module.
+
+    Raises
+    ------
+    Unsupported
+        The kernel is not in the small language that :mod:`dynamics.lowering.direct` speaks.
+    """
+    tree = ast.parse(source)
+    kernel = next((node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "kernel"), None)
+    if kernel is None or not spoken(kernel):
+        raise Unsupported
+    module.__dict__["kernel_body"] = body_of(ast.FunctionDef(**vars(kernel)), module.__dict__)
+    given = ", ".join(argument.arg for argument in kernel.args.args)
+    kernel.body = ast.parse(f"kernel_body({given})").body
+    return ast.fix_missing_locations(tree)
 
 
 def _file(name: str, source: str) -> str:

@@ -1,0 +1,78 @@
+"""Kernels that are written in LLVM's language directly: the bits are numba's, and no kernel falls back unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from derivations import registry
+from derivations.checks.small_data import random_values, small_sizes
+from derivations.program import Program, extent_symbols, name_of
+from dynamics.lowering import compile as compiling
+from dynamics.lowering import lower
+from dynamics.lowering.compile import compiled
+from dynamics.lowering.direct import Unsupported
+from dynamics.lowering.kernel import Bound
+from dynamics.problems.arrays import flow_of
+from dynamics.program_file import load
+
+PROGRAMS = Path(__file__).parents[4] / "examples" / "programs"
+
+
+def is_direct(source: str) -> bool:
+    """Whether all that numba sees of a kernel is the one instruction."""
+    return "kernel_body" in compiled(source).py_func.__code__.co_names  # type: ignore[attr-defined]
+
+
+def numbas(source: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """The same source compiled by numba, line by line."""
+
+    def refused(source: str, module: ModuleType) -> None:
+        raise Unsupported
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compiling, "in_one", refused)
+        return compiled.__wrapped__(source)
+
+
+def bound(program: Program, constants: dict[str, int]) -> tuple[Bound, np.ndarray]:
+    sizes = small_sizes(program) | constants
+    values = random_values(program, 0, sizes, 1.0, 1.0)
+    kernel = lower(program, constants=constants)
+    numbers = {p.name: values[p.name] for p in program.parameters}
+    numbers |= {str(size): values.get(str(size), sizes[str(size)]) for size in extent_symbols(program)}
+    found = kernel.bind({name_of(a): values[name_of(a)] for a in program.data}, numbers)
+    return found, np.concatenate([np.ravel(values[name]) for name in program.state_names]).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("name", "constants"), [("lexical", {}), ("uniform", {"K": 2}), ("positional", {}), ("topic-TL", {}), ("joint", {})]
+)
+def test_the_bits_are_those_of_numba(name: str, constants: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel, y = bound(registry.program(name), constants)
+    found, expected = np.full((2, kernel.output_size), np.nan)
+    kernel(y, found)
+    assert is_direct(kernel.kernel.source)
+    numbas(kernel.kernel.source, monkeypatch)(y, expected, *kernel.arguments)
+    assert np.isfinite(expected).all()
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", ["committee", "induction", "linear_attention", "max_margin", "two_layers"])
+def test_programs_of_ones_own_are_in_the_small_language(name: str) -> None:
+    program = flow_of(load(PROGRAMS / f"{name}.py"))
+    assert is_direct(lower(program, constants={str(size): 3 for size in extent_symbols(program)}).source)
+
+
+def test_loops_on_several_threads_are_left_to_numba() -> None:
+    source = lower(registry.program("uniform"), parallel=True).source
+    with pytest.raises(Unsupported):
+        compiling.in_one(source, ModuleType("parallel"))
+
+
+def test_sparse_products_are_spoken() -> None:
+    assert is_direct(lower(registry.program("joint-sparse")).source)
