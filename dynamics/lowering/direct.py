@@ -93,7 +93,7 @@ def body_of(kernel: ast.FunctionDef, names: Mapping[str, Any]) -> Any:
     told = f"def body(typingctx, {', '.join(arguments)}):\n    return typed({', '.join(arguments)})\n"
     own = {"typed": typed}
     exec(told, own)
-    return intrinsic(own["body"])  # type: ignore[arg-type]
+    return intrinsic(own["body"])
 
 
 def roots_of(kernel: ast.FunctionDef) -> list[str]:
@@ -400,15 +400,16 @@ class Writer:
 
     def power(self, node: ast.BinOp) -> Value:
         """A power: of whole exponents that are written out, as numba multiplies it."""
-        base, exponent = self.value(node.left), node.right
+        exponent: Any = node.right
+        base = self.value(node.left)
         negative = isinstance(exponent, ast.UnaryOp) and isinstance(exponent.op, ast.USub)
-        number = exponent.operand if negative else exponent  # type: ignore[union-attr]
+        number = exponent.operand if negative else exponent
         whole = isinstance(number, ast.Constant) and type(number.value) is int
-        if not whole or number.value > LARGEST_POWER or base.kind not in (INT, FLOAT):  # type: ignore[union-attr]
+        if not whole or number.value > LARGEST_POWER or base.kind not in (INT, FLOAT):
             return self.called(operator.pow, [base, self.value(exponent)])
         if negative:
             base = self.cast(base, FLOAT)
-        left, factor = number.value, base  # type: ignore[union-attr]
+        left, factor = number.value, base
         result = Value(INT, WORD(1)) if base.kind == INT else Value(FLOAT, DOUBLE(1.0))
         while left:
             if left & 1:
@@ -446,7 +447,8 @@ class Writer:
 
     def either(self, node: ast.IfExp, read: Callable[[ast.expr], Any] | None) -> Value:
         """One of two expressions; the other is not looked at."""
-        builder, found = self.builder, []
+        builder = self.builder
+        found: list[tuple[Value, Any]] = []
         condition = self.truth(node.test)
         with builder.if_else(condition) as (then, otherwise):
             for branch, expr in ((then, node.body), (otherwise, node.orelse)):
