@@ -22,6 +22,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
 from dynamics.lowering import vectors
@@ -503,7 +504,12 @@ class Writer:
         """A call of what numba knows, as numba calls it."""
         typing = self.context.typing_context
         kind = typing.resolve_value_type(function)
-        signature = kind.get_call_type(typing, tuple(one.kind for one in values), {})
+        try:
+            signature = kind.get_call_type(typing, tuple(one.kind for one in values), {})
+        except NumbaError as error:
+            raise Unsupported(f"{function}") from error
+        if signature is None:
+            raise Unsupported(f"{function}")
         implementation = self.context.get_function(kind, signature)
         self.context.add_linking_libs(getattr(implementation, "libs", ()))
         args = [
