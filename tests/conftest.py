@@ -35,5 +35,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--slow") or "slow" in config.getoption("-m"):
         return
     for item in items:
-        if "slow" in item.keywords:
+        if item.get_closest_marker("slow") is not None:  # keywords hold names of folders, too
             item.add_marker(pytest.mark.skip(reason="slow; run it with --slow"))
