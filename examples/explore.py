@@ -47,12 +47,15 @@ def until(driver: webdriver.Chrome, script: str) -> object:
 
 
 def click(driver: webdriver.Chrome, across: float, up: float) -> float:
-    """Click a place of the map; milliseconds until its curves were drawn."""
+    """Rest on a place of the map, as a hand does, and click it; milliseconds until its curves were drawn."""
     driver.execute_script("delete document.documentElement.dataset.answered")
     x, y = driver.execute_script(MAP, across, up)
-    chain = ActionChains(driver)
-    chain.w3c_actions.pointer_action.move_to_location(int(x), int(y)).click()
-    chain.perform()
+    move, press = ActionChains(driver), ActionChains(driver)
+    move.w3c_actions.pointer_action.move_to_location(int(x), int(y))
+    move.perform()
+    time.sleep(0.3)
+    press.w3c_actions.pointer_action.click()
+    press.perform()
     return float(str(until(driver, ANSWERED)))
 
 
