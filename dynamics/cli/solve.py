@@ -338,7 +338,7 @@ def foretell(counts: CoOccurrence, predictions: int, closure: str = "conditional
 
 def pairs_of(found: xr.Dataset, words: Sequence[str]) -> list[tuple[str, str]]:
     """(input word, learnt translation) for the given words, or for the best learnt ones."""
-    from dynamics.plot import learnt
+    from dynamics.comparison.learnt_words import learnt
 
     first = found.isel(stages=0)
     if not words:
@@ -452,7 +452,7 @@ def _model_shown(found: xr.Dataset, own: bool, words: Sequence[str], output: Pat
 def _scores_shown(found: xr.Dataset, scores: str, words: Sequence[str]) -> list[str]:
     """The words with the highest scores at the end, or given ones."""
     from derivations.program import Role
-    from dynamics.plot import best_scores
+    from dynamics.comparison.learnt_words import best_scores
     from dynamics.support.roles import with_role
 
     values, embeddings = with_role(found, Role.VALUES), with_role(found, Role.EMBEDDINGS)

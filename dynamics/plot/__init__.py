@@ -5,12 +5,13 @@ wide as a column (3.4 inches) or a page (7 inches). Colours are those of Okabe a
 """
 
 import dynamics.plot.backend  # noqa: F401 first, as the others import matplotlib
+from dynamics.comparison.learnt_words import best_scores, learnt
 from dynamics.plot.comparisons import comparison, study
-from dynamics.plot.exact import best_scores, order, scores
+from dynamics.plot.exact import order, scores
 from dynamics.plot.forecast import against, forecast
 from dynamics.plot.frame import save
 from dynamics.plot.maps import phase
-from dynamics.plot.predictions import distance, ktiw, learnt, loss, words
+from dynamics.plot.predictions import distance, ktiw, loss, words
 
 __all__ = [
     "against",

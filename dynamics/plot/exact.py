@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from derivations.program.role import Role
+from dynamics.comparison.learnt_words import SHOWN, best_scores, scores_of
 from dynamics.plot.comparisons import title_of
 from dynamics.plot.frame import (
     COLUMN,
@@ -24,13 +24,10 @@ from dynamics.plot.frame import (
     times_of,
 )
 from dynamics.support.errors import InputError
-from dynamics.support.files import did_you_mean
-from dynamics.support.roles import loss_of, with_role
+from dynamics.support.roles import loss_of
 
 if TYPE_CHECKING:
     import xarray as xr
-
-SHOWN = 8
 
 
 def order(trajectory: xr.Dataset) -> Figure:
@@ -93,35 +90,6 @@ def order(trajectory: xr.Dataset) -> Figure:
         return figure
 
 
-def best_scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: int = SHOWN) -> list[str]:
-    """Given words, or those with the highest scores at the end.
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> scores = xr.DataArray([[0.0, 0.0], [1.0, 2.0]], {"input": ["a", "fine"]}, ("time", "input"))
-    >>> best_scores(xr.Dataset({"s": scores}), number=1)
-    ['fine']
-    """
-    last = _scores(trajectory).isel(time=-1)
-    known = last["input"].values.tolist()
-    if words is None:
-        return [known[k] for k in np.argsort(-last.values, kind="stable")[:number]]
-    by_name = {str(name): name for name in known}
-    for word in words:
-        if word not in by_name:
-            raise InputError(f"there is no word {word!r}{did_you_mean(word, by_name)}")
-    return [by_name[word] for word in words]
-
-
-def _scores(trajectory: xr.Dataset) -> xr.DataArray:
-    """The attention logits of words, whatever their name."""
-    for name in with_role(trajectory, Role.ATTENTION):
-        if set(trajectory[name].dims) == {"time", "input"}:
-            return trajectory[name].transpose("time", "input")
-    raise InputError("the dataset has no scores of words to draw: give the flow of a keyword or topic classifier")
-
-
 def scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: int = SHOWN) -> Figure:
     """Scores of words over time: what attention looks for.
 
@@ -151,7 +119,7 @@ def scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: i
     >>> scores(xr.Dataset({"s": values})).axes[0].get_ylabel()
     'score s (logit of attention)'
     """
-    times, values = times_of(trajectory), _scores(trajectory)
+    times, values = times_of(trajectory), scores_of(trajectory)
     chosen = best_scores(trajectory, words, number)
     with house_style(chosen):
         figure = Figure((COLUMN, 2.6), layout="constrained")

@@ -13,6 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.program.role import Role
+from dynamics.comparison.learnt_words import ktiw_of, learnt, predictions
 from dynamics.plot.scripts import pair
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
@@ -95,7 +96,7 @@ def loss(trajectory: xr.Dataset, ax: Axes | None = None) -> Figure:
         figure = Figure((COLUMN, 2.4), layout="constrained") if ax is None else figure_of(ax)
         ax = figure.add_subplot() if ax is None else ax
         times = times_of(trajectory)
-        for name, part in _predictions(trajectory).items():
+        for name, part in predictions(trajectory).items():
             ax.plot(times, part[name_of_loss].values, **_prediction_look(name), **marker(times), label=name)
             _band(ax, part, name_of_loss, _prediction_look(name))
         time_axis(ax, times)
@@ -145,7 +146,7 @@ def words(trajectory: xr.Dataset, pairs: Sequence[tuple[str, str]] | None = None
     ['KTIW β (probability)', 'attention (share)']
     """
     part = _prediction(trajectory, stages)
-    _the_ktiw(part)
+    ktiw_of(part)
     pairs = learnt(part) if pairs is None else _pairs(pairs, part)
     times = times_of(part)
     panels = 2 if "attended" in part else 1
@@ -164,36 +165,6 @@ def words(trajectory: xr.Dataset, pairs: Sequence[tuple[str, str]] | None = None
         _mark_stages(axes[0], part, *axes[1:])
         label_ends(figure, dict(zip(axes, named, strict=True)))
         return figure
-
-
-def learnt(trajectory: xr.Dataset, number: int = 5) -> list[tuple[str, str]]:
-    """Pairs of words that are each other's best at the end: no input has a larger KTIW for the output, and conversely.
-
-    Parameters
-    ----------
-    trajectory : xarray.Dataset
-        With ``beta`` (time, input, output).
-    number : int
-        At most so many, the largest KTIW first. Signs without a letter or a digit come last.
-
-    Returns
-    -------
-    list of (str, str)
-        Input and output of each pair.
-
-    Examples
-    --------
-    >>> from dynamics import CoOccurrence, solve
-    >>> lexicon = CoOccurrence.from_counts([[8, 1], [1, 8]], inputs=["Hund", "Katze"], outputs=["dog", "cat"])
-    >>> learnt(solve(lexicon, [0, 10]))
-    [('Hund', 'dog'), ('Katze', 'cat')]
-    """
-    final = _the_ktiw(_prediction(trajectory, None)).values[-1]
-    best_input, best_output = final.argmax(axis=0), final.argmax(axis=1)
-    inputs, outputs = trajectory["input"].values, trajectory["output"].values
-    mutual = [(i, o) for o, i in enumerate(best_input) if best_output[i] == o]
-    pairs = {(str(inputs[i]), str(outputs[o])): final[i, o] for i, o in mutual}
-    return sorted(pairs, key=lambda pair: (not all(map(_has_letters, pair)), -pairs[pair]))[:number]
 
 
 def ktiw(trajectory: xr.Dataset, at: ArrayLike | None = None, size: int = 20, stages: str | None = None) -> Figure:
@@ -237,7 +208,7 @@ def ktiw(trajectory: xr.Dataset, at: ArrayLike | None = None, size: int = 20, st
     ['Hund', 'Katze']
     """
     part = _prediction(trajectory, stages)
-    beta = _the_ktiw(part)
+    beta = ktiw_of(part)
     if size < 1:
         raise InputError(f"size = {size} must be 1 or more")
     shown = beta.isel(input=slice(size), output=slice(size))
@@ -298,7 +269,7 @@ def distance(distances: xr.Dataset) -> Figure:
     """
     drawn = [name for role in (Role.VALUES, Role.ATTENTION, Role.KTIW) for name in with_role(distances, role)]
     reference = str(distances.attrs.get("reference", "joint"))
-    parts = {name: part for name, part in _predictions(distances).items() if name != reference}
+    parts = {name: part for name, part in predictions(distances).items() if name != reference}
     if not drawn or not parts:
         raise InputError(f"no distances to draw: give W, A or beta of a prediction other than {reference!r}")
     times = times_of(distances)
@@ -338,14 +309,6 @@ def symbol(name: str) -> str:
         return name
 
 
-def _the_ktiw(dataset: xr.Dataset) -> xr.DataArray:
-    """KTIW over (time, input, output), whatever its name."""
-    for name in with_role(dataset, Role.KTIW):
-        if set(dataset[name].dims) == {"time", "input", "output"} and dataset[name].size:
-            return dataset[name].transpose("time", "input", "output")
-    raise InputError("the dataset has no 'beta' to draw, the KTIW of every word: give what solve() returns")
-
-
 def _the_loss(dataset: xr.Dataset) -> str:
     name = loss_of(dataset)
     if name is None or not dataset[name].size:
@@ -353,17 +316,9 @@ def _the_loss(dataset: xr.Dataset) -> str:
     return name
 
 
-def _predictions(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Each prediction by its name."""
-    if "stages" not in dataset.dims:
-        name = dataset["stages"].item() if "stages" in dataset.coords else dataset.attrs.get("stages", "prediction")
-        return {str(name): dataset}
-    return {str(name): dataset.sel(stages=name) for name in dataset["stages"].values}
-
-
 def _prediction(dataset: xr.Dataset, name: str | None) -> xr.Dataset:
     """One prediction: the named one, or the first."""
-    found = _predictions(dataset)
+    found = predictions(dataset)
     if name is None:
         return next(iter(found.values()))
     _known(name, list(found), "prediction")
@@ -388,10 +343,6 @@ def _known(word: object, words: Iterable[Any], kind: str) -> None:
     known = [str(one) for one in words]
     if word not in known:
         raise InputError(f"there is no {kind} {word!r}{did_you_mean(str(word), known)}")
-
-
-def _has_letters(word: str) -> bool:
-    return any(character.isalnum() for character in word)
 
 
 def _landmarks(trajectory: xr.Dataset) -> dict[int, str]:
@@ -427,7 +378,7 @@ def _by_translation(final: Vector) -> NDArray[np.intp]:
 
 def _translation(ax: Axes, part: xr.Dataset, looks: Looks) -> list[Line2D]:
     """KTIW of each pair. Returns the lines to be named."""
-    times, beta = times_of(part), _the_ktiw(part)
+    times, beta = times_of(part), ktiw_of(part)
     lines = [
         ax.plot(times, beta.sel(input=i, output=o).values, **look, **marker(times), label=_pair(i, o))[0]
         for (i, o), look in looks.items()
