@@ -2,12 +2,16 @@
 
 import os
 import sys
+import warnings
 from importlib.metadata import version as installed
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "extensions"))
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+# SymPy's own functions, which those of the language inherit from, have sections of other names.
+warnings.filterwarnings("ignore", "Unknown section Explanation", UserWarning)
 
 from scripts import Saved, prepare  # noqa: E402
 
@@ -19,7 +23,7 @@ version = release = installed("attention-dynamics")
 extensions = [
     "sphinx.ext.autodoc", "numpydoc", "myst_parser", "sphinx_gallery.gen_gallery", "theory", "reference", "pages",
 ]  # fmt: skip
-exclude_patterns = ["_build", "extensions", "scripts", "**/GALLERY_HEADER.rst", "**/*.ipynb", "conftest.py"]
+exclude_patterns = ["_build", "extensions", "scripts", "**/GALLERY_HEADER.rst", "**/*.ipynb"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 master_doc = "index"
 nitpicky = False
