@@ -76,3 +76,21 @@ def test_loops_on_several_threads_are_left_to_numba() -> None:
 
 def test_sparse_products_are_spoken() -> None:
     assert is_direct(lower(registry.program("joint-sparse")).source)
+
+
+def test_what_is_refused_while_it_is_written_is_left_to_numba(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """numba is in the middle of a compilation then, and starts anew from the source."""
+    kernel, y = bound(registry.program("uniform"), {"K": 3})
+    found, expected = np.full((2, kernel.output_size), np.nan)
+    kernel(y, expected)
+
+    def refused(*_: object) -> None:
+        raise Unsupported("something new")
+
+    monkeypatch.setattr("dynamics.lowering.direct.Writer.block", refused)
+    monkeypatch.setattr(compiling, "cache_directory", lambda: tmp_path)  # where it has not been compiled before
+    left = compiled.__wrapped__(kernel.kernel.source)
+    assert "kernel_body" not in left.py_func.__code__.co_names  # type: ignore[attr-defined]
+    left(y, found, *kernel.arguments)
+    assert np.isfinite(expected).all()
+    np.testing.assert_array_equal(found, expected)
