@@ -89,17 +89,17 @@ def figure(theory: list[Course], runs: list[Course]) -> Figure:
     with house_style():
         drawn = Figure((COLUMN, 2.8), layout="constrained")
         ax = drawn.add_subplot()
-        for kind, colour in KINDS.items():
+        for (kind, colour), dashes in zip(KINDS.items(), ("-", (0, (5, 1.5)), (0, (1.5, 1))), strict=True):
             for run in (one for one in runs if one.kind == kind):
                 ax.plot(run.steps, run.accuracy, color=colour, linewidth=0.6, alpha=0.45)
             mine = [one for one in theory if one.kind == kind]
             if mine:
                 middle = np.median([one.accuracy for one in mine], axis=0)
-                ax.plot(mine[0].steps, middle, color=colour, linewidth=1.8, linestyle="--", label=kind)
+                ax.plot(mine[0].steps, middle, color=colour, linewidth=1.8, linestyle=dashes, label=kind)
         ax.set_xlim(0, LAST)
         ax.set_ylim(0, 1.03)
         ax.set_xlabel("steps of Adam")
-        ax.set_ylabel("accuracy (share of targets)\nLSTMs thin, prediction dashed")
+        ax.set_ylabel("accuracy (share of targets)\nLSTMs thin, prediction thick")
         ax.legend(loc="lower right")
     return drawn
 
