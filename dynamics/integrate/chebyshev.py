@@ -17,11 +17,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import prange
+from numba import njit
 from numpy.typing import NDArray
 from scipy.integrate import DenseOutput, OdeSolver
 
 from dynamics.integrate.arguments import span_of, state, step_sizes, tolerances
+from dynamics.lowering.parallel import in_turns
 from dynamics.support.machine_code import kept
 from dynamics.support.threads import one_at_a_time
 from dynamics.support.typing import Vector
@@ -37,32 +38,46 @@ CREEPING, SHARE, WATCHED = 100, 0.01, 10_000
 where slopes turn at any rate, as that of a root does at 0, or where they cease. Larger states are not watched."""
 
 
-@kept(parallel=True, error_model="numpy", fastmath=FAST)
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": FAST}
+
+
+@njit(**OPTIONS)
+def combined(chunk, out, a, y, b, last, c, before, d, slope, e, first):
+    n = y.size
+    for k in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
+        out[k] = a * y[k] + b * last[k] + c * before[k] + d * slope[k] + e * first[k]
+
+
+@njit(**OPTIONS)
+def squared_errors(chunk, parts, y, new, first, last, h, rtol, atol):
+    n = y.size
+    total = 0.0
+    for k in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
+        error = 0.8 * (y[k] - new[k]) + 0.4 * h * (first[k] + last[k])
+        ratio = error / (atol + rtol * max(abs(y[k]), abs(new[k])))
+        total += ratio * ratio
+    parts[chunk] = total
+
+
+each_combined, each_squared_errors = in_turns(combined), in_turns(squared_errors)
+
+
+@kept(**OPTIONS)
 def recurrence(out, a, y, b, last, c, before, d, slope, e, first):
     """out = a y + b last + c before + d slope + e first; out may be any of them."""
-    n = y.size
-    for chunk in prange(CHUNKS):
-        for k in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
-            out[k] = a * y[k] + b * last[k] + c * before[k] + d * slope[k] + e * first[k]
+    each_combined(CHUNKS, (out, a, y, b, last, c, before, d, slope, e, first))
 
 
-@kept(parallel=True, error_model="numpy", fastmath=FAST)
+@kept(**OPTIONS)
 def error_norm(y, new, first, last, h, rtol, atol):
     """Root mean square of the error estimate 0.8 (y - new) + 0.4 h (f(y) + f(new)) over atol + rtol max(|y|, |new|)."""
-    n = y.size
     parts = np.zeros(CHUNKS)
-    for chunk in prange(CHUNKS):
-        total = 0.0
-        for k in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
-            error = 0.8 * (y[k] - new[k]) + 0.4 * h * (first[k] + last[k])
-            ratio = error / (atol + rtol * max(abs(y[k]), abs(new[k])))
-            total += ratio * ratio
-        parts[chunk] = total
+    each_squared_errors(CHUNKS, (parts, y, new, first, last, h, rtol, atol))
     # Added one by one: parts.sum() would run in parallel, and depend on the number of threads.
     whole = 0.0
     for chunk in range(CHUNKS):
         whole += parts[chunk]
-    return np.sqrt(whole / n)
+    return np.sqrt(whole / y.size)
 
 
 def euclidean(x: Vector) -> float:

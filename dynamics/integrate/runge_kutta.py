@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import prange
+from numba import njit
 from numpy.typing import NDArray
 from scipy.integrate import DOP853, RK23, RK45, DenseOutput
 
+from dynamics.lowering.parallel import in_turns
 from dynamics.support.machine_code import kept
 from dynamics.support.threads import libraries, one_at_a_time
 from dynamics.support.typing import Vector
@@ -24,10 +25,11 @@ CHUNKS = 16
 BLOCK = 1024
 """Numbers that stay in the nearest cache while all slopes are added."""
 FAST = {"reassoc", "contract", "nsz", "arcp"}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": FAST}
 SAFETY, MIN_FACTOR, MAX_FACTOR = 0.9, 0.2, 10.0  # SciPy's controller
 
 
-@kept(error_model="numpy", fastmath=FAST)
+@kept(**OPTIONS)
 def add_slopes(slopes, weights, used, lo, hi, out):
     """Add the sum of weights[s] slopes[s, lo:hi] over the first ``used`` slopes; four in one pass."""
     last = used - 1
@@ -41,42 +43,53 @@ def add_slopes(slopes, weights, used, lo, hi, out):
 
 
 # Loops run over slices from 0 on: with lo + k for a subscript, which might be negative, they are not vectorised.
-@kept(parallel=True, error_model="numpy", fastmath=FAST)
+@njit(**OPTIONS)
+def combined(chunk, y, slopes, weights, used, out):
+    n = y.size
+    for lo in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS, BLOCK):
+        hi = min(lo + BLOCK, (chunk + 1) * n // CHUNKS)
+        before, after = y[lo:hi], out[lo:hi]
+        for k in range(after.size):
+            after[k] = before[k]
+        add_slopes(slopes, weights, used, lo, hi, after)
+
+
+@njit(**OPTIONS)
+def squared_errors(chunk, parts, y, new, slopes, weights, rtol, atol):
+    n = y.size
+    errors = np.empty(BLOCK)
+    total = 0.0
+    for lo in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS, BLOCK):
+        hi = min(lo + BLOCK, (chunk + 1) * n // CHUNKS)
+        error, before, after = errors[: hi - lo], y[lo:hi], new[lo:hi]
+        for k in range(error.size):
+            error[k] = 0.0
+        add_slopes(slopes, weights, weights.size, lo, hi, error)
+        for k in range(error.size):
+            ratio = error[k] / (atol + rtol * max(abs(before[k]), abs(after[k])))
+            total += ratio * ratio
+    parts[chunk] = total
+
+
+each_combined, each_squared_errors = in_turns(combined), in_turns(squared_errors)
+
+
+@kept(**OPTIONS)
 def combine(y, slopes, weights, used, out):
     """out = y + sum of weights[s] slopes[s] over the first ``used`` slopes."""
-    n = y.size
-    for chunk in prange(CHUNKS):
-        for lo in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS, BLOCK):
-            hi = min(lo + BLOCK, (chunk + 1) * n // CHUNKS)
-            before, after = y[lo:hi], out[lo:hi]
-            for k in range(after.size):
-                after[k] = before[k]
-            add_slopes(slopes, weights, used, lo, hi, after)
+    each_combined(CHUNKS, (y, slopes, weights, used, out))
 
 
-@kept(parallel=True, error_model="numpy", fastmath=FAST)
+@kept(**OPTIONS)
 def error_norm(y, new, slopes, weights, rtol, atol):
     """Root mean square of the estimated error over atol + rtol max(|y|, |new|)."""
-    n = y.size
     parts = np.zeros(CHUNKS)
-    for chunk in prange(CHUNKS):
-        errors = np.empty(BLOCK)
-        total = 0.0
-        for lo in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS, BLOCK):
-            hi = min(lo + BLOCK, (chunk + 1) * n // CHUNKS)
-            error, before, after = errors[: hi - lo], y[lo:hi], new[lo:hi]
-            for k in range(error.size):
-                error[k] = 0.0
-            add_slopes(slopes, weights, weights.size, lo, hi, error)
-            for k in range(error.size):
-                ratio = error[k] / (atol + rtol * max(abs(before[k]), abs(after[k])))
-                total += ratio * ratio
-        parts[chunk] = total
+    each_squared_errors(CHUNKS, (parts, y, new, slopes, weights, rtol, atol))
     # Added one by one, so that the steps do not depend on the number of threads: parts.sum() would run in parallel.
     whole = 0.0
     for chunk in range(CHUNKS):
         whole += parts[chunk]
-    return np.sqrt(whole / n)
+    return np.sqrt(whole / y.size)
 
 
 @one_at_a_time

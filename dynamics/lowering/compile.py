@@ -25,6 +25,8 @@ from dynamics.support.cache_files import uncached
 from dynamics.support.errors import InputError
 from dynamics.support.files import write_aside
 
+CALLED = ("runtime", "vectors", "direct", "parallel")
+"""Files whose functions generated code calls, or which write it."""
 ENVIRONMENT = "DYNAMICS_CACHE_DIR"
 
 
@@ -53,7 +55,7 @@ def called_code() -> str:
     """A hash of what generated code depends on beside itself."""
     import numba
 
-    called = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("runtime", "vectors", "direct"))
+    called = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in CALLED)
     return hashlib.sha256(called + numba.__version__.encode() + sys.version.encode()).hexdigest()
 
 
@@ -102,6 +104,9 @@ def in_one(source: str, module: ModuleType) -> ast.Module:
     module.__dict__["kernel_body"] = body_of(ast.FunctionDef(**vars(kernel)), module.__dict__)
     given = ", ".join(argument.arg for argument in kernel.args.args)
     kernel.body = ast.parse(f"kernel_body({given})").body
+    for option in (word for call in kernel.decorator_list if isinstance(call, ast.Call) for word in call.keywords):
+        if option.arg == "parallel":  # loops on several threads are written already, and numba would look for others
+            option.value = ast.Constant(False)
     return ast.fix_missing_locations(tree)
 
 

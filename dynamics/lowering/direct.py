@@ -3,8 +3,8 @@
 Generated kernels speak a small language: whole numbers, numbers, arrays in C order, loops over ranges, conditions and
 short rows. Of such code types are known as it is read, once, line by line; numba infers them of any Python, over and
 over. So the body of a kernel is one instruction for numba, written here; what else it does, it does as ever: fast
-arithmetic, calls of other functions, machine code, its cache. What is not in the small language (loops on several
-threads) is left to numba.
+arithmetic, calls of other functions, machine code, its cache, its threads. What is not in the small language is left to
+numba.
 
 Subscripts are taken as they are: generated code has none that is negative. Nor does what a kernel writes overlap with
 what it reads otherwise, states, data or each other's; the compiler is told so, and keeps sums in registers.
@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -26,6 +28,7 @@ from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
 from dynamics.lowering import vectors
+from dynamics.lowering.parallel import on_threads
 
 __all__ = ["Unsupported", "body_of", "spoken"]
 
@@ -37,8 +40,6 @@ SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", a
 ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
 LARGEST_POWER = 0x10000
 """Powers up to here are products, as numba has them."""
-FOREIGN = {"prange", "add_parts", "fill"}
-"""Words of what is left to numba."""
 
 
 class Unsupported(Exception):
@@ -67,13 +68,9 @@ class View:
 
 
 def spoken(kernel: ast.FunctionDef) -> bool:
-    """Whether a kernel has a signature and keeps to the small language, as far as its words tell."""
+    """Whether a kernel has a signature and keeps to the small language, as far as its statements tell."""
     signed = [node for node in kernel.decorator_list if isinstance(node, ast.Call) and node.args]
-    if not signed or any(isinstance(node, ast.While | ast.Return) for node in ast.walk(kernel)):
-        return False
-    words = {node.id for node in ast.walk(kernel) if isinstance(node, ast.Name)}
-    words |= {node.attr for node in ast.walk(kernel) if isinstance(node, ast.Attribute)}
-    return not words & FOREIGN
+    return bool(signed) and not any(isinstance(node, ast.While | ast.Return) for node in ast.walk(kernel))
 
 
 def body_of(kernel: ast.FunctionDef, names: Mapping[str, Any]) -> Any:
@@ -173,13 +170,34 @@ class Writer:
         """Nothing."""
 
     def on_Expr(self, node: ast.Expr) -> None:
-        if not isinstance(node.value, ast.Constant):
-            self.value(node.value)
+        if isinstance(node.value, ast.Constant):
+            return
+        call = node.value
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "fill":
+            self.fill(call)
+        else:
+            self.value(call)
+
+    def fill(self, node: ast.Call) -> None:
+        """``array.fill(number)``"""
+        view = self.view(node.func.value)  # type: ignore[attr-defined]
+        if view is None or view.entry != FLOAT:
+            raise Unsupported(ast.unparse(node))
+        number = self.cast(self.value(node.args[0]), FLOAT).value
+        size: Any = WORD(1)
+        for extent in view.shape:
+            size = self.counted("mul", size, extent)
+        with self.turns("fill", WORD(0), size) as index:
+            self.store(number, self.builder.gep(view.data, [index], inbounds=True), view.root)
 
     def on_Assign(self, node: ast.Assign) -> None:
         (target,) = node.targets
         if isinstance(target, ast.Tuple):
-            raise Unsupported(ast.unparse(node))
+            if not (isinstance(node.value, ast.Tuple) and all(isinstance(one, ast.Name) for one in target.elts)):
+                raise Unsupported(ast.unparse(node))
+            for one, value in zip(target.elts, list(map(self.value, node.value.elts)), strict=True):
+                self.assign(one.id, value)  # type: ignore[attr-defined]
+            return
         if isinstance(target, ast.Name):
             view = self.view(node.value)
             if view is not None:
@@ -219,29 +237,57 @@ class Writer:
         if not (
             isinstance(call, ast.Call)
             and isinstance(call.func, ast.Name)
-            and call.func.id == "range"
+            and call.func.id in ("range", "prange")
             and isinstance(node.target, ast.Name)
-            and len(call.args) <= 2
+            and len(call.args) <= (2 if call.func.id == "range" else 1)
         ):
             raise Unsupported(ast.unparse(node))
         bounds = [self.cast(self.value(argument), INT).value for argument in call.args]
+        if call.func.id == "prange":
+            self.side_by_side(node.target.id, bounds[0], node.body)
+            return
         low, high = bounds if len(bounds) == 2 else (WORD(0), bounds[0])
+        with self.turns(node.target.id, low, high) as index:
+            self.assign(node.target.id, Value(INT, index))
+            self.block(node.body)
+
+    @contextmanager
+    def turns(self, name: str, low: Any, high: Any) -> Iterator[Any]:
+        """A loop, with what is written in the context inside."""
         builder = self.builder
         before = builder.block
-        head, inside, after = (
-            builder.append_basic_block(f"{node.target.id}.{part}") for part in ("head", "in", "after")
-        )
+        head, inside, after = (builder.append_basic_block(f"{name}.{part}") for part in ("head", "in", "after"))
         builder.branch(head)
         builder.position_at_end(head)
         index = builder.phi(WORD)
         index.add_incoming(low, before)
         builder.cbranch(builder.icmp_signed("<", index, high), inside, after)
         builder.position_at_end(inside)
-        self.assign(node.target.id, Value(INT, index))
-        self.block(node.body)
+        yield index
         index.add_incoming(builder.add(index, WORD(1), flags=["nsw"]), builder.block)
         builder.branch(head)
         builder.position_at_end(after)
+
+    def side_by_side(self, name: str, turns: Any, body: Sequence[ast.stmt]) -> None:
+        """A loop on several threads: what a turn assigns to variables is its own."""
+        read = dict.fromkeys(node.id for one in body for node in ast.walk(one) if isinstance(node, ast.Name))
+        variables = [(word, self.variables[word]) for word in read if word in self.variables and word != name]
+        views = [(word, self.views[word]) for word in read if word in self.views]
+        values = [self.builder.load(place) for _, (_, place) in variables]
+        values += [value for _, view in views for value in (view.data, *view.shape)]
+
+        def turn(builder: Any, index: Any, seen: Sequence[Any]) -> None:
+            inner = copy(self)
+            inner.builder, inner.variables, inner.views = builder, {}, {}
+            rest = iter(seen)
+            for word, (kind, _) in variables:
+                inner.assign(word, Value(kind, next(rest)))
+            for word, view in views:
+                inner.views[word] = replace(view, data=next(rest), shape=tuple(next(rest) for _ in view.shape))
+            inner.assign(name, Value(INT, index))
+            inner.block(body)
+
+        on_threads(self.context, self.builder, turns, values, turn)
 
     # -- variables ----------------------------------------------------------------------------------------------------
 
@@ -286,6 +332,10 @@ class Writer:
             node = node.func.value
         if isinstance(node, ast.Name) and shape is None and node.id in self.views:
             return self.views[node.id]
+        if isinstance(node, ast.Subscript) and shape is None and isinstance(node.value, ast.Name):
+            part = self.part(node)
+            if part is not None:
+                return part
         if not (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)):
             if shape is not None:
                 raise Unsupported(ast.unparse(node))
@@ -300,6 +350,16 @@ class Writer:
         if shape is None:
             return View(whole.entry, data, (self.counted("sub", high, low),), whole.root)
         return View(whole.entry, data, tuple(self.cast(self.value(size), INT).value for size in shape))
+
+    def part(self, node: ast.Subscript) -> View | None:
+        """``array[k]`` of an array of several dimensions, if that is what is written."""
+        whole = self.views.get(node.value.id)  # type: ignore[attr-defined]
+        if whole is None or len(whole.shape) < 2 or isinstance(node.slice, ast.Slice | ast.Tuple):
+            return None
+        position = self.cast(self.value(node.slice), INT).value
+        for size in whole.shape[1:]:
+            position = self.counted("mul", position, size)
+        return View(whole.entry, self.builder.gep(whole.data, [position], inbounds=True), whole.shape[1:], whole.root)
 
     def array(self, view: View, turned: bool = False) -> Value:
         """A view as numba has it, or its transpose."""

@@ -8,11 +8,16 @@ they run in parallel without conflicts. The order of additions does not depend o
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from dynamics.lowering.parallel import in_turns
+from dynamics.support.machine_code import kept
 
 TILE = 32
 """Columns of a panel: 6,000 rows of 32 numbers are 1.5 MB. Wider rows amortise the walk over the entries."""
@@ -168,66 +173,91 @@ def pack(dense, lo, panel):
             panel[row, t] = 0.0
 
 
-@njit(parallel=True, error_model="numpy", fastmath=FAST)
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": FAST}
+
+
+@njit(**OPTIONS)
+def gather_panels(chunk, start, word, weight, dense, result, panels, tiles):
+    panel, tile = panels[chunk], tiles[chunk]
+    for lo in range(chunk * TILE, dense.shape[1], PANELS * TILE):
+        pack(dense, lo, panel)
+        width = min(TILE, dense.shape[1] - lo)
+        for o in range(result.shape[0]):
+            tile[:] = 0.0
+            gather_entries(start[o], start[o + 1], word, weight, panel, tile)
+            for t in range(width):
+                result[o, lo + t] = tile[t]
+
+
+@njit(**OPTIONS)
+def scatter_panels(chunk, start, word, weight, dense, result, panels, tiles):
+    panel, tile = panels[chunk], tiles[chunk]
+    for lo in range(chunk * TILE, dense.shape[1], PANELS * TILE):
+        width = min(TILE, dense.shape[1] - lo)
+        panel[:, :] = 0.0
+        for o in range(dense.shape[0]):
+            for t in range(width):
+                tile[t] = dense[o, lo + t]
+            scatter_entries(start[o], start[o + 1], word, weight, panel, tile)
+        for row in range(result.shape[0]):
+            for t in range(width):
+                result[row, lo + t] = panel[row, t]
+
+
+@njit(**OPTIONS)
+def dot_panels(chunk, start, word, left, dense, panels, tiles, partials):
+    panel, tile, partial = panels[chunk], tiles[chunk], partials[chunk]
+    partial[:] = 0.0
+    for lo in range(chunk * TILE, dense.shape[1], PANELS * TILE):
+        pack(dense, lo, panel)
+        width = min(TILE, dense.shape[1] - lo)
+        tile[:] = 0.0  # what lies beyond the last column must not meet the panel's zeros as inf or NaN
+        for o in range(left.shape[0]):
+            for t in range(width):
+                tile[t] = left[o, lo + t]
+            dot_entries(start[o], start[o + 1], word, partial, panel, tile)
+
+
+@njit(**OPTIONS)
+def add_partials(chunk, result, partials):
+    for e in range(chunk * result.size // PANELS, (chunk + 1) * result.size // PANELS):
+        total = 0.0
+        for k in range(PANELS):
+            total += partials[k, e]
+        result[e] = total
+
+
+@njit(**OPTIONS)
+def add_flat_parts(chunk, flat, result):
+    for k in range(chunk * result.size // PANELS, (chunk + 1) * result.size // PANELS):
+        for piece in range(flat.shape[0]):
+            result[k] += flat[piece, k]
+
+
+each_gather, each_scatter, each_dot = map(in_turns, (gather_panels, scatter_panels, dot_panels))
+each_total, each_sum = map(in_turns, (add_partials, add_flat_parts))
+
+
+@kept(**OPTIONS)
 def gather_product(start, word, weight, dense, result, panels, tiles):
     """result[o, v] = sum over entries e of row o of weight[e] dense[word[e], v]."""
-    for chunk in prange(PANELS):
-        panel, tile = panels[chunk], tiles[chunk]
-        for lo in range(chunk * TILE, dense.shape[1], PANELS * TILE):
-            pack(dense, lo, panel)
-            width = min(TILE, dense.shape[1] - lo)
-            for o in range(result.shape[0]):
-                tile[:] = 0.0
-                gather_entries(start[o], start[o + 1], word, weight, panel, tile)
-                for t in range(width):
-                    result[o, lo + t] = tile[t]
+    each_gather(PANELS, (start, word, weight, dense, result, panels, tiles))
 
 
-@njit(parallel=True, error_model="numpy", fastmath=FAST)
+@kept(**OPTIONS)
 def scatter_product(start, word, weight, dense, result, panels, tiles):
     """result[word[e], v] = sum over entries e, each in row o(e), of weight[e] dense[o(e), v]."""
-    for chunk in prange(PANELS):
-        panel, tile = panels[chunk], tiles[chunk]
-        for lo in range(chunk * TILE, dense.shape[1], PANELS * TILE):
-            width = min(TILE, dense.shape[1] - lo)
-            panel[:, :] = 0.0
-            for o in range(dense.shape[0]):
-                for t in range(width):
-                    tile[t] = dense[o, lo + t]
-                scatter_entries(start[o], start[o + 1], word, weight, panel, tile)
-            for row in range(result.shape[0]):
-                for t in range(width):
-                    result[row, lo + t] = panel[row, t]
+    each_scatter(PANELS, (start, word, weight, dense, result, panels, tiles))
 
 
-@njit(parallel=True, error_model="numpy", fastmath=FAST)
+@kept(**OPTIONS)
 def gather_dot_product(start, word, left, dense, result, panels, tiles, partials):
     """result[e] = sum over v of left[o(e), v] dense[word[e], v]."""
-    for chunk in prange(PANELS):
-        panel, tile, partial = panels[chunk], tiles[chunk], partials[chunk]
-        partial[:] = 0.0
-        for lo in range(chunk * TILE, dense.shape[1], PANELS * TILE):
-            pack(dense, lo, panel)
-            width = min(TILE, dense.shape[1] - lo)
-            tile[:] = 0.0  # what lies beyond the last column must not meet the panel's zeros as inf or NaN
-            for o in range(left.shape[0]):
-                for t in range(width):
-                    tile[t] = left[o, lo + t]
-                dot_entries(start[o], start[o + 1], word, partial, panel, tile)
-    for chunk in prange(PANELS):
-        for e in range(chunk * result.size // PANELS, (chunk + 1) * result.size // PANELS):
-            total = 0.0
-            for k in range(PANELS):
-                total += partials[k, e]
-            result[e] = total
+    each_dot(PANELS, (start, word, left, dense, panels, tiles, partials))
+    each_total(PANELS, (result, partials))
 
 
-@njit(parallel=True, error_model="numpy", fastmath=FAST)
+@kept(**OPTIONS)
 def add_parts(parts, whole):
     """whole += the sum of parts over their first index, in order."""
-    pieces = parts.shape[0]
-    flat, result = parts.reshape((pieces, whole.size)), whole.reshape(whole.size)
-    for chunk in prange(PANELS):
-        for k in range(chunk * whole.size // PANELS, (chunk + 1) * whole.size // PANELS):
-            for piece in range(pieces):
-                result[k] += flat[piece, k]
+    each_sum(PANELS, (parts.reshape((parts.shape[0], whole.size)), whole.reshape(whole.size)))

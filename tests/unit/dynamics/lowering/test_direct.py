@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numba
 import numpy as np
 import pytest
 
@@ -17,8 +18,10 @@ from dynamics.lowering import lower
 from dynamics.lowering.compile import compiled
 from dynamics.lowering.direct import Unsupported
 from dynamics.lowering.kernel import Bound
+from dynamics.lowering.parallel import in_turns
 from dynamics.problems.arrays import flow_of
 from dynamics.program_file import load
+from dynamics.support.threads import limited
 
 PROGRAMS = Path(__file__).parents[4] / "examples" / "programs"
 
@@ -39,10 +42,10 @@ def numbas(source: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         return compiled.__wrapped__(source)
 
 
-def bound(program: Program, constants: dict[str, int]) -> tuple[Bound, np.ndarray]:
+def bound(program: Program, constants: dict[str, int], parallel: bool = False) -> tuple[Bound, np.ndarray]:
     sizes = small_sizes(program) | constants
     values = random_values(program, 0, sizes, 1.0, 1.0)
-    kernel = lower(program, constants=constants)
+    kernel = lower(program, parallel=parallel, constants=constants)
     numbers = {p.name: values[p.name] for p in program.parameters}
     numbers |= {str(size): values.get(str(size), sizes[str(size)]) for size in extent_symbols(program)}
     found = kernel.bind({name_of(a): values[name_of(a)] for a in program.data}, numbers)
@@ -68,10 +71,44 @@ def test_programs_of_ones_own_are_in_the_small_language(name: str) -> None:
     assert is_direct(lower(program, constants={str(size): 3 for size in extent_symbols(program)}).source)
 
 
-def test_loops_on_several_threads_are_left_to_numba() -> None:
-    source = lower(registry.program("uniform"), parallel=True).source
-    with pytest.raises(Unsupported):
-        compiling.in_one(source, ModuleType("parallel"))
+@pytest.mark.parametrize("name", ["uniform", "topic-TL", "joint"])
+def test_loops_on_several_threads_are_spoken(name: str) -> None:
+    assert is_direct(lower(registry.program(name), parallel=True).source)
+
+
+@pytest.mark.parametrize("name", [pytest.param("uniform", marks=pytest.mark.slow), "marginal"])
+def test_turns_on_several_threads_have_the_bits_of_numba(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel, y = bound(registry.program(name), {}, parallel=True)
+    one, two, expected = np.full((3, kernel.output_size), np.nan)
+    numbas(kernel.kernel.source, monkeypatch)(y, expected, *kernel.arguments)
+    for threads, found in ((1, one), (numba.config.NUMBA_NUM_THREADS, two)):  # type: ignore[attr-defined]
+        with limited(threads, y.size):
+            kernel(y, found)
+    assert np.isfinite(expected).all()
+    np.testing.assert_array_equal(one, expected)
+    np.testing.assert_array_equal(two, expected)
+
+
+def test_each_turn_is_taken_once() -> None:
+    """As many as there are, fewer than threads or none; their order is nobody's."""
+
+    @numba.njit
+    def count(k, taken):  # type: ignore[no-untyped-def]
+        taken[k] += k + 1
+
+    counts = in_turns(count)
+
+    @numba.njit
+    def counted(turns, taken):  # type: ignore[no-untyped-def]
+        counts(turns, (taken,))
+
+    for threads in {1, numba.config.NUMBA_NUM_THREADS}:  # type: ignore[attr-defined]
+        with limited(threads, 0):
+            for turns in (0, 1, 1000):
+                taken = np.zeros(1000)
+                for _ in range(3):
+                    counted(turns, taken)
+                assert taken.tolist() == [3.0 * (k + 1) if k < turns else 0.0 for k in range(1000)]
 
 
 def test_sparse_products_are_spoken() -> None:
