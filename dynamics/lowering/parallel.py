@@ -59,7 +59,8 @@ def on_threads(
         builder.store(value, cgutils.gep_inbounds(builder, place, 0, k))
     share = outlined(context, builder.module, record, builder.function, body)
 
-    threads = builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(WORD, []), "get_num_threads"), [])  # fmt: skip
+    asked = cgutils.get_or_insert_function(builder.module, ir.FunctionType(WORD, []), "get_num_threads")
+    threads = builder.call(asked, [])
     # What numba's threads are told: each gets one item of an array that is not there.
     nothing, one = (cgutils.alloca_once(builder, kind) for kind in (BYTES, WORD))
     builder.store(BYTES(None), nothing)
@@ -81,9 +82,8 @@ def outlined(context: Any, module: Any, record: Any, around: Any, body: Callable
     number = sum(1 for function in module.functions if function.name.startswith(around.name))
     # A turn has the arguments that numba's functions have, as what it calls hands its errors on in one of them.
     errors = around.args[1].type
-    turn_of = ir.Function(
-        module, ir.FunctionType(ir.IntType(32), [BYTES, errors, WORD, record.as_pointer()]), f"{around.name}.turn{number}"
-    )  # fmt: skip
+    kind = ir.FunctionType(ir.IntType(32), [BYTES, errors, WORD, record.as_pointer()])
+    turn_of = ir.Function(module, kind, f"{around.name}.turn{number}")
     turn_of.linkage = "internal"
     builder = ir.IRBuilder(turn_of.append_basic_block("entry"))
     place = turn_of.args[3]
@@ -91,11 +91,8 @@ def outlined(context: Any, module: Any, record: Any, around: Any, body: Callable
     body(builder, turn_of.args[2], values)
     builder.ret(ir.IntType(32)(0))
 
-    share = ir.Function(
-        module,
-        ir.FunctionType(ir.VoidType(), [BYTES.as_pointer(), WORD.as_pointer(), WORD.as_pointer(), BYTES]),
-        f"{around.name}.share{number}",
-    )
+    kind = ir.FunctionType(ir.VoidType(), [BYTES.as_pointer(), WORD.as_pointer(), WORD.as_pointer(), BYTES])
+    share = ir.Function(module, kind, f"{around.name}.share{number}")
     share.linkage = "internal"
     builder = ir.IRBuilder(share.append_basic_block("entry"))
     place = builder.bitcast(share.args[3], record.as_pointer())
@@ -145,7 +142,7 @@ def in_turns(turn: Any) -> Any:
     array([0., 1., 4.])
     """
 
-    def run(typingctx, turns, arguments):  # type: ignore[no-untyped-def]
+    def run(typingctx, turns, arguments):
         def codegen(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
             def body(inner: Any, k: Any, values: Sequence[Any]) -> None:
                 kind = context.typing_context.resolve_value_type(turn)
