@@ -13,7 +13,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 
-SHORTEST = 0.005
+SHORTEST = 0.05
 """Seconds that one measurement takes at least: quicker calls are repeated within it."""
 
 
@@ -59,8 +59,9 @@ def processor_time() -> float:
 
 
 def number_of_calls(run: Callable[[], object]) -> int:
-    """Calls that make one measurement long enough, from a first one, which is not counted."""
-    return max(1, ceil(SHORTEST / max(seconds(run)[0], 1e-9)))
+    """Calls that make one measurement long enough, from a second one: the first, not counted, may compile."""
+    first = seconds(run)[0]
+    return max(1, ceil(SHORTEST / max(first if first > 1 else seconds(run)[0], 1e-9)))
 
 
 def on_one_core() -> None:

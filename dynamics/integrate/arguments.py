@@ -37,6 +37,8 @@ def shown(value: object, limit: int = 60) -> str:
 
 def why_not_real(values: Any) -> str | None:
     """Why values are not real numbers of double precision, in words; None if they are."""
+    if type(values) is float or (type(values) is np.ndarray and values.dtype == np.float64):  # the usual case, quickly
+        return None
     if np.ma.is_masked(values):
         return "has entries that are masked"
     try:
@@ -75,8 +77,9 @@ def state(y0: ArrayLike, locate: Callable[[Vector], str] | None = None) -> Vecto
     y = np.asarray(y0, dtype=np.float64)
     if y.ndim != 1 or y.size == 0:
         raise InputError(f"y0 has shape {y.shape}; give the state as a vector of one number or more")
-    bad = np.flatnonzero(~np.isfinite(y))
-    if bad.size:
+    finite = np.isfinite(y)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
         where = f" in {locate(y)}" if locate is not None else ""
         raise InputError(f"y0[{bad[0]}] = {y[bad[0]]}{where} is not finite; give a state of numbers")
     return y
@@ -96,6 +99,8 @@ def number(name: str, value: Any, advice: str, above: float = 0.0, infinite: boo
     Traceback (most recent call last):
     dynamics.support.errors.InputError: rtol must be a number, not '1e-6'; 1e-6 is usual
     """
+    if type(value) is float and above < value < np.inf:  # the usual case, quickly
+        return value
     if np.ndim(value) > 0:
         raise InputError(f"{name} must be one number, not of shape {np.shape(value)}; {advice}")
     if value is None or why_not_real(value):
@@ -266,17 +271,18 @@ def _finite(t: ArrayLike, name: str, wanted: str) -> Vector:
     found = np.atleast_1d(np.asarray(t, dtype=float))
     if found.ndim != 1:
         raise InputError(f"{name} must be a list of times, not of shape {np.shape(t)}; give {wanted}")
-    bad = np.flatnonzero(~np.isfinite(found))
-    if bad.size:
+    finite = np.isfinite(found)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
         raise InputError(f"{name}[{bad[0]}] = {found[bad[0]]} is not finite; times are tau = learning rate x steps")
     return found
 
 
 def _in_order(found: Vector, name: str, direction: float) -> Vector:
     """Times that follow one another in a direction."""
-    bad = np.flatnonzero(direction * np.diff(found) <= 0)
-    if bad.size:
-        k, order = bad[0], "increasing" if direction > 0 else "decreasing, as the span is"
+    rising = found[1:] > found[:-1] if direction > 0 else found[1:] < found[:-1]
+    if not rising.all():
+        k, order = int(rising.argmin()), "increasing" if direction > 0 else "decreasing, as the span is"
         raise InputError(
             f"{name} is not {order}: {name}[{k}] = {found[k]:g}, {name}[{k + 1}] = {found[k + 1]:g}; sort it, each once"
         )

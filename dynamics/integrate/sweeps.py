@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from dynamics.integrate.events import Event, Status, check_known, check_method, 
 from dynamics.integrate.initial_value import STEPPED
 from dynamics.lowering.lanes import LANES, METHODS, kernel
 from dynamics.support.errors import InputError
+from dynamics.support.trajectory import labelled
 from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["Event", "Status", "sweep"]
 
 
+FLAGS: dict[str, Any] = {
+    "flag_values": [int(s) for s in Status],
+    "flag_meanings": " ".join(s.name.lower() for s in Status),
+}
+"""What the values of status mean, as the conventions of NetCDF have it."""
 RESULTS = ("cell", "time", "event", "event_time", "end_time", "status", "steps", "evaluations")
 
 FEW = 256
@@ -153,29 +160,23 @@ def sweep(
 
     share(work, queue, min(workers, -(-cells // LANES)), cells)
 
-    dims = ("cell", "time") if at.size else ("cell",)
+    dims, cell = ("cell", "time") if at.size else ("cell",), ("cell",)
     found = dict(zip((*program.state_names, *observables), (*states, *observed), strict=True))
-    variables: dict[str, Any] = {
-        name: (dims, values if at.size else values[:, 0], {}) for name, values in found.items()
-    }
-    flags = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name.lower() for s in Status)}
+    variables: dict[str, Any] = {name: (dims, values if at.size else values[:, 0]) for name, values in found.items()}
     variables |= {
-        "end_time": ("cell", reached),
-        "status": ("cell", status, flags),
-        "steps": ("cell", steps),
-        "evaluations": ("cell", evaluations),
+        "end_time": (cell, reached),
+        "status": (cell, status, FLAGS | {"flag_values": [*FLAGS["flag_values"]]}),
+        "steps": (cell, steps),
+        "evaluations": (cell, evaluations),
     }
-    coordinates: dict[str, Any] = {name_of(p): ("cell", row) for p, row in zip(program.parameters, given, strict=True)}
+    coordinates: dict[str, Any] = {name: (cell, row) for name, row in zip(parameter_names(program), given, strict=True)}
     if at.size:
-        coordinates["time"] = at
+        coordinates["time"] = ("time",), at
     if events:
         variables["event_time"] = ("cell", "event"), event_times.T
-        coordinates["event"] = list(events)
-
-    import xarray as xr
-
+        coordinates["event"] = ("event",), np.array(list(events))
     attributes = {"system": program.name, "method": method, "rtol": rtol, "atol": atol}
-    return xr.Dataset(variables, coordinates, {**attributes, "seconds": perf_counter() - began})
+    return labelled(variables, coordinates, {**attributes, "seconds": perf_counter() - began})
 
 
 def share(work: Callable[[], None], queue: NDArray[np.int64], workers: int, cells: int) -> None:
@@ -201,39 +202,62 @@ def cells_of(
     program: Program, parameters: Mapping[str, ArrayLike], initial: Mapping[str, ArrayLike], t_end: ArrayLike
 ) -> tuple[Vector, Vector, Vector]:
     """Parameters (parameter, cell), initial states (state, cell) and ends (cell), broadcast and checked."""
-    named = {f"parameter {name_of(p)}": parameters[name_of(p)] for p in program.parameters}
-    named |= {f"initial {name}": initial[name] for name in program.state_names} | {"t_end": t_end}
-    arrays: dict[str, Vector] = {}
-    for name, values in named.items():
-        reason = why_not_real(values)
+    values = [parameters[name] for name in parameter_names(program)]
+    values += [*(initial[name] for name in program.state_names), t_end]
+    arrays: list[Vector] = []
+    for k, value in enumerate(values):
+        reason = why_not_real(value)
         if reason:
-            raise InputError(f"{name} must be a number or a list of numbers, not {shown(values)}, which {reason}")
-        arrays[name] = np.asarray(values, dtype=float)
-        if arrays[name].ndim > 1:
-            raise InputError(f"{name} has shape {arrays[name].shape}; give one number, or one a cell (ravel a grid)")
-    sizes = {name: a.size for name, a in arrays.items() if a.ndim and a.size != 1}
-    cells = next(iter(sizes.values()), 1)
-    for name, size in sizes.items():
-        if size != cells:
-            raise InputError(
-                f"{name} has {size} cells where {next(iter(sizes))} has {cells}; give each one number, or one a cell"
-            )
-    if cells == 0:
-        raise InputError(f"{next(iter(sizes))} is empty; give at least one cell")
-    for name, a in arrays.items():
-        bad = np.flatnonzero(np.isnan(a) if name.startswith("parameter") else ~np.isfinite(a))
-        if bad.size:
-            raise InputError(f"{name} is {a.flat[bad[0]]} in cell {bad[0]}; give a number")
-    ends = arrays["t_end"]
+            name = names_of(program)[k]
+            raise InputError(f"{name} must be a number or a list of numbers, not {shown(value)}, which {reason}")
+        arrays.append(np.asarray(value, dtype=float))
+        if arrays[-1].ndim > 1:
+            shape = arrays[-1].shape
+            raise InputError(f"{names_of(program)[k]} has shape {shape}; give one number, or one a cell (ravel a grid)")
+    first, cells = None, 1
+    for k, a in enumerate(arrays):
+        if a.ndim and a.size != 1:
+            first, cells = (k, a.size) if first is None else (first, cells)
+            if a.size != cells:
+                told = f"{names_of(program)[k]} has {a.size} cells where {names_of(program)[first]} has {cells}"
+                raise InputError(f"{told}; give each one number, or one a cell")
+    if cells == 0 and first is not None:
+        raise InputError(f"{names_of(program)[first]} is empty; give at least one cell")
+    stacked, split = np.empty((len(arrays), cells)), len(program.parameters)
+    for row, a in zip(stacked, arrays, strict=True):
+        row[:] = a
+    if not np.isfinite(stacked).all():  # parameters may be infinite
+        for k, row in enumerate(stacked):
+            bad = np.flatnonzero(np.isnan(row) if k < split else ~np.isfinite(row))
+            if bad.size:
+                raise InputError(f"{names_of(program)[k]} is {row[bad[0]]} in cell {bad[0]}; give a number")
+    ends = stacked[-1]
     if (ends < 0).any():
         raise InputError(f"t_end = {ends.min():g} is before the start at 0; give times from 0 on")
-    stacked = np.array([np.broadcast_to(a.ravel() if a.ndim else a, cells) for a in arrays.values()])
-    split = len(program.parameters)
-    return stacked[:split], stacked[split:-1], stacked[-1]
+    return stacked[:split], stacked[split:-1], ends
 
 
+def names_of(program: Program) -> list[str]:
+    """What messages call parameters, initial states and the end."""
+    states = (f"initial {name}" for name in program.state_names)
+    return [*(f"parameter {name}" for name in parameter_names(program)), *states, "t_end"]
+
+
+@cache
+def parameter_names(program: Program) -> tuple[str, ...]:
+    return tuple(name_of(p) for p in program.parameters)
+
+
+@cache
+def observable_names(program: Program) -> tuple[str, ...]:
+    """What a program defines beside its states and parameters."""
+    others = (*parameter_names(program), *program.state_names)
+    return tuple(name for name in program.declarations if name not in others)
+
+
+@cache
 def check_system(program: Program) -> None:
-    """Refuse a program that is not a flow of scalars."""
+    """Refuse a program that is not a flow of scalars; once for each that is one."""
     for access in program.declarations.values():
         if subscript(access):
             raise InputError(
@@ -259,14 +283,13 @@ def check_names(
     events: Mapping[str, Event],
 ) -> None:
     """Refuse names that the system does not have, with those that are near, and say which are missing."""
-    names = [name_of(p) for p in program.parameters]
-    defined = [name for name in program.declarations if name not in names]
+    names, observable = parameter_names(program), observable_names(program)
     check_known("parameter", parameters, names, program.name)
     check_known("state", initial, program.state_names, program.name)
-    check_known("observable", observables, [name for name in defined if name not in program.state_names], program.name)
+    check_known("observable", observables, observable, program.name)
     for event in events.values():
-        check_known("observable", [event.observable], defined, program.name)
+        check_known("observable", [event.observable], (*program.state_names, *observable), program.name)
     for kind, given, wanted in (("parameter", parameters, names), ("initial value", initial, program.state_names)):
-        missing = [name for name in wanted if name not in set(given)]
+        missing = [name for name in wanted if name not in given]
         if missing:
             raise InputError(f"{kind} of {', '.join(missing)} is missing; {program.name} needs {', '.join(wanted)}")

@@ -38,9 +38,9 @@ from dynamics.problems.sensitivity.sensitivity import sensitivities
 from dynamics.problems.sensitivity.sensitivity import variables as derivatives
 from dynamics.problems.stages import Span, end_of_stage_one, stage_names
 from dynamics.problems.stages import schedule as stages_of
+from dynamics.support import trajectory
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.threads import limited
-from dynamics.support.trajectory import provenance
 from dynamics.support.typing import Vector
 from dynamics.tasks import Task
 from dynamics.tasks.examples import Examples
@@ -50,9 +50,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float], None]
 
-ALIKE, KNOWN = 10_000, 64
-"""Bytes of the labels of results that are remembered, and how many of these are."""
-_known: dict[Any, Any] = {}
+CLOCK = {"long_name": "tau = learning rate x steps", "units": "1"}
 
 __all__ = ["as_problem", "solve"]
 
@@ -363,7 +361,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         "evaluations": total.evaluations,
         "steps": total.steps,
         "seconds": round(total.seconds, 3),
-        **provenance(),
+        **trajectory.provenance(),
     }
     several = None if isinstance(stages, str) or stages is None else names
     found = labelled(chosen, keeping, parts, attrs, several, wanted)
@@ -492,58 +490,27 @@ def run(
     return total
 
 
-def alike(
-    variables: Mapping[str, tuple[tuple[str, ...], NDArray[Any], Mapping[str, Any]]], coordinates: Mapping[str, Any]
-) -> xr.Dataset:
-    """A dataset; where one with the same names, dimensions and coordinates was made before, by a copy of that one.
-
-    xarray looks at all labels when a dataset is made, which takes longer than a short integration.
-    """
-    import xarray as xr
-
-    labels = {name: np.asarray(value[1] if isinstance(value, tuple) else value) for name, value in coordinates.items()}
-
-    def made() -> xr.Dataset:
-        found = {name: (dims, values, dict(attrs)) for name, (dims, values, attrs) in variables.items()}
-        return xr.Dataset(found, dict(coordinates))
-
-    if sum(value.nbytes for value in labels.values()) > ALIKE or any(v.dtype.hasobject for v in labels.values()):
-        return made()
-    key = (
-        *((name, dims, values.shape, repr(attrs)) for name, (dims, values, attrs) in variables.items()),
-        *((name, value.dtype.str, value.tobytes()) for name, value in labels.items()),
-        repr(coordinates["time"][2]),
-    )
-    if key not in _known:
-        if len(_known) >= KNOWN:
-            _known.clear()
-        _known[key] = made().copy(data={name: np.zeros(v[1].shape, v[1].dtype) for name, v in variables.items()})
-    return _known[key].copy(data={name: values for name, (_, values, _) in variables.items()})
-
-
 def labelled(
     problem: Problem, keep: Keep, parts: Sequence[Record], attrs: Mapping[str, Any], several: Sequence[str] | None,
     wanted: Vector,
 ) -> xr.Dataset:  # fmt: skip
     """Records as one labelled dataset."""
-    import xarray as xr
-
-    coordinates: dict[str, Any] = {"time": ("time", wanted, {"long_name": "tau = learning rate x steps", "units": "1"})}
+    coordinates: dict[str, Any] = {"time": (("time",), wanted, CLOCK)}
     for dim, at in keep.positions.items():
-        coordinates[dim] = problem.labels[dim][at] if dim in problem.labels else at
+        coordinates[dim] = (dim,), np.asarray(problem.labels[dim][at] if dim in problem.labels else at)
 
     def of(record: Record) -> xr.Dataset:
         found = {}
         for v in record.variables:
             values = record.kept[v.name] if v.labels is None else v.labels[record.kept[v.name]]
             found[v.name] = (("time", *v.dims), values, v.attrs)
-        return alike(found, coordinates)
+        return trajectory.labelled(found, coordinates, attrs)
 
     datasets = [of(record) for record in parts]
-    whole = (
-        datasets[0]
-        if several is None
-        else xr.concat(datasets, xr.DataArray(list(several), dims="stages", name="stages"))
-    )
+    if several is None:
+        return datasets[0]
+    import xarray as xr
+
+    whole = xr.concat(datasets, xr.DataArray(list(several), dims="stages", name="stages"))
     whole.attrs = dict(attrs)
     return whole

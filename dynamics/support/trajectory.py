@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dynamics.support.errors import InputError
 from dynamics.support.files import write_aside
@@ -18,6 +21,10 @@ COMPRESSED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 WORTH = 1000
 """Numbers in an array that is worth compressing."""
+
+ALIKE, KNOWN = 10_000, 64
+"""Bytes of the labels of results that are remembered, and how many of these are."""
+_known: dict[Any, xr.Dataset] = {}
 
 PACKAGES = ("attention-dynamics", "numpy", "scipy", "sympy", "numba")
 
@@ -34,6 +41,60 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def labelled(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
+    """A dataset; where one with the same names, dimensions and labels was made before, by a copy of that one.
+
+    xarray looks at everything when a dataset is made, which takes longer than a short integration.
+
+    Parameters
+    ----------
+    variables, coordinates : mapping of str to (dims, ndarray) or (dims, ndarray, attrs)
+        By name. A coordinate along the dimension of its own name labels it.
+    attrs : mapping
+
+    Examples
+    --------
+    >>> time, loss = ("time",), np.array([0.7, 0.1])
+    >>> labelled({"loss": (time, loss, {"units": "nat"})}, {"time": (time, np.array([0.0, 1.0]))}, {}).loss.attrs
+    {'units': 'nat'}
+    """
+    labels = {name: value for name, value in coordinates.items() if value[0] == (name,)}
+    large = sum(value[1].nbytes for value in labels.values()) > ALIKE
+    if large or any(v[1].dtype.hasobject for v in labels.values()) or any(v[0] == (k,) for k, v in variables.items()):
+        return _made(variables, coordinates, attrs)
+    others = {**variables, **{name: value for name, value in coordinates.items() if name not in labels}}
+    key = (
+        *((name, value[0], value[1].shape, name in variables) for name, value in others.items()),
+        *((name, value[1].dtype.str, value[1].tobytes(), repr(value[2:])) for name, value in labels.items()),
+        *coordinates,
+    )
+    if key not in _known:
+        if len(_known) >= KNOWN:
+            _known.clear()
+        like = {name: np.broadcast_to(np.zeros((), value[1].dtype), value[1].shape) for name, value in others.items()}
+        blank = {name: (value[0], like.get(name, value[1]), *value[2:]) for name, value in coordinates.items()}
+        _known[key] = _made({name: (value[0], like[name]) for name, value in variables.items()}, blank, {})
+    found = _known[key].drop_encoding()  # there is none: a copy that shares its indexes, as those are not changed
+    held = found.variables
+    for name, value in others.items():
+        held[name].data = value[1]
+        if len(value) > 2 and value[2]:
+            held[name].attrs = dict(value[2])
+    found.attrs = dict(attrs)
+    return found
+
+
+def _made(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
+    """The dataset as xarray makes it."""
+    import xarray as xr
+
+    data, coords = (
+        {name: (*value[:2], *map(dict, value[2:])) for name, value in given.items()}
+        for given in (variables, coordinates)
+    )
+    return xr.Dataset(data, coords, dict(attrs))
 
 
 def save(trajectory: xr.Dataset, path: str | os.PathLike[str]) -> None:
@@ -105,8 +166,6 @@ def half_time(curve: xr.DataArray) -> float:
     >>> half_time(xr.DataArray([0.0, 0.25, 0.75, 1.0], coords={"time": [0.0, 1.0, 100.0, 200.0]}, dims="time"))
     10.0
     """
-    import numpy as np
-
     values, t = np.asarray(curve, dtype=float), np.asarray(curve.time, dtype=float)
     half = 0.5 * values[-1]
     k = int(np.argmax(values >= half))
@@ -128,8 +187,6 @@ def half_times(curves: xr.DataArray) -> xr.DataArray:
     >>> half_times(xr.DataArray(values, {"time": [0.0, 1.0, 100.0, 200.0]}, ("time", "word"))).values
     array([10. ,  0.5])
     """
-    import numpy as np
-
     values, t = curves.transpose("time", ...).values, np.asarray(curves.time, dtype=float)
     half = 0.5 * values[-1]
     k = (values >= half).argmax(axis=0)

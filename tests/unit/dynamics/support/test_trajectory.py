@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamics import CoOccurrence, InputError, solve
-from dynamics.support.trajectory import PACKAGES, half_time, load, provenance, save
+from dynamics.support.trajectory import PACKAGES, half_time, labelled, load, provenance, save
 
 ROOT = Path(__file__).parents[4]
 IMPORTABLE = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -202,3 +202,37 @@ def test_attributes_that_are_not_text_are_escaped(tmp_path: Path) -> None:
     """The name of a file in another coding, as Python has it."""
     save(xr.Dataset({"loss": ("time", [0.7])}, attrs={"source_file": "caf\udce9.txt", "lr": 0.5}), tmp_path / "one.nc")
     assert load(tmp_path / "one.nc").attrs == {"source_file": "caf\\udce9.txt", "lr": 0.5}
+
+
+def variables_at(scale: float) -> tuple[dict, dict]:
+    cell, both = ("cell",), ("cell", "time")
+    variables = {"x": (both, scale * np.ones((3, 2))), "status": (cell, np.arange(3), {"flag_values": [0, 1]})}
+    return variables, {"k": (cell, scale * np.arange(3.0)), "time": (("time",), np.array([0.0, 1.0]), {"units": "1"})}
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_a_labelled_dataset_is_what_xarray_makes(again: int) -> None:
+    """The first of its kind, and one that is a copy of it with other numbers."""
+    for scale in range(1, 1 + again):
+        variables, coordinates = variables_at(scale)
+        found = labelled(variables, coordinates, {"seed": scale})
+    expected = xr.Dataset(variables, coordinates, {"seed": again})
+    xr.testing.assert_identical(found, expected)
+    assert list(found.variables) == list(expected.variables)
+    xr.testing.assert_identical(found.sel(time=1.0), expected.sel(time=1.0))
+
+
+def test_labelled_datasets_share_nothing_that_can_be_changed() -> None:
+    one, other = (labelled(*variables_at(scale), {}) for scale in (1.0, 2.0))
+    one.x.attrs["units"] = one.status.attrs["units"] = one.time.attrs["long_name"] = one.attrs["seed"] = "changed"
+    one["time"] = [5.0, 6.0]
+    one.k[:] = 7.0
+    xr.testing.assert_identical(other, xr.Dataset(*variables_at(2.0)))
+    xr.testing.assert_identical(labelled(*variables_at(2.0), {}), xr.Dataset(*variables_at(2.0)))
+
+
+def test_a_label_that_changed_is_seen() -> None:
+    variables, coordinates = variables_at(1.0)
+    labelled(variables, coordinates, {})
+    later = coordinates | {"time": (("time",), np.array([0.0, 2.0]))}
+    xr.testing.assert_identical(labelled(variables, later, {}), xr.Dataset(variables, later))
