@@ -20,12 +20,13 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from dynamics.lowering.direct import Unsupported, body_of, spoken
+from dynamics.lowering.direct import Unsupported, spoken
+from dynamics.lowering.routines import body_of, routines_of
 from dynamics.support.cache_files import uncached
 from dynamics.support.errors import InputError
 from dynamics.support.files import write_aside
 
-CALLED = ("runtime", "vectors", "direct", "parallel")
+CALLED = ("runtime", "vectors", "direct", "routines", "parallel")
 """Files whose functions generated code calls, or which write it."""
 ENVIRONMENT = "DYNAMICS_CACHE_DIR"
 
@@ -101,7 +102,7 @@ def in_one(source: str, module: ModuleType) -> ast.Module:
     kernel = next((node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "kernel"), None)
     if kernel is None or not spoken(kernel):
         raise Unsupported
-    module.__dict__["kernel_body"] = body_of(ast.FunctionDef(**vars(kernel)), module.__dict__)
+    module.__dict__["kernel_body"] = body_of(ast.FunctionDef(**vars(kernel)), module.__dict__, routines_of(tree))
     given = ", ".join(argument.arg for argument in kernel.args.args)
     kernel.body = ast.parse(f"kernel_body({given})").body
     for option in (word for call in kernel.decorator_list if isinstance(call, ast.Call) for word in call.keywords):

@@ -25,12 +25,11 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import NumbaError
-from numba.extending import intrinsic
 
 from dynamics.lowering import vectors
 from dynamics.lowering.parallel import on_threads
 
-__all__ = ["Unsupported", "body_of", "spoken"]
+__all__ = ["Unsupported", "Value", "View", "Writer", "roots_of", "spoken"]
 
 WORD, DOUBLE, BIT = ir.IntType(64), ir.DoubleType(), ir.IntType(1)
 INT, FLOAT, BOOL = types.int64, types.float64, types.boolean
@@ -68,30 +67,8 @@ class View:
 
 
 def spoken(kernel: ast.FunctionDef) -> bool:
-    """Whether a kernel has a signature and keeps to the small language, as far as its statements tell."""
-    signed = [node for node in kernel.decorator_list if isinstance(node, ast.Call) and node.args]
-    return bool(signed) and not any(isinstance(node, ast.While | ast.Return) for node in ast.walk(kernel))
-
-
-def body_of(kernel: ast.FunctionDef, names: Mapping[str, Any]) -> Any:
-    """The body of a function as an intrinsic of numba of the same arguments."""
-    arguments = [argument.arg for argument in kernel.args.args]
-
-    def typed(*kinds: Any) -> tuple[Any, Callable[..., Any]]:
-        def codegen(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
-            for argument in builder.function.args:
-                if isinstance(argument.type, ir.PointerType):
-                    argument.add_attribute("noalias")
-            given = dict(zip(arguments, zip(signature.args, args, strict=True), strict=True))
-            Writer(context, builder, names, given, roots_of(kernel)).block(kernel.body)
-            return context.get_dummy_value()
-
-        return types.void(*kinds), codegen
-
-    told = f"def body(typingctx, {', '.join(arguments)}):\n    return typed({', '.join(arguments)})\n"
-    own = {"typed": typed}
-    exec(told, own)
-    return intrinsic(own["body"])
+    """Whether a kernel has a signature, so that what it is written for is known."""
+    return any(isinstance(node, ast.Call) and node.args for node in kernel.decorator_list)
 
 
 def roots_of(kernel: ast.FunctionDef) -> list[str]:
@@ -484,10 +461,11 @@ class Writer:
         values = [self.value(side) for side in (node.left, *node.comparators)]
         found: Any = None
         for sign, one, other in zip(node.ops, values, values[1:], strict=False):
-            if type(sign) not in SIGNS or not {one.kind, other.kind} <= {INT, FLOAT}:
+            kinds = {one.kind, other.kind}
+            if type(sign) not in SIGNS or not (kinds <= {INT, FLOAT} or kinds == {BOOL}):
                 raise Unsupported(ast.unparse(node))
             text = SIGNS[type(sign)]
-            if one.kind == other.kind == INT:
+            if kinds in ({INT}, {BOOL}):
                 here = self.builder.icmp_signed(text, one.value, other.value)
             else:
                 compare = self.builder.fcmp_unordered if text == "!=" else self.builder.fcmp_ordered
@@ -536,12 +514,14 @@ class Writer:
     def of_Call(self, node: ast.Call) -> Value:
         name = node.func.id if isinstance(node.func, ast.Name) else None
         values = [self.value(argument) for argument in node.args]
-        if name in ("max", "min") and name not in self.names and {one.kind for one in values} == {INT}:
-            first, *others = values
-            for other in others:
-                sooner = self.builder.icmp_signed(">" if name == "max" else "<", first.value, other.value)
-                first = Value(INT, self.builder.select(sooner, first.value, other.value))
-            return first
+        kinds = {one.kind for one in values}
+        if name in ("max", "min") and name not in self.names and kinds <= {INT, FLOAT}:
+            kind = FLOAT if FLOAT in kinds else INT
+            first, *others = (self.cast(one, kind).value for one in values)
+            compare = self.builder.icmp_signed if kind == INT else self.builder.fcmp_ordered
+            for other in others:  # the first stays unless another one is beyond it
+                first = self.builder.select(compare(">" if name == "max" else "<", other, first), other, first)
+            return Value(kind, first)
         if name in LITERAL and isinstance(node.args[-1], ast.Constant):
             values[-1] = Value(types.literal(node.args[-1].value), values[-1].value)
         return self.called(self.named(node.func), values)

@@ -111,44 +111,6 @@ def next_cells(typingctx, queue):
     return types.int64(queue), codegen
 
 
-def root_of(value: Callable[..., float]) -> Callable[..., float]:
-    """A function that finds when an event's value is 0 between two times: Chandrupatla's method, to SciPy's tolerances.
-
-    The values at the ends are given: those of the interpolant there could have lost the change of sign to rounding.
-
-    T. R. Chandrupatla, Advances in Engineering Software 28 (1997) 145-149.
-    """
-
-    @njit(error_model="numpy")
-    def root(block, lane, event, thresholds, near, far, at_near, at_far):
-        if at_near == 0.0:
-            return near
-        share = 0.5
-        while True:
-            # The root stays between near and far; last is where one of them was before.
-            time = near + share * (far - near)
-            at_time = value(block, lane, event, thresholds, time)
-            last, at_last = far, at_far
-            if (at_time > 0.0) == (at_near > 0.0):
-                last, at_last = near, at_near
-            else:
-                far, at_far = near, at_near
-            near, at_near = time, at_time
-            best, at_best = (near, at_near) if abs(at_near) < abs(at_far) else (far, at_far)
-            smallest = PRECISION * (1.0 + abs(best)) / abs(far - near)
-            if not smallest < 0.5 or at_best == 0.0:
-                return best
-            place, height = (near - far) / (last - far), (at_near - at_far) / (at_last - at_far)
-            share = 0.5
-            if height * height < place and (1.0 - height) * (1.0 - height) < 1.0 - place:
-                # The parabola in the value through the three points is monotone.
-                share = at_near / (at_far - at_near) * at_last / (at_far - at_last)
-                share += (last - near) / (far - near) * at_near / (at_last - at_near) * at_far / (at_last - at_far)
-            share = min(max(share, smallest), 1.0 - smallest)
-
-    return root
-
-
 # -- the system -------------------------------------------------------------------------------------------------------
 
 
@@ -319,13 +281,65 @@ def combination(weights: Iterable[float], terms: Iterable[str]) -> str:
     return level[0] if level else "0.0"
 
 
+ROOT = """\
+@njit(error_model="numpy", fastmath=LANEWISE)
+def value(block, lane, event, thresholds, t):
+    # What an event's observable is above its threshold, at a time within the last step.
+    {states} = between(block, lane, t)
+    {load_constants}
+    found = watched({arguments})
+    {level}
+    {levels}
+    return level - thresholds[event]
+
+
+@njit(error_model="numpy")
+def root(block, lane, event, thresholds, near, far, at_near, at_far):
+    # When that is 0 between two times, by Chandrupatla's method (Advances in Engineering Software 28 (1997) 145-149),
+    # to SciPy's tolerances. The values at the ends are given: those of the interpolant there could have lost the change
+    # of sign to rounding.
+    if at_near == 0.0:
+        return near
+    share = 0.5
+    while True:
+        # The root stays between near and far; last is where one of them was before.
+        time = near + share * (far - near)
+        at_time = value(block, lane, event, thresholds, time)
+        last, at_last = far, at_far
+        if (at_time > 0.0) == (at_near > 0.0):
+            last, at_last = near, at_near
+        else:
+            far, at_far = near, at_near
+        near, at_near = time, at_time
+        best, at_best = near, at_near
+        if not abs(at_near) < abs(at_far):
+            best, at_best = far, at_far
+        smallest = {PRECISION} * (1.0 + abs(best)) / abs(far - near)
+        if not smallest < 0.5 or at_best == 0.0:
+            return best
+        place, height = (near - far) / (last - far), (at_near - at_far) / (at_last - at_far)
+        share = 0.5
+        if height * height < place and (1.0 - height) * (1.0 - height) < 1.0 - place:
+            # The parabola in the value through the three points is monotone.
+            share = at_near / (at_far - at_near) * at_last / (at_far - at_last)
+            share += (last - near) / (far - near) * at_near / (at_last - at_near) * at_far / (at_last - at_far)
+        share = min(max(share, smallest), 1.0 - smallest)
+
+
+"""
+
+SIGNATURE = (
+    "void(int64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[::1], float64[::1], float64, float64, "
+    "float64, float64[:, :, ::1], float64[:, :, ::1], float64[:, ::1], float64[::1], int8[::1], int64[::1], int64[::1])"
+)
+
 MODULE = """\
 import math
 
 import numpy as np
 from numba import njit
 
-from dynamics.lowering.lanes import INLINE, LANEWISE, exp, larger, log, next_cells, root_of
+from dynamics.lowering.lanes import INLINE, LANEWISE, exp, larger, log, next_cells
 from dynamics.lowering.runtime import bits_to_float, float_to_bits
 from dynamics.support.machine_code import kept
 
@@ -347,7 +361,7 @@ from dynamics.support.machine_code import kept
 @njit(error_model="numpy", fastmath=LANEWISE)
 def begin(block, first, parameters, initial, t_end, t_eval, thresholds, rtol, atol):
     # Cells first ... first + {LANES} with the first step that SciPy takes; the last cell again beyond the end.
-    start = t_eval[0] if t_eval.size else np.inf
+    start = t_eval[0] if t_eval.size > 0 else np.inf
     {thresholds}
     for lane in range({LANES}):
         cell = min(first + lane, t_end.size - 1)
@@ -356,11 +370,11 @@ def begin(block, first, parameters, initial, t_end, t_eval, thresholds, rtol, at
 
 
 @njit(error_model="numpy", fastmath=LANEWISE)
-def attempt(block, thresholds, rtol, atol, max_steps):
+def attempt(block, thresholds, rtol, atol, max_steps) -> int:
     # One step of every lane; how many lanes want the interpolant, how many are over.
     {thresholds}
     {attempt}
-    all_wanted = all_over = 0
+    all_wanted, all_over = 0, 0
     for lane in range({LANES}):  # whole numbers: sums of others keep their order, lane after lane
         all_wanted += np.int64({wanted})
         all_over += np.int64({over})
@@ -382,27 +396,23 @@ def between(block, lane, t):
     return {states}
 
 
-@njit(error_model="numpy", fastmath=LANEWISE)
-def value(block, lane, event, thresholds, t):
-    {states} = between(block, lane, t)
-    {load_constants}
-    return watched({arguments})[{count} + event] - thresholds[event]
-
-
-root = root_of(value)
-
-
-@kept(nogil=True, error_model="numpy", fastmath=LANEWISE)
+{root}
+@kept("{signature}", nogil=True, error_model="numpy", fastmath=LANEWISE)
 def kernel(
     queue, parameters, initial, t_end, t_eval, thresholds, rtol, atol, max_steps,
     states, observables, event_times, times, status, step_counts, evaluations,
 ):
-    block, waiting = np.zeros({SIZE}), np.zeros({SIZE})
-    cells, position, extra = np.full({LANES}, -1), np.zeros({LANES}, np.int64), np.zeros({LANES}, np.int64)
+    block = np.zeros({SIZE})
+    waiting = np.zeros({SIZE})
+    cells = np.zeros({LANES}, np.int64)
+    position = np.zeros({LANES}, np.int64)
+    extra = np.zeros({LANES}, np.int64)
+    for lane in range({LANES}):
+        cells[lane] = -1
     running, first, taken, left = 0, 0, {LANES}, True
     while True:
-        for lane in range({LANES} if left and running < {LANES} else 0):
-            if cells[lane] >= 0:
+        for lane in range({LANES}):
+            if not left or running == {LANES} or cells[lane] >= 0:
                 continue
             if taken == {LANES}:
                 first, taken = next_cells(queue), 0
@@ -410,7 +420,7 @@ def kernel(
                     begin(waiting, first, parameters, initial, t_end, t_eval, thresholds, rtol, atol)
             if first + taken >= t_end.size:
                 left = False
-                break
+                continue
             for row in range({ROWS}):
                 block[{LANES} * row + lane] = waiting[{LANES} * row + taken]
             cells[lane], position[lane], extra[lane] = first + taken, 0, 0
@@ -428,7 +438,7 @@ def kernel(
             if cell < 0 or ({wanted} == 0.0 and {over} == 0.0):
                 continue
             stop, ended = {t}, {over} > 0.0
-            state = {outcome}
+            {outcome}
             if {wanted} > 0.0:
                 extra[lane] += {extra}
                 {events}
@@ -690,8 +700,8 @@ class Writer:
         write = [f"{listed(self.states)} = between(block, lane, t_eval[j])"]
         write += [f"states[{k}, cell, j] = {y}" for k, y in enumerate(self.states)]
         finish = [
-            f"times[cell], status[cell], step_counts[cell] = stop, state, {row('steps')}",
-            f"evaluations[cell] = 2 + {self.stages} * {row('attempts')} + extra[lane]{resteps}",
+            f"times[cell], status[cell], step_counts[cell] = stop, state, np.int64({row('steps')})",
+            f"evaluations[cell] = np.int64(2 + {self.stages} * {row('attempts')} + extra[lane]{resteps})",
             "if t_eval.size == 0 and state >= 0:",
             "    j = 1",
             f"    {listed(self.states)} = {listed(map(row, self.states))}",
@@ -709,11 +719,15 @@ class Writer:
                 f"    found = {self.call('observed', [f'states[{k}, cell, k]' for k in range(len(self.states))])}",
                 *(f"    observables[{k}, cell, k] = found[{k}]" for k in range(len(self.observables))),
             ]
-        outcome = (
-            f"{Status.FINISHED:d} if {row('t')} >= {row('end')} else {Status.TOO_MANY_STEPS:d}"
-            f" if {row('steps')} >= max_steps else {Status.STEP_TOO_SMALL:d} if {row('norm')} < np.inf"
-            f" else {Status.NOT_FINITE:d}"
-        )
+        outcome = [
+            f"state = {Status.FINISHED:d}",
+            f"if not {row('t')} >= {row('end')}:",
+            f"    state = {Status.NOT_FINITE:d}",
+            f"    if {row('norm')} < np.inf:",
+            f"        state = {Status.STEP_TOO_SMALL:d}",
+            f"    if {row('steps')} >= max_steps:",
+            f"        state = {Status.TOO_MANY_STEPS:d}",
+        ]
         return {
             "outcome": outcome,
             "extra": str(len(self.more)),
@@ -721,6 +735,19 @@ class Writer:
             "write": write,
             "finish": finish,
         }
+
+    def root(self) -> list[str]:
+        """When an event comes, if there are events."""
+        found = [f"found[{len(self.states) + k}]" for k in range(len(self.levels))]
+        parts: dict[str, list[str] | str] = {
+            "states": listed(self.states),
+            "arguments": ", ".join(self.system.arguments),
+            "load_constants": self.load(self.constants),
+            "level": [f"level = {found[0]}"] if found else [],
+            "levels": [line for k, at in enumerate(found) if k for line in (f"if event == {k}:", f"    level = {at}")],
+            "PRECISION": repr(PRECISION),
+        }
+        return [*filled(ROOT, parts).splitlines(), "", ""] if self.levels else []
 
     def module(self) -> str:
         system = self.system
@@ -740,9 +767,8 @@ class Writer:
             **self.interpolant(),
             **self.bookkeeping(),
             "states": listed(self.states),
-            "load_constants": self.load(self.constants),
-            "arguments": ", ".join(system.arguments),
-            "count": str(len(self.states)),
+            "root": self.root(),
+            "signature": SIGNATURE,
             **{name: self.row(name) for name in ("t", "t_old", "wanted", "over", "due")},
         }
         text = filled(MODULE, parts | {"SIZE": str(len(self.rows) * LANES)})
