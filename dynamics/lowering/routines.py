@@ -199,7 +199,7 @@ class Routine(Writer):
         )
 
     def of_Subscript(self, node: ast.Subscript) -> Value:
-        at = node.slice.value if isinstance(node.slice, ast.Constant) else None
+        at = node.slice.value if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, int) else None
         if isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
             view = self.views.get(node.value.value.id) if isinstance(node.value.value, ast.Name) else None
             if view is None or at is None:
