@@ -33,7 +33,8 @@ from dynamics.problems.options import known
 from dynamics.problems.problem import Problem, Variable
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.reading import takes_examples
-from dynamics.problems.sensitivity.directions import Setting
+from dynamics.problems.sensitivity.directions import Setting, require_tangents
+from dynamics.problems.sensitivity.halves import half_variables, halves_of
 from dynamics.problems.sensitivity.sensitivity import sensitivities
 from dynamics.problems.sensitivity.sensitivity import variables as derivatives
 from dynamics.problems.stages import Span, end_of_stage_one, stage_names
@@ -271,6 +272,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     wanted = times(t)
     chosen = as_problem(problem, data, values=values, closure=closure, seed=seed)
     if errors is not None:
+        if sensitivity:
+            raise InputError("errors are stated without sensitivity; leave one of them out")
         how = {
             "stages": stages, "switch": switch, "initial": initial, "rates": rates, "seed": seed, "lr": lr,
             "optimizer": optimizer, "batch": batch, "schedule": schedule, "keep": keep, "top": top, "observe": observe,
@@ -296,6 +299,9 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     timed = bool(set(names) & {"two-stage", "frozen"})
     if switch is not None and stages is None:
         raise InputError("switch ends stage one, for stages='two-stage' or 'frozen'; name them, or leave it out")
+    moved_by = (sensitivity,) if isinstance(sensitivity, str) else tuple(sensitivity or ())
+    if moved_by:
+        require_tangents(chosen, names)
     speeds = learning_rates(tuple(chosen.rates), rates, chosen.described)
     seen = observables(chosen, watched(chosen, observe))
     extents = extents_of(chosen, seen, len(wanted) * len(names))
@@ -328,13 +334,12 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
             share = None if progress is None else (lambda x, k=k: progress((k + x) / len(names)))
             total += run(chosen, flow, shown, y0, spans, record, share, **control, **options)
             parts.append(record)
-    moved_by = (sensitivity,) if isinstance(sensitivity, str) else tuple(sensitivity or ())
     if moved_by:
-        if timed or (isinstance(chosen, Closure) and chosen.sparse):
-            raise InputError("sensitivity is of one flow with dense states; leave stages, or sensitivity, out")
         setting = Setting.of(chosen, speeds, initial, seed)
         how = {**control, "conserved": (), **options}
-        moves = derivatives(chosen, sensitivities(setting, moved_by, wanted, ticks, **how), keeping)
+        halves = halves_of(setting, parts[0].end, keeping.positions.get("input", np.arange(0)))
+        moved, passed = sensitivities(setting, moved_by, wanted, ticks, halves, **how)
+        moves = derivatives(chosen, moved, keeping) | ({} if passed is None else half_variables(chosen, passed))
     stable = None
     if stability:
         assert steps_of is not None
@@ -437,6 +442,7 @@ class Record:
 
     def __init__(self, wanted: Vector, variables: Sequence[Variable], loss: str, at: Sequence[int] = ()) -> None:
         self.wanted, self.variables, self.loss = wanted, variables, loss
+        self.end: Vector = np.empty(0)  # the packed state at the last time
         self.looked: dict[int, Vector | None] = dict.fromkeys(at)
         self.kept = {
             v.name: np.empty((wanted.size, *v.shape), np.float64 if v.labels is None else np.int64) for v in variables
@@ -486,6 +492,7 @@ def run(
         moving = flow.with_parameters(**{problem.rates[name]: rate for name, rate in span.rates.items()})
         reached = integrate(moving, y, (start, span.until), save=save, at=record.wanted, locate=locate, **options)
         start, y = reached.t, reached.y
+        record.end = y
         total += reached.statistics
     return total
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from derivations.program import name_of
 from dynamics.problems.arrays import OnArrays
+from dynamics.problems.bags import BagsClosure
 from dynamics.problems.closure import Closure
 from dynamics.problems.exact import Exact
 from dynamics.problems.optimisers.optimised import Optimised
@@ -20,7 +21,7 @@ from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
 from dynamics.support.typing import Vector
 
-__all__ = ["Direction", "Setting", "direction_of"]
+__all__ = ["Direction", "Setting", "core", "direction_of", "require_tangents"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +110,12 @@ class Direction:
     arrays: Mapping[str, NDArray[Any]]
     y0: Vector
 
+    def times(self, factor: float) -> Direction:
+        """So many times as far."""
+        numbers = {name: factor * value for name, value in self.numbers.items()}
+        arrays = {name: factor * np.asarray(value, dtype=float) for name, value in self.arrays.items()}
+        return Direction(self.name, numbers, arrays, factor * self.y0)
+
 
 def parsed(setting: Setting, name: str) -> tuple[str, str]:
     """What kind of number a name is of, and of what."""
@@ -122,6 +129,8 @@ def parsed(setting: Setting, name: str) -> tuple[str, str]:
     if kind == "count" and what:
         if not isinstance(core(problem), Closure):
             raise InputError(f"sensitivity {name!r} is of a table of counts, and {problem.name} has none")
+        if isinstance(core(problem), BagsClosure):
+            raise InputError(f"sensitivity {name!r}: on sentences a count has no direction; use closure='conditional'")
         return kind, what
     schedule = problem.optimizer.schedule.numbers if isinstance(problem, Optimised) else {}
     rates = set(problem.program.rates.values())
@@ -135,6 +144,20 @@ def parsed(setting: Setting, name: str) -> tuple[str, str]:
             f" of counts, or a parameter{told}"
         )
     return "parameter", name
+
+
+def require_tangents(problem: Problem, stages: Sequence[str]) -> None:
+    """Raise InputError if derivatives of a problem's solution cannot be taken, before it is solved."""
+    own = core(problem)
+    if set(stages) != {"joint"}:
+        raise InputError("sensitivity is of one flow; leave stages, or sensitivity, out")
+    if isinstance(own, Closure) and own.sparse:
+        raise InputError("sensitivity is of dense states, and these counts are sparse: count fewer words (max_vocab)")
+    if isinstance(own, BagsClosure) and len(own.parts) > 1 and own is problem:
+        raise InputError(
+            f"sensitivity is of one flow, and these sentences take turns in {len(own.parts)} groups; use"
+            " closure='conditional', or fewer sentences"
+        )
 
 
 def core(problem: Problem) -> Problem:

@@ -117,7 +117,7 @@ def fit(
         taken += len(names)
         setting = at(logs)
         ticks = setting.problem.clock(wanted)
-        found = sensitivities(setting, names, wanted, ticks, **control)
+        found, _ = sensitivities(setting, names, wanted, ticks, **control)
         own = {chosen.shown_loss: chosen.loss}
         parts = [found[own.get(name) or name].reshape(len(names), -1) for name in measured]
         return (np.concatenate(parts, axis=1) * np.exp(logs)[:, None]).T

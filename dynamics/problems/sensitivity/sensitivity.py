@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from dynamics.integrate.initial_value import integrate
 from dynamics.problems.keep import Keep
-from dynamics.problems.optimisers.optimised import Optimised, under
+from dynamics.problems.optimisers.optimised import under
 from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.problem import Problem
 from dynamics.problems.rates import learning_rates
-from dynamics.problems.sensitivity.directions import Direction, Setting
-from dynamics.problems.sensitivity.tangent_flow import Named, TangentFlow
+from dynamics.problems.sensitivity.directions import Direction, Setting, core
+from dynamics.problems.sensitivity.halves import Halves, HalfTimes, Passed
+from dynamics.problems.sensitivity.tangent_flow import Named, TangentFlow, along
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 
@@ -23,28 +24,32 @@ __all__ = ["Passing", "passing", "sensitivities", "variables"]
 
 
 def sensitivities(
-    setting: Setting, names: Sequence[str], tau: Vector, ticks: Vector, **control: Any
-) -> dict[str, NDArray[Any]]:
+    setting: Setting, names: Sequence[str], tau: Vector, ticks: Vector, halves: Halves | None = None, **control: Any
+) -> tuple[dict[str, NDArray[Any]], HalfTimes | None]:
     """The derivatives of all states of a problem, and of its loss, by some numbers.
 
     Returns
     -------
-    dict of str to ndarray, shape (parameters, times, ...)
+    derivatives : dict of str to ndarray, shape (parameters, times, ...)
         By state, and ``loss`` by the name of the loss. At given times tau, whatever the steps.
+    times : HalfTimes, optional
+        Of ``halves``, found along the same integrations.
     """
     problem = setting.problem
-    loss = problem.loss
-    also = () if loss is None else (loss,)
-    flow = TangentFlow(setting, tuple(names), also)
-    inner = problem.inner if isinstance(problem, Optimised) else problem
-    names_of = (*inner.program.state_names, *also)
+    own = () if problem.loss is None else (problem.loss,)
+    flow = TangentFlow(setting, tuple(names), own, () if halves is None else tuple(halves.cells))
+    names_of = (*core(problem).program.state_names, *own)
     found: dict[str, list[NDArray[Any]]] = {name: [] for name in names_of}
+    passed = None if halves is None else Passed(flow, halves, float(ticks[-1]))
     for direction in flow.directions:
         kept = Tangents(flow, direction, names_of, flow.shifted(direction.name, tau))
-        flow.follow(direction, ticks, kept.save, **control)
+        between = None if passed is None else (passed.ticks, tuple(passed.halves.cells), passed.save)
+        flow.follow(direction, ticks, kept.save, between, **control)
         for name in names_of:
             found[name].append(np.array([kept.values[name][k] for k in range(len(ticks))]))
-    return {name: np.array(values) for name, values in found.items()}
+        if passed is not None:
+            passed.add(direction.name, 0.0 if kept.shift is None else float(kept.shift[-1]))
+    return {name: np.array(values) for name, values in found.items()}, None if passed is None else passed.found
 
 
 class Tangents:
@@ -66,22 +71,8 @@ class Tangents:
         rate = self.slopes.evaluate(whole)
         for name, values in self.values.items():
             speed = rate[self.flow.setting.problem.program.flow[name]] if name in states else None
-            speed = along(self.flow, self.direction, whole, rate) if speed is None else speed
+            speed = along(self.flow, name, self.direction, whole, rate) if speed is None else speed
             values[k] = values[k] + self.shift[k] * speed
-
-
-def along(flow: TangentFlow, direction: Direction, whole: Vector, rate: Named) -> NDArray[Any]:
-    """How fast what is wanted beside states moves along the flow."""
-    program, (what,) = flow.program, flow.also
-    tangent = program.tangents.get(what)
-    if tangent is None:
-        return np.zeros(())
-    bound, moved = flow.bound((tangent,), Direction(direction.name, {}, {}, direction.y0)), whole.copy()
-    views = bound.states(moved)
-    for state, dot in flow.setting.problem.program.flow.items():
-        if state in program.tangents:
-            views[program.tangents[state]][...] = rate[dot]
-    return np.array(bound.evaluate(moved)[tangent])
 
 
 def variables(problem: Problem, found: Mapping[str, NDArray[Any]], keep: Keep) -> dict[str, Any]:
@@ -191,7 +182,7 @@ def passing(
 
         flow.follow(direction, ticks, save, **control)
         rate = flow.bound(None, direction).evaluate(kept["whole"])
-        speed = rate[program.flow[quantity]][entry] if state else along(flow, direction, kept["whole"], rate)[entry]
+        speed = rate[program.flow[quantity]][entry] if state else along(flow, quantity, direction, kept["whole"], rate)[entry]
         moves[direction.name] = -kept["moves"] / float(speed)
     if stepping is None:
         return Passing(reached.t, moves)

@@ -19,9 +19,12 @@ from dynamics.problems.sensitivity.directions import Direction, Setting, directi
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 
-__all__ = ["TangentFlow"]
+__all__ = ["TangentFlow", "along"]
 
 Named = Mapping[str, NDArray[Any]]
+
+UNSEEN = 2.0**-80
+"""The unit of tangents while they are integrated: a power of two, which rounds nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +38,14 @@ class TangentFlow:
         What moves, as for :func:`dynamics.problems.sensitivity.directions.direction_of`.
     also : tuple of str
         Definitions whose tangents are wanted beside those of states.
+    beyond : tuple of str
+        Those whose tangents are wanted at other times only.
     """
 
     setting: Setting
     names: tuple[str, ...]
     also: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
     @cached_property
     def directions(self) -> tuple[Direction, ...]:
@@ -53,7 +59,7 @@ class TangentFlow:
     @cached_property
     def program(self) -> Program:
         try:
-            return linearised(self.setting.problem.program, self.moving, self.also)
+            return linearised(self.setting.problem.program, self.moving, (*self.also, *self.beyond))
         except ProgramError as error:
             raise InputError(str(error)) from None
 
@@ -87,22 +93,59 @@ class TangentFlow:
         return len(self.setting.problem.program.states)
 
     def follow(
-        self, direction: Direction, ticks: Vector, save: Callable[[int, Named, Named], None], **control: Any
+        self,
+        direction: Direction,
+        ticks: Vector,
+        save: Callable[[int, Named, Named], None],
+        between: tuple[Vector, Sequence[str], Callable[[int, Named], None]] | None = None,
+        **control: Any,
     ) -> None:
-        """Integrate, showing states and tangents, and values and tangents of what is wanted beside them."""
-        flow = self.bound(None, direction)
-        program = self.program
-        seen = tuple(
-            dict.fromkeys((*self.also, *(program.tangents[one] for one in self.also if one in program.tangents)))
-        )
-        beside = self.bound(seen, direction)
+        """Integrate, showing states and tangents, and values and tangents of what is wanted beside them.
+
+        Steps are those that the states need: tangents, which are linear, are taken along in units so large that the
+        estimate of the error does not see them. They are the derivatives of what the same steps make of the states.
+
+        Parameters
+        ----------
+        direction : Direction
+        ticks : ndarray, shape (times,)
+        save : callable
+            At each of these, with its number.
+        between : tuple of (times, names, callable), optional
+            The same for definitions alone, with their tangents, at other times up to the last of ``ticks``.
+        """
+        flow, small = self.bound(None, direction), direction.times(UNSEEN)
+        states = flow.state_size - sum(flow.states(np.empty(flow.state_size))[one].size for one in self.directed)
+        beside = self.bound(self.with_tangents(self.also), direction)
         out = np.empty(beside.output_size)
+        more, names, keep = between or (ticks[:0], (), None)
+        fine = self.bound(self.with_tangents(names), direction) if names else beside
+        room = np.empty(fine.output_size)
 
         def show(t: float, y: Vector) -> None:
-            beside(y, out)
-            save(int(np.searchsorted(ticks, t)), flow.states(y), beside.results(out))
+            k, m = int(np.searchsorted(ticks, t)), int(np.searchsorted(more, t))
+            y = y.copy()
+            y[states:] /= UNSEEN
+            if ticks[k] == t:
+                beside(y, out)
+                save(k, flow.states(y), beside.results(out))
+            if keep is not None and more[m] == t:
+                fine(y, room)
+                keep(m, fine.results(room))
 
-        integrate(flow, self.start(direction), (0.0, float(ticks[-1])), save=show, at=ticks, **control)
+        at = ticks if between is None else np.union1d(ticks, more)
+        span = (0.0, float(ticks[-1]))
+        integrate(self.bound(None, small), self.start(small), span, save=show, at=at, **control)
+
+    @property
+    def directed(self) -> tuple[str, ...]:
+        """The states that are directions of others."""
+        return self.program.state_names[self.states :]
+
+    def with_tangents(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Definitions, and the tangents of those that move."""
+        moved = self.program.tangents
+        return tuple(dict.fromkeys((*names, *(moved[name] for name in names if name in moved))))
 
     def shifted(self, name: str, tau: Vector) -> Vector | None:
         """How the clock of steps at given times moves with a learning rate; None where it does not."""
@@ -112,3 +155,20 @@ class TangentFlow:
         given = problem.optimizer
         steps = given.passed(tau)
         return -(tau / given.lr) / (given.lr * given.schedule.factors(np.floor(steps)))
+
+
+def along(
+    flow: TangentFlow, what: str, direction: Direction, whole: Vector, rate: Named | None = None
+) -> NDArray[Any]:
+    """How fast a definition moves along the flow: its tangent where the direction of every state is its slope."""
+    program = flow.program
+    tangent = program.tangents.get(what)
+    if tangent is None:
+        return np.zeros(())
+    rate = flow.bound(None, direction).evaluate(whole) if rate is None else rate
+    bound, moved = flow.bound((tangent,), Direction(direction.name, {}, {}, direction.y0)), whole.copy()
+    views = bound.states(moved)
+    for state, dot in flow.setting.problem.program.flow.items():
+        if state in program.tangents:
+            views[program.tangents[state]][...] = rate[dot]
+    return np.array(bound.evaluate(moved)[tangent])
