@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 
-from sympy import Expr, Mul, S, exp
+from sympy import Add, And, Expr, Indexed, Mul, Piecewise, Pow, S, exp
 
 from derivations.gradient_flow.adjoints import local_derivatives, product_of, renamed, reuse, unguarded
 from derivations.program.functions import stop_gradient
@@ -18,6 +18,7 @@ from derivations.program.language import (
     Definition,
     Program,
     ProgramError,
+    Reduction,
     SumOver,
     accesses,
     index_symbols,
@@ -26,7 +27,7 @@ from derivations.program.language import (
     unused,
 )
 
-__all__ = ["linearised", "tangents"]
+__all__ = ["by_products", "linearised", "tangents"]
 
 
 def tangents(
@@ -188,3 +189,71 @@ def linearised(program: Program, of: tuple[str, ...] = (), also: tuple[str, ...]
         starts=starts,
         tangents={**{name: moved[name] for name in moved}, **names},
     )
+
+
+@cache
+def at_rest(program: Program) -> Program:
+    """A program whose tangents of roots are 0 where the root is: of a root of squares that are and stay 0.
+
+    The optimiser's running root of a square has no derivative at 0. Where a gradient is 0 whatever is moved, as that of
+    the attention on a word which never stands beside a target, root and tangent are 0.
+
+    Examples
+    --------
+    >>> from derivations.gradient_flow.optimised import optimised
+    >>> from derivations.registry import program
+    >>> found = at_rest(linearised(optimised(program("joint"), "rmsprop", "limit", True)))
+    >>> next(d for d in found.definitions if d.name == "A_size_tangent").rhs.args[0].cond
+    A_variance[i, o] + Abar[i, o]**2 > 0
+    """
+    radicands: dict[str, set[Expr]] = {}
+    for d in program.definitions:
+        if d.name in program.tangents and not isinstance(d.rhs, Reduction):
+            roots = {power.base for power in d.rhs.atoms(Pow) if power.exp in (S.Half, -S.Half)}
+            moving = {root for root in roots if any(name_of(a) in program.tangents for a in accesses(root))}
+            radicands[program.tangents[d.name]] = moving
+
+    def guarded(d: Definition) -> Definition:
+        roots = radicands.get(d.name)
+        if not roots:
+            return d
+        return replace(d, rhs=Piecewise((d.rhs, And(*(root > 0 for root in roots))), (S.Zero, True)))
+
+    return replace(program, definitions=tuple(map(guarded, program.definitions)))
+
+
+@cache
+def by_products(program: Program) -> Program:
+    """A program in which a sum of products of two tensors is a definition for each product, and their sum.
+
+    The tangent of a product of matrices is a sum of two; each alone is a call of linear algebra. Products within
+    examples, which are streamed, stay as they are.
+
+    Examples
+    --------
+    >>> from derivations.registry import program
+    >>> found = by_products(linearised(program("joint")))
+    >>> print(*(d for d in found.definitions if d.name.startswith("Z_")), sep="\\n")
+    Z_tangent_1[o, v] = SumOver(Rtilde[i, o]*W_direction[i, v], i)
+    Z_tangent_2[o, v] = SumOver(Rtilde_tangent[i, o]*W[i, v], i)
+    Z_tangent[o, v] = Z_tangent_1[o, v] + Z_tangent_2[o, v]
+    """
+    taken, found = names_of(program), list[Definition]()
+    for d in program.definitions:
+        inner = d.rhs.args[0] if isinstance(d.rhs, SumOver) else S.Zero
+        terms = inner.args if isinstance(inner, Add) and not d.accumulate and len(d.lhs.args) == 3 else ()
+        pairs = all(
+            isinstance(t, Mul) and len(t.args) == 2 and all(isinstance(f, Indexed) for f in t.args) for t in terms
+        )
+        if not terms or not pairs or len(d.over) != 1 or program.examples in d.rhs.free_symbols:
+            found.append(d)
+            continue
+        parts = [unused([f"{d.name}_{k + 1}"], taken) for k in range(len(terms))]
+        accesses_of = [renamed(d.lhs, part) for part in parts]
+        found += [Definition(a, SumOver(t, *d.over), d.note) for a, t in zip(accesses_of, terms, strict=True)]
+        found.append(replace(d, rhs=Add(*accesses_of)))
+    return replace(program, definitions=tuple(found))
+
+
+def is_tensor(factor: Expr) -> bool:
+    return isinstance(factor, Indexed)

@@ -80,8 +80,8 @@ def solve(
     sensitivity: Annotated[
         str | None,
         typer.Option(
-            help="Models and programs: derivatives of states and loss by these: 'rate W', 'initial W', a parameter, lr"
-            " of an --optimizer; with commas.",
+            help="Derivatives of states, loss and, of a text, times of half by these: 'rate W', 'initial W', 'count"
+            " INPUT OUTPUT', a parameter, lr of an --optimizer; with commas.",
             rich_help_panel=SOLVING,
         ),
     ] = None,
@@ -107,16 +107,12 @@ def solve(
     stepping = optimizing.chosen(solving.lr, solving.momentum, solving.batch)
     stepped = set() if stepping is None else STEPPED
     if not system.of_a_model and solving.theory in (None, "closure"):
-        if sensitivity is not None:
-            raise InputError(
-                "--sensitivity is for --task, --labelled, --model and --program; leave it out, or in Python"
-                " solve(counts, sensitivity=...)"
-            )
         refuse_idle(solving, {*CLOSURE, *ALWAYS, *stepped}, "the closure on counts; --theory exact takes it")
         sentences = Sentences(keep_bags, closure, errors, within, stepping is not None)
         counts = counts_of(system, cooccurrence, text, BUNDLED_VOCABULARY, sentences.kept(cooccurrence is None))
         by = sentences.closure_on(counts, cooccurrence is not None)
-        found = _from_counts(counts, system, solving, listed, stepping, by, errors)
+        moved = words_of(sensitivity)
+        found = _from_counts(counts, system, solving, listed, stepping, by, errors, moved)
         finish(
             *_counts_shown(found, counts, listed, place, figures, form),
             *sentences.told(found, counts, form, cooccurrence is not None),
@@ -155,7 +151,9 @@ def solve(
             start = dict(start_of(problem, unpacked(states, shapes)))
     options = {**chosen.given, **solving.control, "initial": start or None}
     if theory == "closure":
-        options |= _stages(solving, stepping) | {"top": TOP if solving.top is None else solving.top}
+        options |= _stages(solving, stepping, sensitivity is not None) | {
+            "top": TOP if solving.top is None else solving.top
+        }
     if theory == "reduction":
         options["rtol"] = min(solving.rtol, problem.tolerances.rtol)
     from dynamics.problems.solve import solve as solved
@@ -253,9 +251,9 @@ def has_limit(lr: float | None, optimizer: Optimizer | None) -> bool:
     return lr is not None if optimizer is None else limit_of(optimizer) is not None
 
 
-def _stages(solving: SolvingOptions, optimizer: Optimizer | None = None) -> dict[str, Any]:
-    """The predictions that are asked for, as keywords of a solve."""
-    usual = "joint,two-stage,frozen" if optimizer is None else "joint"
+def _stages(solving: SolvingOptions, optimizer: Optimizer | None = None, moved: bool = False) -> dict[str, Any]:
+    """The predictions that are asked for, as keywords of a solve. ``moved``: with derivatives, which are of one."""
+    usual = "joint,two-stage,frozen" if optimizer is None and not moved else "joint"
     names = words_of(usual if solving.stages is None else solving.stages)
     if solving.switch is not None and set(names) == {"joint"}:
         raise InputError("--switch ends stage one, for two-stage or frozen; leave it out of --stages joint")
@@ -275,7 +273,7 @@ def unpacked(y: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 def _from_counts(
     counts: CoOccurrence, system: SystemOptions, solving: SolvingOptions, words: Sequence[str],
-    optimizer: Optimizer | None, closure: str, errors: int | None,
+    optimizer: Optimizer | None, closure: str, errors: int | None, moved: Sequence[str],
 ) -> xr.Dataset:  # fmt: skip
     """Closures on the co-occurrence matrix of a text."""
     from derivations.closures import both_stages
@@ -291,16 +289,18 @@ def _from_counts(
     if closure == BAGS and solving.rtol == type(solving).rtol:
         del control["rtol"]  # that of the closure
 
+    stages = _stages(solving, optimizer, bool(moved))
+
     def predicted(keep: Sequence[str], show: Callable[[float], None] | None) -> xr.Dataset:
         return solved(
-            counts, solving.wanted, **_stages(solving, optimizer), optimizer=optimizer,
+            counts, solving.wanted, **stages, optimizer=optimizer, sensitivity=moved or None,
             stability=optimizer is not None and has_limit(None, optimizer), rates=system.rates or None,
             initial=sizes or None,
             seed=system.seed, top=TOP if solving.top is None else solving.top, keep=keep, **control,
             closure=closure, errors=errors, progress=show,
         )  # fmt: skip
 
-    foretell(counts, len(_stages(solving, optimizer)["stages"]), closure)
+    foretell(counts, len(stages["stages"]) + 3 * len(moved), closure)
     with progress("solving") as show:
         found = predicted(chosen, show)
         learnt = {str(o) for o in found.isel(stages=0, time=-1).sel(input=chosen).translation.values}
@@ -383,7 +383,11 @@ def _counts_shown(
         ("word", "left"), ("learnt translation", "left"), ("KTIW beta", "right"), ("attention", "right"),
         ("tau at half of KTIW", "right"), ("tau at half of attention on it", "right"), ("most attended", "left"),
     ]  # fmt: skip
+    by = list(map(str, found.parameter.values)) if "parameter" in found.coords else []
     if form != "text":
+        for name in by:
+            head += [(f"d {what} / d {name}", "right") for what in MOVED]
+            rows = [[*row, *_derivatives(first, *pair, name)] for row, pair in zip(rows, pairs, strict=True)]
         return ["", table(head, rows, form)]
     origin = counts.attrs.get("source_file", counts.attrs.get("origin", "counts"))
     lines = [
@@ -394,12 +398,37 @@ def _counts_shown(
     if "switch" in found.attrs:
         lines.append(f"stage one ends at tau = {found.attrs['switch']:.4g}")
     lines.append(table(head, rows))
+    if by:
+        head = [
+            ("word", "left"),
+            ("learnt translation", "left"),
+            ("derivative by", "left"),
+            *((m, "right") for m in MOVED),
+        ]
+        rows = [[*pair, name, *_derivatives(first, *pair, name)] for pair in pairs for name in by]
+        lines += [table(head, rows), *_moved(found)]
     for name in () if gaps is None else gaps.stages.values:
         gap = gaps.sel(stages=name)  # type: ignore[union-attr]
         largest = ", ".join(f"{v} {_share(gap[v].max())}" for v in ("W", "A", "beta"))
         last = ", ".join(f"{v} {_share(gap[v][-1])}" for v in ("W", "A", "beta"))
         lines.append(f"{name}: relative distance from {first.stages.item()} at most {largest}; at the end {last}")
     return [written, *lines]
+
+
+MOVED = ("W", "A", "tau at half of KTIW", "tau at half of attention on it")
+"""Of a word and its learnt translation, what derivatives of are shown."""
+
+
+def _derivatives(found: xr.Dataset, word: str, translation: str, by: str) -> list[str]:
+    """Of the value of a word and its attention at the end, and of their times of half; a dash where there is none."""
+    here = found.sel(parameter=by, input=word)
+    last = here.sel(output=translation).isel(time=-1)
+    there = [last.get(name) for name in ("d_W", "d_A")]
+    learnt = str(here.translation.values[-1]) == translation
+    attends = learnt and str(last.attended.item()) == word
+    for name, own in (("beta", learnt), ("attention", attends)):
+        there.append(here[f"d_{name}_half_time"] if own and f"d_{name}_half_time" in here else None)
+    return ["-" if value is None else f"{float(value):.4g}" for value in there]
 
 
 def _moved(found: xr.Dataset) -> list[str]:

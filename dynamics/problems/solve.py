@@ -338,8 +338,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         setting = Setting.of(chosen, speeds, initial, seed)
         how = {**control, "conserved": (), **options}
         halves = halves_of(setting, parts[0].end, keeping.positions.get("input", np.arange(0)))
-        moved, passed = sensitivities(setting, moved_by, wanted, ticks, halves, **how)
-        moves = derivatives(chosen, moved, keeping) | ({} if passed is None else half_variables(chosen, passed))
+        moved, halved = sensitivities(setting, moved_by, wanted, ticks, halves, **how)
+        moves = derivatives(chosen, moved, keeping) | ({} if halved is None else half_variables(chosen, halved))
     stable = None
     if stability:
         assert steps_of is not None

@@ -117,5 +117,26 @@ def test_sensitivities_of_a_task_are_said_and_kept(tmp_path: Path, capsys: pytes
         value = float(found.d_loss.sel(parameter=name).isel(time=-1))
         assert value < 0
         assert f"d loss / d {name}: {value:.4g} at the end" in told
-    assert run(["solve", "--sensitivity", "rate W"]) == 2
-    assert "--sensitivity is for --task" in capsys.readouterr().err
+
+
+def test_sensitivities_of_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Faster values are learnt sooner; what has no derivative is refused."""
+    text = ["solve", "--max-vocab", "12", "--at", "0,50,500,2000", "--figures", "none", "-o", str(tmp_path / "out")]
+    counted = [*text, "--closure", "conditional", "--sensitivity", "rate W,count the la"]
+    assert run([*counted, "--words", "the"]) == 0
+    told = capsys.readouterr().out
+    found = trajectory.load(tmp_path / "out" / "trajectory.nc")
+    assert found.d_W.dims == ("parameter", "time", "input", "output")
+    moved = found.d_beta_half_time.sel(input="the")
+    assert float(moved.sel(parameter="rate W")) < 0
+    assert f"{float(moved.sel(parameter='count the la')):.4g}" in told
+    assert run([*text, "--words", "the", "--sensitivity", "rate W", "--format", "csv"]) == 0  # on sentences
+    assert capsys.readouterr().out.splitlines()[0].endswith("d tau at half of attention on it / d rate W")
+    for wrong, said in (
+        (["--sensitivity", "count the la"], "use the closure conditional"),
+        (["--sensitivity", "rate W", "--errors", "1"], "leave one of them out"),
+        (["--sensitivity", "rate W", "--stages", "frozen"], "of one flow"),
+        (["--sensitivity", "rate Q"], "the states are W, A"),
+    ):
+        assert run([*text, *wrong]) == 2
+        assert said in capsys.readouterr().err

@@ -130,7 +130,9 @@ def parsed(setting: Setting, name: str) -> tuple[str, str]:
         if not isinstance(core(problem), Closure):
             raise InputError(f"sensitivity {name!r} is of a table of counts, and {problem.name} has none")
         if isinstance(core(problem), BagsClosure):
-            raise InputError(f"sensitivity {name!r}: on sentences a count has no direction; use closure='conditional'")
+            raise InputError(
+                f"sensitivity {name!r}: on sentences a count has no direction; use the closure conditional"
+            )
         return kind, what
     schedule = problem.optimizer.schedule.numbers if isinstance(problem, Optimised) else {}
     rates = set(problem.program.rates.values())
@@ -156,7 +158,7 @@ def require_tangents(problem: Problem, stages: Sequence[str]) -> None:
     if isinstance(own, BagsClosure) and len(own.parts) > 1 and own is problem:
         raise InputError(
             f"sensitivity is of one flow, and these sentences take turns in {len(own.parts)} groups; use"
-            " closure='conditional', or fewer sentences"
+            " the closure conditional, or fewer sentences"
         )
 
 

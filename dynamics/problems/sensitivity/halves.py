@@ -162,7 +162,7 @@ def halves_of(setting: Setting, y: Vector, inputs: Indices) -> Halves | None:
     names = tuple(name for role in NAMES for name in program.with_role(role))
     values = problem.kernel(names).bind(problem.arrays, setting.numbers).evaluate(np.ascontiguousarray(y))
     means = values[names[0]].argmax(axis=1)[inputs]
-    cells = {name: (inputs, means) for name in names}
+    cells = dict.fromkeys(names, (inputs, means))
     return Halves(cells, np.concatenate([values[name][at] for name, at in cells.items()]) / 2)
 
 

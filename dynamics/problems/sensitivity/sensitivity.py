@@ -15,7 +15,7 @@ from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.problem import Problem
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.sensitivity.directions import Direction, Setting, core
-from dynamics.problems.sensitivity.halves import Halves, HalfTimes, Passed
+from dynamics.problems.sensitivity.halves import HalfTimes, Halves, Passed
 from dynamics.problems.sensitivity.tangent_flow import Named, TangentFlow, along
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
@@ -182,7 +182,11 @@ def passing(
 
         flow.follow(direction, ticks, save, **control)
         rate = flow.bound(None, direction).evaluate(kept["whole"])
-        speed = rate[program.flow[quantity]][entry] if state else along(flow, quantity, direction, kept["whole"], rate)[entry]
+        speed = (
+            rate[program.flow[quantity]][entry]
+            if state
+            else along(flow, quantity, direction, kept["whole"], rate)[entry]
+        )
         moves[direction.name] = -kept["moves"] / float(speed)
     if stepping is None:
         return Passing(reached.t, moves)

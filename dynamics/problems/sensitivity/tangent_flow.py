@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derivations.gradient_flow.tangents import linearised
+from derivations.gradient_flow.tangents import at_rest, by_products, linearised
 from derivations.program import Program, ProgramError, name_of
 from dynamics.integrate.initial_value import integrate
 from dynamics.lowering import Bound, lower
@@ -59,7 +59,8 @@ class TangentFlow:
     @cached_property
     def program(self) -> Program:
         try:
-            return linearised(self.setting.problem.program, self.moving, (*self.also, *self.beyond))
+            wanted = (*self.also, *self.beyond)
+            return at_rest(by_products(linearised(self.setting.problem.program, self.moving, wanted)))
         except ProgramError as error:
             raise InputError(str(error)) from None
 
@@ -157,9 +158,7 @@ class TangentFlow:
         return -(tau / given.lr) / (given.lr * given.schedule.factors(np.floor(steps)))
 
 
-def along(
-    flow: TangentFlow, what: str, direction: Direction, whole: Vector, rate: Named | None = None
-) -> NDArray[Any]:
+def along(flow: TangentFlow, what: str, direction: Direction, whole: Vector, rate: Named | None = None) -> NDArray[Any]:
     """How fast a definition moves along the flow: its tangent where the direction of every state is its slope."""
     program = flow.program
     tangent = program.tangents.get(what)

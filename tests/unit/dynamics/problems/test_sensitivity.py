@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynamics import CoOccurrence, copying, solve
+from dynamics import CoOccurrence, copying, half_time, solve
+from dynamics.problems.bags import BagsClosure
 from dynamics.problems.closure import Closure
 from dynamics.problems.sensitivity.fit import fit
 from dynamics.problems.sensitivity.sensitivity import passing
@@ -56,6 +57,43 @@ def test_derivatives_are_those_of_differences(adam: dict[str, Any]) -> None:
             assert np.abs(found[f"d_{variable}"].values[k] - slope).max() < 1e-6 * max(1.0, np.abs(slope).max())
 
 
+def test_times_of_half_move_as_differences_do() -> None:
+    """Of KTIW and of attention, by what a text has: rates, sizes and counts; and the times are those of the curves."""
+    t, names = [0, 1.0, 4.0, 30.0], ["rate W", "initial A", "count a y"]
+    found = solve(lexicon(), t, initial=START, sensitivity=names, **CLOSE)
+
+    def halves(change: float = 0.0, **options: Any) -> Any:
+        return solve(lexicon(change), t, sensitivity="rate A", **{"initial": START, **CLOSE, **options})
+
+    start, h = solve(lexicon(), [0, 1.0], initial=START, **CLOSE).isel(time=0), 1e-4
+    moved = {
+        "rate W": lambda s: halves(rates={"W": 1 + s}),
+        "initial A": lambda s: halves(initial={"W": start.W.values, "A": start.A.values * (1 + s / START["A"])}),
+        "count a y": halves,
+    }
+    for name in names:
+        for time in ("beta_half_time", "attention_half_time"):
+            slope = (moved[name](h)[time] - moved[name](-h)[time]).values / (2 * h)
+            assert np.abs(found[f"d_{time}"].sel(parameter=name).values - slope).max() < 1e-6 * max(1, abs(slope).max())
+    fine = solve(lexicon(), np.linspace(0, 30, 3001), initial=START, **CLOSE)
+    for word, when in zip(found.input.values, found.beta_half_time.values, strict=True):
+        curve = fine.beta.sel(input=word, output=str(found.translation.sel(input=word).values[-1]))
+        assert when == pytest.approx(half_time(curve), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_under_adam_what_never_moves_has_no_derivative() -> None:
+    """A pair that is never seen has a gradient of 0 for good, where the root of its square has no slope."""
+    table = TABLE.copy()
+    table[2, 0] = 0
+    counts = CoOccurrence.from_counts(table, **WORDS)
+    made = [solve(counts, [0, 1.0], rates={"W": rate}, initial=START, **ADAM, **CLOSE) for rate in (1.0001, 0.9999)]
+    found = solve(counts, [0, 1.0], sensitivity="rate W", initial=START, **ADAM, **CLOSE)
+    slope = (made[0].W - made[1].W).values / 2e-4
+    assert np.abs(found.d_W.values[0] - slope).max() < 1e-5 * np.abs(slope).max()
+    assert not found.d_A.values[0, :, 2, 0].any()
+
+
 def test_the_time_of_an_event_moves_by_its_implicit_function() -> None:
     start, end = {"u": 0.1}, 1000.0
     found = passing(copying(6, 4), "p_t", 0.9, end, ["rate W", "V", "initial u"], initial=start, **CLOSE)
@@ -84,6 +122,19 @@ def test_of_an_entry_and_of_an_optimiser() -> None:
 def test_what_does_not_exist_is_refused(name: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         solved(sensitivity=name)
+
+
+def test_what_has_no_derivative_is_refused() -> None:
+    pairs = ["a b", "b c", "a c"], ["x y", "y z", "x z"]
+    counts = CoOccurrence.from_parallel_text(*pairs, keep_bags=10)
+    with pytest.raises(InputError, match="use the closure conditional"):
+        solve(counts, [0, 1.0], closure="bags", sensitivity="count a x")
+    with pytest.raises(InputError, match="take turns in 2 groups"):
+        solve(BagsClosure(counts, groups=2), [0, 1.0], sensitivity="rate W")
+    with pytest.raises(InputError, match="of one flow"):
+        solve(counts, [0, 1.0], stages=["joint", "frozen"], sensitivity="rate W")
+    with pytest.raises(InputError, match="leave one of them out"):
+        solve(counts, [0, 1.0], closure="bags", errors=1, sensitivity="rate W")
 
 
 def test_what_is_never_passed_is_said() -> None:
