@@ -81,7 +81,7 @@ class SolvingOptions:
     method: Annotated[
         str | None,
         typer.Option(
-            help="RK45, RK23, DOP853, LSODA, BDF, Radau, RKC (many words) or auto (late). [default: the problem's]",
+            help="RK45, RK23, DOP853, LSODA, BDF, Radau, RKC, ROCK4 or auto (late). [default: the problem's]",
             rich_help_panel=SOLVING,
         ),
     ] = None

@@ -157,6 +157,9 @@ class RKC(OdeSolver):
     to the power 2/3: for two more digits, ask for three.
     """
 
+    power = 1 / 3
+    """One over the order of the error of a step."""
+
     def __init__(
         self,
         fun: Callable,
@@ -235,26 +238,21 @@ class RKC(OdeSolver):
             if not np.isfinite(self.radius):
                 return False, "The slope at the beginning of the step, or near it, is not finite."
             h_abs = min(h_abs, abs(self.t_bound - t))
-            stages = 1 + int(np.sqrt(1 + 1.54 * h_abs * self.radius))
-            if stages > MAX_STAGES:
-                stages = MAX_STAGES
-                h_abs = (stages**2 - 1) / (1.54 * self.radius)
+            stages, h_abs = self.reach(h_abs)
             h = self.direction * h_abs
-            self.stages(y, h, max(stages, 2), new)
-            self.evaluate(t + h, new, self.first)
-            norm = error_norm(y, new, self.f, self.first, h, self.rtol, self.atol)
+            norm = self.attempt(h, stages, new)
             if norm < 1:
                 break
             if not np.isfinite(norm):
                 self.lost = next((s.copy() for s in (self.slope, self.first) if not np.isfinite(s).all()), self.lost)
-            h_abs *= max(0.1, 0.8 * norm ** (-1 / 3)) if np.isfinite(norm) else 0.1
+            h_abs *= max(0.1, 0.8 * norm**-self.power) if np.isfinite(norm) else 0.1
             rejected = True
             if self.age > 0:
                 self.estimate_radius()
         # The controller of the paper: it looks at the error before, too.
-        factor = 0.8 * norm ** (-1 / 3) if norm > 0 else 10.0
+        factor = 0.8 * norm**-self.power if norm > 0 else 10.0
         if self.previous > 0 and norm > 0 and not rejected:
-            factor = min(factor, 0.8 * self.previous ** (1 / 3) * norm ** (-2 / 3) * h_abs / self.h_before)
+            factor = min(factor, 0.8 * self.previous**self.power * norm ** (-2 * self.power) * h_abs / self.h_before)
         factor = min(10.0, max(0.1, factor))
         self.previous, self.h_before = norm, h_abs
         self.h_abs = h_abs * (min(1.0, factor) if rejected else factor)
@@ -263,6 +261,20 @@ class RKC(OdeSolver):
         self.y_old, self.y = y, new
         self.f, self.first = self.first, self.f  # the slopes at the end and at the start of this step
         return (False, "The state creeps.") if self.creeps() else (True, None)
+
+    def reach(self, h_abs: float) -> tuple[int, float]:
+        """How many stages a step takes, which is shorter where there are not so many."""
+        stages = 1 + int(np.sqrt(1 + 1.54 * h_abs * self.radius))
+        if stages > MAX_STAGES:
+            stages = MAX_STAGES
+            h_abs = (stages**2 - 1) / (1.54 * self.radius)
+        return max(stages, 2), h_abs
+
+    def attempt(self, h: float, stages: int, new: Vector) -> float:
+        """A step into new, with the slope there: the norm of its error."""
+        self.stages(self.y, h, stages, new)
+        self.evaluate(self.t + h, new, self.first)
+        return float(error_norm(self.y, new, self.f, self.first, h, self.rtol, self.atol))
 
     def creeps(self) -> bool:
         """Whether many steps have been taken without coming away, or far on in time."""

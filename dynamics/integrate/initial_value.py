@@ -142,11 +142,11 @@ def integrate(
     at : array_like, shape (times,)
         Times in the order in which they are met: increasing, or decreasing in a span that goes backwards.
     method : str or OdeSolver class
-        A method of ``solve_ivp``, RKC or auto. RK45 and RK23 take steps of their own for more than 10,000 numbers.
+        A method of ``solve_ivp``, RKC, ROCK4 or auto. RK45 and RK23 take steps of their own beyond 10,000 numbers.
         DOP853 interpolates within its steps, where it errs by up to some thousand times the tolerance on decaying
         modes; with rtol below 1e-9 it steps to the times of ``at``, of events and of dense output, and holds there
         what it holds at the ends of its steps. ``auto`` takes the steps of RK45 until stability limits them, and then
-        those of RKC, at tolerances to the power 3/2 (:mod:`dynamics.integrate.automatic`).
+        those of ROCK4 (:mod:`dynamics.integrate.automatic`).
     rtol, atol : float
         Relative and absolute tolerance of the step-size control: of the error of one step. Errors over a whole span add
         up where the flow does not forget them (a rotation is off by about one rtol a turn), and with RKC they go down
@@ -159,7 +159,7 @@ def integrate(
     locate : callable, optional
         ``locate(y)`` names the tensor that holds the first number of y that is not finite, for messages.
     leave : bool
-        End at the end of a step where another method serves better: RK45 where stability limits its steps, RKC where
+        End at the end of a step where another method serves better: RK45 where stability limits its steps, ROCK4 where
         it would not limit those of RK45.
     conserved : sequence of Conserved
         What the flow keeps. It is looked at at every time of ``at``, before the state is shown, and at the end.
@@ -469,8 +469,12 @@ def choose(method: str | type[OdeSolver], into: Into, size: int, rtol: float) ->
         from dynamics.integrate.chebyshev import RKC
 
         return RKC, {"into": into}
+    if method == "ROCK4":
+        from dynamics.integrate.stabilised.rock4 import ROCK4
+
+        return ROCK4, {"into": into}
     if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}, RKC, auto")
+        raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}, RKC, ROCK4, auto")
     if size > LARGE and method in ("RK45", "RK23"):
         from dynamics.integrate.runge_kutta import COMPILED
 

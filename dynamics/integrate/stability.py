@@ -15,7 +15,7 @@ STIFF_STEPS, EASY_STEPS, AT_LIMIT = 15, 6, 3.25
 """Steps at the limit of stability, where step times spectral radius is 3.25, after which RK45 is left, and others that
 begin the count anew: those of DOPRI5, E. Hairer, G. Wanner, Solving Ordinary Differential Equations II, IV.2."""
 LOOSE, DAMPING_STEPS = 2.0, 200
-"""Step times spectral radius of RKC below which RK45 would not be limited, and steps after which that counts."""
+"""Step times spectral radius of a stabilised method below which RK45 would not be; steps after which it counts."""
 
 
 class Limits:

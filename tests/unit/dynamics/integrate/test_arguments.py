@@ -15,7 +15,7 @@ from dynamics.integrate.chebyshev import RKC
 from dynamics.integrate.initial_value import METHODS, integrate
 from dynamics.support.errors import InputError
 
-ALL = [*METHODS, "RKC"]
+ALL = [*METHODS, "RKC", "ROCK4"]
 HUGE = 2**64
 
 

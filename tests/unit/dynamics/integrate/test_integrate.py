@@ -17,8 +17,8 @@ from dynamics.integrate.initial_value import LARGE, METHODS, Integration, Statis
 from dynamics.integrate.runge_kutta import CompiledRK45
 from dynamics.support.errors import InputError, IntegrationError
 
-ALL = [*METHODS, "RKC"]
-EXPLICIT = ["RK45", "RK23", "DOP853", "RKC"]
+ALL = [*METHODS, "RKC", "ROCK4"]
+EXPLICIT = ["RK45", "RK23", "DOP853", "RKC", "ROCK4"]
 SIZED = [*((method, 2) for method in ALL), *((method, LARGE + 2) for method in EXPLICIT)]
 """Methods with sizes of states; implicit methods are not for large ones."""
 
@@ -152,10 +152,10 @@ def test_a_rational_system_forwards_and_back(method: str, span: tuple[float, flo
     assert off.max() < 8
     assert end.sol is not None
     np.testing.assert_allclose(end.sol(at).T[1:-1], np.array(seen.y)[1:-1], rtol=1e-12)
-    assert end.statistics.evaluations < 80
+    assert end.statistics.evaluations < (160 if method == "ROCK4" else 80)  # of which 5 a step, and the radius
 
 
-@pytest.mark.parametrize("method", ["Radau", "BDF", "LSODA", "RKC"])
+@pytest.mark.parametrize("method", ["Radau", "BDF", "LSODA", "RKC", "ROCK4"])
 def test_stiff_kinetics(method: str) -> None:
     """Robertson's reaction: the sum of what reacts is kept, and work does not follow the fastest rate of 3e7."""
 
@@ -167,10 +167,10 @@ def test_stiff_kinetics(method: str) -> None:
     end = integrate(reaction, np.array([1.0, 0.0, 0.0]), (0, 40), method=method, rtol=1e-6, atol=1e-11)
     np.testing.assert_allclose(end.y, [0.7158270687, 9.185534765e-6, 0.2841637457], rtol=2e-4)
     assert end.y.sum() == pytest.approx(1, abs=1e-9)
-    assert end.statistics.evaluations < (20_000 if method == "RKC" else 1500)
+    assert end.statistics.evaluations < {"RKC": 20_000, "ROCK4": 100_000}.get(method, 1500)  # it turns stiff and back
 
 
-@pytest.mark.parametrize("method", ["RK45", "RK23", "RKC"])
+@pytest.mark.parametrize("method", ["RK45", "RK23", "RKC", "ROCK4"])
 def test_large_states_are_integrated_as_small_ones(method: str) -> None:
     """Copies of a small system in a large state take the same steps and come to the same numbers."""
     small, large = (integrate(gompertz, np.full(n, 0.1), (0, 2), method=method, rtol=1e-6) for n in (1, LARGE + 1))
@@ -456,7 +456,7 @@ def test_errors_of_the_right_hand_side_are_its_own() -> None:
         ({"rtol": np.nan}, "rtol = nan is not"),
         ({"atol": 0}, "atol = 0 is not"),
         ({"atol": np.inf}, "atol = inf is not"),
-        ({"method": "Euler"}, "unknown method 'Euler'; use one of RK45, RK23, DOP853, Radau, BDF, LSODA, RKC"),
+        ({"method": "Euler"}, "unknown method 'Euler'; use one of RK45, RK23, DOP853, Radau, BDF, LSODA, RKC, ROCK4"),
     ],
 )
 def test_options_that_cannot_be_used(options: dict, message: str) -> None:
