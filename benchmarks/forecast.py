@@ -22,12 +22,14 @@ from benchmarks.measure import memory, seconds
 from benchmarks.peers import here
 from dynamics import ContextCounts, DataWarning
 from dynamics.counts.corpus import ParallelText
-from dynamics.problems.forecast.forecast import EVERY_TABLE, PLACES, RECORDS, STRIDE, WIDTH
+from dynamics.problems.forecast.forecast import EVERY_TABLE, FIRST, PLACES, STRIDE, WIDTH
+from dynamics.problems.forecast.learning_step import recorded_steps
 from dynamics.problems.forecast.probes import Probes
 from dynamics.problems.forecast.rows import RowModel, RowState
 from dynamics.problems.forecast.sentences import Sentences
 
 STEPS, BATCH, GROUP, LR, LENGTH = 2400, 32, 64, 2e-3, 9
+LOOKS = len(recorded_steps(FIRST, STEPS))
 TIMED = 40
 """Evaluations, or steps of PyTorch, that are timed."""
 
@@ -142,13 +144,13 @@ def rows(setting: Setting) -> Iterator[Row]:
                 partial(start.evaluations, state), share=TIMED * STRIDE / STEPS, note=grown
             ),
             "dynamics, looks at places": Contender(
-                partial(start.looks, state), share=1 / (RECORDS + 1), note=f"{len(start.probes):,} places"
+                partial(start.looks, state), share=1 / LOOKS, note=f"{len(start.probes):,} places"
             ),
         }
         if here("torch"):
             train, look = with_torch(start)
             contenders["PyTorch, Adam"] = Contender(train, share=TIMED / STEPS, note="the same model, step by step")
-            contenders["PyTorch, looks at places"] = Contender(look, share=1 / (RECORDS + 1), note="the same places")
+            contenders["PyTorch, looks at places"] = Contender(look, share=1 / LOOKS, note="the same places")
         size = float(number * words)
         yield from race(size, contenders, min(3, setting.repeats))
         yield Row(size, "counting", *took, took[1] / max(took[1], 1e-9), note=grown)

@@ -29,9 +29,10 @@ from dynamics.counts.encoding import EncodedPairs, encode
 from dynamics.plot import against as draw_against
 from dynamics.plot import forecast as draw_forecast
 from dynamics.plot import save
+from dynamics.problems.forecast.learning_step import recorded_steps
 from dynamics.problems.forecast.sentences import Sentences
 
-WIDTH, BATCH, RECORDS, WORDS, LONGEST = 128, 32, 20, 250, 30
+WIDTH, BATCH, WORDS, LONGEST = 128, 32, 250, 30
 RATES = {"recurrent": 2e-3, "transformer": 1e-3}
 EVERY = 12
 
@@ -129,7 +130,7 @@ def trained(kind: str, texts: Texts, steps: int, seed: int) -> dict[str, np.ndar
     outputs = len(texts.counts.outputs)
     model = MODELS[kind](len(texts.counts.inputs), outputs)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATES[kind])
-    due = sorted({0, *np.geomspace(min(8, steps / 10), steps, RECORDS).round().astype(int).tolist()})
+    due = sorted(set(recorded_steps(min(8, steps / 10), steps).round().astype(int).tolist()))
     words = min(WORDS, outputs)
     own, other, queue = [], [], np.empty(0, dtype=int)
     for step in range(steps + 1):

@@ -196,8 +196,9 @@ class ForecastingOptions:
                      rich_help_panel=SOLVING),
     ] = None  # fmt: skip
     starts: Annotated[
-        int | None, typer.Option(help="Initial states that are averaged. [default: 4; of a sample 2]",
-                                 rich_help_panel=SOLVING),
+        int | None,
+        typer.Option(help="Initial states that are averaged. [default: 6 and 6; of a sample 2 and 4; counts alone 4]",
+                     rich_help_panel=SOLVING),
     ] = None  # fmt: skip
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", rich_help_panel=SOLVING)] = 0
     threads: Threads = None

@@ -9,7 +9,7 @@ import xarray as xr
 from oracles.reference_data import REAL_MODELS, WORD_ORDER, real_models
 
 from dynamics.comparison.word_order import MeasuredRun, against, partial_rank_correlation, read_run
-from dynamics.problems.forecast.learning_step import learning_steps, smoothed
+from dynamics.problems.forecast.learning_step import SPACING, learning_steps, recorded_steps, smoothed
 from dynamics.support.errors import InputError
 
 W, R = 40, 12
@@ -39,6 +39,30 @@ WORDS = [f"w{k}" for k in range(W)]
 def test_half_of_the_way_is_found_between_records() -> None:
     steps = np.geomspace(20, 400, W)
     assert np.abs(np.log(learning_steps(gains(steps), STEPS) / steps)).max() < 0.1
+
+
+def test_other_records_as_far_apart_find_the_same_steps_and_sparser_ones_late_words_early() -> None:
+    """Slow curves: late ones still rise at the end."""
+    half = np.geomspace(50, 2000, W)
+
+    def found(steps: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return learning_steps(smoothed(1 / (1 + (half / np.maximum(steps, 1e-3)[:, None]) ** 1.5)), steps)
+
+    of_run = np.array([0, *np.unique(np.geomspace(3, 2400, 34).round())])
+    one, other = found(recorded_steps(8, 2400)), found(of_run)
+    assert np.abs(np.log(one / other)).max() < 0.03
+    assert abs(np.polyfit(np.log(one), np.log(other), 1)[0] - 1) < 0.01
+    sparse = found(np.concatenate([[0], np.geomspace(8, 2400, 14)]))
+    assert np.polyfit(np.log(sparse), np.log(other), 1)[0] > 1.03
+
+
+@pytest.mark.parametrize("last", [20, 240, 2400, 1e6])
+def test_records_are_evenly_apart_up_to_the_last(last: float) -> None:
+    steps = recorded_steps(2, last)
+    assert steps[:2].tolist() == [0, 2]
+    assert steps[-1] == pytest.approx(last)
+    assert np.diff(np.log(steps[1:])) == pytest.approx(np.log(SPACING), rel=0.2 if last < 100 else 0.05)
 
 
 def test_a_curve_that_ends_below_zero_is_never_learnt() -> None:

@@ -15,8 +15,10 @@ from dynamics.problems.forecast.forecast import (
     _interval,
     _mean_of_logs,
     _Start,
+    _weighted_means,
     row_rate,
 )
+from dynamics.problems.forecast.learning_step import SPACING
 from dynamics.problems.forecast.probes import Probes
 from dynamics.problems.forecast.sentences import Sentences
 from dynamics.problems.forecast.training_run import Schedule, TrainingRun
@@ -57,6 +59,8 @@ def test_times_are_steps_of_the_run(found: xr.Dataset) -> None:
     assert float(found.time[0]) == 0
     assert float(found.time[-1]) == 240
     assert (np.diff(found.time.values) > 0).all()
+    late = found.time.values[found.time.values > 60]  # of evaluations of four steps
+    assert (np.diff(np.log(late)) < np.log(SPACING) + 4 / 60).all()
 
 
 def test_a_seed_gives_the_same_numbers_and_another_gives_others(found: xr.Dataset) -> None:
@@ -184,6 +188,21 @@ def test_sentences_tell_the_pace_if_all_are_kept_and_half_of_it_if_not() -> None
         _mean_of_logs(steps, [False, True], False)[:2], np.sqrt(2 * MADE_PACE) * np.array([100, 300])
     )
     np.testing.assert_allclose(_mean_of_logs(steps[1:], [True], False), MADE_PACE * steps[1])
+
+
+def test_weighted_means_are_those_of_each_word_and_way() -> None:
+    rng = np.random.default_rng(0)
+    word, sentence = np.repeat([0, 2, 3], [3, 1, 5]), rng.integers(0, 4, 9)
+    probes = Probes(sentence, sentence, word, sentence, sentence)
+    values, weights = rng.random((6, 9)), rng.random((7, 4))
+    found = _weighted_means(values, probes, 4, weights)
+    assert found.shape == (6, 4, 7)
+    assert np.isnan(found[:, 1]).all()
+    for one in (0, 2, 3):
+        at = word == one
+        for way in range(7):
+            by_hand = np.average(values[:, at], axis=1, weights=weights[way, sentence[at]])
+            np.testing.assert_allclose(found[:, one, way], by_hand)
 
 
 def test_best_sources_are_those_of_model_1_with_loops() -> None:
