@@ -102,6 +102,8 @@ class Writer:
         self.apart: dict[str, tuple[Any, Any]] = {}
         self.variables: dict[str, tuple[Any, Any]] = {}
         self.views: dict[str, View] = {}
+        self.jumps: list[tuple[Any, Any]] = []
+        """Where the next turn of a loop begins, and what follows the loop; the innermost last."""
         for name, (kind, value) in given.items():
             if isinstance(kind, types.Array):
                 if kind.layout != "C":
@@ -170,22 +172,29 @@ class Writer:
     def on_Assign(self, node: ast.Assign) -> None:
         (target,) = node.targets
         if isinstance(target, ast.Tuple):
-            if not (isinstance(node.value, ast.Tuple) and all(isinstance(one, ast.Name) for one in target.elts)):
-                raise Unsupported(ast.unparse(node))
-            for one, value in zip(target.elts, list(map(self.value, node.value.elts)), strict=True):
-                self.assign(one.id, value)  # type: ignore[attr-defined]
+            for one, value in zip(target.elts, self.parts(node.value), strict=True):
+                self.put(one, value)
             return
         if isinstance(target, ast.Name):
             view = self.view(node.value)
             if view is not None:
                 own = target.id in self.scopes and is_reshaped(node.value)
                 self.views[target.id] = replace(view, root=target.id) if own else view
-            else:
-                self.assign(target.id, self.value(node.value))
-            return
-        value = self.value(node.value)
-        place, kind, root = self.place(target)
-        self.store(self.cast(value, kind).value, place, root)
+                return
+        self.put(target, self.value(node.value))
+
+    def parts(self, node: ast.expr) -> list[Value]:
+        """Values that are assigned together: all are known before the first is."""
+        if not isinstance(node, ast.Tuple):
+            raise Unsupported(ast.unparse(node))
+        return list(map(self.value, node.elts))
+
+    def put(self, target: ast.expr, value: Value) -> None:
+        if isinstance(target, ast.Name):
+            self.assign(target.id, value)
+        else:
+            place, kind, root = self.place(target)
+            self.store(self.cast(value, kind).value, place, root)
 
     def on_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):
@@ -233,17 +242,28 @@ class Writer:
         """A loop, with what is written in the context inside."""
         builder = self.builder
         before = builder.block
-        head, inside, after = (builder.append_basic_block(f"{name}.{part}") for part in ("head", "in", "after"))
+        head, inside, following, after = (
+            builder.append_basic_block(f"{name}.{part}") for part in ("head", "in", "next", "after")
+        )
         builder.branch(head)
         builder.position_at_end(head)
         index = builder.phi(WORD)
         index.add_incoming(low, before)
         builder.cbranch(builder.icmp_signed("<", index, high), inside, after)
         builder.position_at_end(inside)
+        self.jumps.append((following, after))
         yield index
-        index.add_incoming(builder.add(index, WORD(1), flags=["nsw"]), builder.block)
+        self.jumps.pop()
+        self.go(following)
+        builder.position_at_end(following)
+        index.add_incoming(builder.add(index, WORD(1), flags=["nsw"]), following)
         builder.branch(head)
         builder.position_at_end(after)
+
+    def go(self, block: Any) -> None:
+        """What follows is in another block, unless a jump has gone elsewhere."""
+        if not self.builder.block.is_terminated:
+            self.builder.branch(block)
 
     def side_by_side(self, name: str, turns: Any, body: Sequence[ast.stmt]) -> None:
         """A loop on several threads: what a turn assigns to variables is its own."""
@@ -255,7 +275,7 @@ class Writer:
 
         def turn(builder: Any, index: Any, seen: Sequence[Any]) -> None:
             inner = copy(self)
-            inner.builder, inner.variables, inner.views = builder, {}, {}
+            inner.builder, inner.variables, inner.views, inner.jumps = builder, {}, {}, []
             rest = iter(seen)
             for word, (kind, _) in variables:
                 inner.assign(word, Value(kind, next(rest)))

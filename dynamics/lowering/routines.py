@@ -9,8 +9,7 @@ compiler looks at.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -85,7 +84,6 @@ class Routine(Writer):
         super().__init__(*given)
         self.routines: Mapping[str, ast.FunctionDef] = {}
         self.written: dict[tuple[Any, ...], Any] = {}
-        self.jumps: list[tuple[Any, Any]] = []
         self.leave: Any = None
         self.result: tuple[Any, Any] | None = None
 
@@ -98,37 +96,11 @@ class Routine(Writer):
 
     # -- jumps --------------------------------------------------------------------------------------------------------
 
-    def go(self, block: Any) -> None:
-        if not self.builder.block.is_terminated:
-            self.builder.branch(block)
-
     def block(self, body: Sequence[ast.stmt]) -> None:
         for statement in body:
             if self.builder.block.is_terminated:
                 return
             super().block([statement])
-
-    @contextmanager
-    def turns(self, name: str, low: Any, high: Any) -> Iterator[Any]:
-        builder = self.builder
-        before = builder.block
-        head, inside, following, after = (
-            builder.append_basic_block(f"{name}.{part}") for part in ("head", "in", "next", "after")
-        )
-        builder.branch(head)
-        builder.position_at_end(head)
-        index = builder.phi(WORD)
-        index.add_incoming(low, before)
-        builder.cbranch(builder.icmp_signed("<", index, high), inside, after)
-        builder.position_at_end(inside)
-        self.jumps.append((following, after))
-        yield index
-        self.jumps.pop()
-        self.go(following)
-        builder.position_at_end(following)
-        index.add_incoming(builder.add(index, WORD(1), flags=["nsw"]), following)
-        builder.branch(head)
-        builder.position_at_end(after)
 
     def on_While(self, node: ast.While) -> None:
         if node.orelse:
@@ -146,10 +118,15 @@ class Routine(Writer):
         builder.position_at_end(after)
 
     def on_Continue(self, node: ast.Continue) -> None:
-        self.builder.branch(self.jumps[-1][0])
+        self.jump(0)
 
     def on_Break(self, node: ast.Break) -> None:
-        self.builder.branch(self.jumps[-1][1])
+        self.jump(1)
+
+    def jump(self, way: int) -> None:
+        if not self.jumps:  # the turns of a loop on several threads are functions of their own
+            raise Unsupported("a jump out of what a thread does")
+        self.builder.branch(self.jumps[-1][way])
 
     def on_Return(self, node: ast.Return) -> None:
         if node.value is not None:
@@ -165,16 +142,12 @@ class Routine(Writer):
         (target,) = node.targets
         if isinstance(target, ast.Name) and self.is_space(node.value):
             self.views[target.id] = self.space(node.value)  # type: ignore[arg-type]
-        elif isinstance(target, ast.Tuple):
-            for place, value in zip(target.elts, self.parts(node.value), strict=True):
-                self.put(place, value)
         else:
             super().on_Assign(node)
 
     def parts(self, node: ast.expr) -> list[Value]:
-        """Numbers that are assigned together: all are known before the first is."""
         if isinstance(node, ast.Tuple):
-            return list(map(self.value, node.elts))
+            return super().parts(node)
         found = self.value(node)
         if not isinstance(found.kind, types.UniTuple):
             raise Unsupported(ast.unparse(node))
@@ -182,13 +155,6 @@ class Routine(Writer):
 
     def part_of(self, found: Value, k: int) -> Value:
         return Value(found.kind.dtype, self.builder.extract_value(found.value, k))
-
-    def put(self, target: ast.expr, value: Value) -> None:
-        if isinstance(target, ast.Name):
-            self.assign(target.id, value)
-        else:
-            place, kind, root = self.place(target)
-            self.store(self.cast(value, kind).value, place, root)
 
     def of_Tuple(self, node: ast.Tuple) -> Value:
         values = list(map(self.value, node.elts))
