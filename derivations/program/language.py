@@ -527,7 +527,15 @@ class Program:
 
     def with_role(self, role: Role) -> tuple[str, ...]:
         """The names of the tensors that have a role, in order of declaration."""
-        return tuple(name for name in self.declarations if self.roles.get(name) == role)
+        return self._by_role.get(role, ())
+
+    @cached_property
+    def _by_role(self) -> Mapping[Role, tuple[str, ...]]:
+        found: dict[Role, tuple[str, ...]] = {}
+        for name in self.declarations:
+            if name in self.roles:
+                found[self.roles[name]] = (*found.get(self.roles[name], ()), name)
+        return found
 
     @cached_property
     def state_names(self) -> tuple[str, ...]:

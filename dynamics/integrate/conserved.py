@@ -62,9 +62,13 @@ def drift(now: ArrayLike, start: ArrayLike, scale: ArrayLike, atol: float = 0.0)
     inf
     """
     now, start, scale = (np.asarray(value, dtype=float) for value in (now, start, scale))
-    if not (np.isfinite(now).all() and np.isfinite(start).all() and np.isfinite(scale).all()):
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(now.sum() + start.sum() + scale.sum())  # or a sum overflows
+    if not (finite or (np.isfinite(now).all() and np.isfinite(start).all() and np.isfinite(scale).all())):
         return float("inf")
     change = np.maximum(np.abs(now - start) - atol, 0.0)
+    if not change.any():
+        return 0.0
     with np.errstate(divide="ignore", over="ignore"):
         return float(
             np.max(np.divide(change, scale, out=np.zeros(np.broadcast(change, scale).shape), where=change > 0))

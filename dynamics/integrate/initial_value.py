@@ -450,6 +450,8 @@ def checked(
     options: Mapping[str, Any], method: type[OdeSolver], start: float, end: float, max_steps: int
 ) -> dict[str, Any]:
     """The options of a method: those that it has, with steps that can come to the end."""
+    if not options:
+        return {}
     solver: Any = method
     named = options_of(solver)
     known_options(options, named, method.__name__)

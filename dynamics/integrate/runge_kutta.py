@@ -18,7 +18,7 @@ from scipy.integrate import DOP853, RK23, RK45, DenseOutput
 
 from dynamics.lowering.parallel import in_turns
 from dynamics.support.machine_code import kept
-from dynamics.support.threads import libraries, one_at_a_time
+from dynamics.support.threads import blas_limited, one_at_a_time
 from dynamics.support.typing import Vector
 
 CHUNKS = 16
@@ -137,7 +137,7 @@ class Compiled:
         """``into(y, out)`` is the right-hand side without allocations; the rest is as in the SciPy class."""
         self.into = into
         # SciPy chooses the first step by norms from BLAS, whose rounding depends on the number of threads.
-        with libraries().limit(limits=1, user_api="blas"):
+        with blas_limited(1):
             super().__init__(fun, t0, y0, t_bound, **options)  # type: ignore[call-arg]
 
     @one_at_a_time

@@ -76,6 +76,7 @@ def sizes_of(program: Program) -> frozenset[str]:
     return frozenset(size.name for size in extent_symbols(program))
 
 
+@cache
 def _kernel(
     program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
 ) -> Kernel:
@@ -264,6 +265,9 @@ class Bound:
         for name, value in changes.items():
             if name in code.parameters:
                 arguments[before + code.parameters.index(name)] = float(value)
+        pairs = zip(arguments, self.arguments, strict=True)
+        if all(new is old or (type(new) is float and new == old) for new, old in pairs):
+            return self
         return replace(self, arguments=tuple(arguments))
 
     @property

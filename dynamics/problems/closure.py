@@ -119,12 +119,12 @@ class Closure(Problem):
     def both_stages(self) -> bool:
         return self.closure == BOTH_STAGES
 
-    @property
+    @cached_property
     def sparse(self) -> bool:
         """Whether attention is stored on the counts that are not zero."""
         return self.both_stages and self.counts.is_sparse
 
-    @property
+    @cached_property
     def program(self) -> Program:
         if not self.both_stages:
             return STAGE_ONE[self.closure]()
@@ -165,7 +165,7 @@ class Closure(Problem):
     def constants(self) -> Mapping[str, int]:
         return {}
 
-    @property
+    @cached_property
     def labels(self) -> Mapping[str, NDArray[Any]]:
         return {"input": np.array(self.counts.inputs), "output": np.array(self.counts.outputs)}
 
@@ -210,7 +210,7 @@ class Closure(Problem):
     def dims(self) -> dict[str, tuple[str, ...]]:
         return dict.fromkeys(self.program.state_names, ("input", "output"))
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return dict.fromkeys(self.program.state_names, self.counts.shape)
 
@@ -235,7 +235,7 @@ class Closure(Problem):
         """States, KTIW, loss; the learnt translation of inputs, and which of them each output attends to most."""
         program, labels = self.program, self.labels
         rows, columns = keep.positions["input"], keep.positions["output"]
-        cells, whole = keep.cells(("input", "output")), keep.everything(("input", "output"))
+        cells = None if keep.everything(("input", "output")) else keep.cells(("input", "output"))
         shape = (rows.size, columns.size)
         (values,), (ktiw,) = program.with_role(Role.VALUES), program.with_role(Role.KTIW)
         units, both = program.units, ("input", "output")
@@ -250,12 +250,12 @@ class Closure(Problem):
         found = [
             Variable(
                 values, both, shape,
-                state_at(values, None if whole else cells),
+                state_at(values, cells),
                 described("value of an input word for an output", values, Role.VALUES),
             ),
             Variable(
                 ktiw, both, shape,
-                computed(ktiw, None if whole else cells),
+                computed(ktiw, cells),
                 described("KTIW: probability of the output given the input word alone", ktiw, Role.KTIW),
             ),
             *self.scalars(),
@@ -273,7 +273,7 @@ class Closure(Problem):
             at = self.entries.at(self.counts.shape, rows, columns)
             read: Any = lambda states, _: np.where(at >= 0, states[logits][at], 0.0)  # noqa: E731
         else:
-            read = state_at(logits, None if whole else cells)
+            read = state_at(logits, cells)
         found.insert(
             1,
             Variable(

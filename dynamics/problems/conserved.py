@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -46,20 +47,43 @@ def _of_state(
     definition: Definition, program: Program, flow: Bound, of: Callable[[Any], Any] = lambda values: values
 ) -> Read | None:
     """Reads a sum of a state over some of its indices, without code of its own; None for anything else."""
+    found = _sum_of(definition, program)
+    if found is None:
+        return None
+    name, axes, lengths = found
+    at, size, shape = _place(flow, name)
+    if lengths is None:
+        return lambda y: of(y[at : at + size].reshape(shape)).sum(axis=axes)
+    length = flow.arrays[lengths]
+    rows = np.flatnonzero(length)
+    starts = np.concatenate([[0], np.cumsum(length)[:-1]])[rows]
+    return lambda y: np.add.reduceat(of(y[at : at + size].reshape(shape)), starts)
+
+
+def _place(flow: Bound, name: str) -> tuple[int, int, tuple[int, ...]]:
+    """Where a state begins among the packed ones, how many numbers it has, and its shape."""
+    at = 0
+    for array in flow.kernel.code.states:
+        size = flow.length([array])
+        if array.name == name:
+            return at, size, flow.shape(array)
+        at += size
+    raise KeyError(name)
+
+
+@cache
+def _sum_of(definition: Definition, program: Program) -> tuple[str, tuple[int, ...], str | None] | None:
+    """The state that a definition sums, over which axes, and for rows of different lengths what these are; or None."""
     state = definition.body
     if not (isinstance(definition.rhs, SumOver) and state in program.states and is_plain(state)):
         return None
     name, subs = name_of(state), subscript(state)
     ragged = [index for index in subs if isinstance(program.extents[index], Indexed)]
     if not ragged:
-        axes = tuple(subs.index(index) for index in definition.over)
-        return lambda y: of(flow.states(y)[name]).sum(axis=axes)
+        return name, tuple(subs.index(index) for index in definition.over), None
     if len(subs) != 2 or definition.over != (subs[1],) or ragged != [subs[1]]:
         return None
-    length = flow.arrays[name_of(program.extents[subs[1]])]
-    rows = np.flatnonzero(length)
-    starts = np.concatenate([[0], np.cumsum(length)[:-1]])[rows]
-    return lambda y: np.add.reduceat(of(flow.states(y)[name]), starts)
+    return name, (), name_of(program.extents[subs[1]])
 
 
 def _compiled(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,13 @@ class Keep:
 
     def everything(self, dims: Sequence[str]) -> bool:
         """Whether all of a tensor of these dimensions is kept, in order."""
-        return all(np.array_equal(self.positions[dim], np.arange(self.extents[dim])) for dim in dims)
+        return all(dim in self._whole for dim in dims)
+
+    @cached_property
+    def _whole(self) -> frozenset[str]:
+        """Dimensions of which everything is kept, in order."""
+        every = {dim: np.arange(n) for dim, n in self.extents.items()}
+        return frozenset(dim for dim, at in self.positions.items() if np.array_equal(at, every[dim]))
 
 
 def kept(

@@ -97,6 +97,8 @@ def watched(problem: Problem, names: str | Sequence[str] | None) -> tuple[str, .
         The program has no such definition.
     """
     asked = [names] if isinstance(names, str) else list(names or ())
+    if not asked:
+        return ()
     program = problem.program
     defined = list(dict.fromkeys(d.name for d in program.definitions))
     known = [*program.state_names, *defined]
@@ -132,6 +134,8 @@ def observables(problem: Problem, names: Sequence[str]) -> tuple[Observable, ...
     >>> attention.dims, attention.shape, logits.dims
     (('n', 'l'), (2, 3), ('n', 'output'))
     """
+    if not names:
+        return ()
     program, arrays, sizes, known = problem.program, problem.arrays, problem.sizes, dict(problem.extents)
     found = []
     for name in names:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Symbol
+from sympy import Indexed, Symbol
 
 from derivations.gradient_flow import descent_flow
 from derivations.program import Constraint, Program, ProgramError, Role, entries, extent_symbols, name_of, subscript
@@ -184,10 +184,7 @@ class Problem(ByContent, ABC):
     @property
     def loss(self) -> str | None:
         """The name of the loss: of the modified flow of a model, that of the model."""
-        program = self.program.model or self.program
-        if program.loss is not None:
-            return name_of(program.loss)
-        return next(iter(program.with_role(Role.LOSS)), None)
+        return loss_of(self.program.model or self.program)
 
     @property
     def shown_loss(self) -> str:
@@ -210,8 +207,13 @@ class Problem(ByContent, ABC):
         What is computed at every time that is kept is what the problem always shows, and the definitions ``observe``.
         What depends on data alone is computed once, for both.
         """
+        return self.bound_to(self.arrays, rates, lr, observe)
+
+    def bound_to(
+        self, arrays: Mapping[str, Any], rates: Mapping[str, float], lr: float | None, observe: Sequence[str]
+    ) -> tuple[Bound, Bound]:
+        """The same on other arrays of the same shapes."""
         parameters = self.all_numbers(rates) | ({"lr": lr} if lr is not None else {})
-        arrays = self.arrays
         flow = self.kernel().hoisted().bind(arrays, parameters)
         shown = self.kernel(tuple(dict.fromkeys((*self.observed, *observe)))).hoisted()
         return flow, shown.bind({**arrays, **flow.arrays}, parameters, flow.workspace)
@@ -293,13 +295,13 @@ class Problem(ByContent, ABC):
         dims, roles, units = self.dims, self.program.roles, self.program.units
         found = []
         for name in self.program.state_names:
-            cells, whole = keep.cells(dims[name]), keep.everything(dims[name])
+            whole = keep.everything(dims[name])
             found.append(
                 Variable(
                     name,
                     dims[name],
                     tuple(len(keep.positions[dim]) for dim in dims[name]),
-                    state_at(name, None if whole else cells),
+                    state_at(name, None if whole else keep.cells(dims[name])),
                     {
                         **({"units": units[name]} if name in units else {}),
                         **({"role": str(roles[name])} if name in roles else {}),
@@ -313,8 +315,10 @@ class Problem(ByContent, ABC):
         program, loss = self.program, self.loss
         if loss is None:
             return ()
-        note = next((d.note for d in program.definitions if d.name == loss), "") or "loss"
-        attrs = {"long_name": note, **({"units": program.units[loss]} if loss in program.units else {})}
+        attrs = {
+            "long_name": note_of(program, loss) or "loss",
+            **({"units": program.units[loss]} if loss in program.units else {}),
+        }
         return (Variable(self.shown_loss, (), (), computed(loss), attrs),)
 
     def require_memory(self, times: int, keep: Keep) -> None:
@@ -356,6 +360,26 @@ def state_at(name: str, cells: tuple[NDArray[np.int64], ...] | None) -> Callable
 def computed(name: str, cells: tuple[NDArray[np.int64], ...] | None = None) -> Callable[[Tensors, Tensors], Any]:
     """Reads what is computed at every time that is kept, whole or at some cells."""
     return (lambda _, seen: seen[name]) if cells is None else (lambda _, seen: seen[name][cells])
+
+
+@cache
+def is_ragged(program: Program) -> bool:
+    """Whether there are rows of different lengths."""
+    return any(isinstance(extent, Indexed) for extent in program.extents.values())
+
+
+@cache
+def loss_of(program: Program) -> str | None:
+    """The name of the loss of a program."""
+    if program.loss is not None:
+        return name_of(program.loss)
+    return next(iter(program.with_role(Role.LOSS)), None)
+
+
+@cache
+def note_of(program: Program, name: str) -> str:
+    """What a program says of one of its definitions."""
+    return next((d.note for d in program.definitions if d.name == name), "")
 
 
 @cache
@@ -467,13 +491,15 @@ def start_of(
     """States to start from, by name; what is drawn is drawn in the order in which it is given."""
     if isinstance(seed, bool) or int(seed) != seed or seed < 0:
         raise InputError(f"seed = {seed} must be a whole number from 0")
-    random = np.random.default_rng(seed)
-    found = {name: np.zeros(shape) for name, shape in shapes.items()}
-    for name, value in by_state(values).items():
+    random = None
+    given = by_state(values)
+    found = {name: np.zeros(shape) for name, shape in shapes.items() if name not in given}
+    for name, value in given.items():
         if name not in shapes:
             raise InputError(f"initial {name!r}: the states of {owner} are {', '.join(shapes)}")
         array = real(name, value)
         if array.ndim == 0 and shapes[name]:
+            random = np.random.default_rng(seed) if random is None else random
             array = float(array) * random.standard_normal(shapes[name])
         if array.shape != shapes[name] or not np.isfinite(array).all():
             wrong = f", not {array.shape}" if array.shape != shapes[name] else ": a number is not"

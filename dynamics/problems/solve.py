@@ -17,7 +17,6 @@ from dynamics.lowering.verify import require_faithful
 from dynamics.problems.arrays import flow_of, on_arrays, on_examples
 from dynamics.problems.bags import BagsClosure
 from dynamics.problems.closure import BAGS, BOTH_STAGES, Closure
-from dynamics.problems.conserved import conserved_by
 from dynamics.problems.errors import stated
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
@@ -33,6 +32,7 @@ from dynamics.problems.options import known
 from dynamics.problems.problem import Problem, Variable
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.reading import takes_examples
+from dynamics.problems.ready import ready
 from dynamics.problems.sensitivity.directions import Setting, require_tangents
 from dynamics.problems.sensitivity.halves import half_variables, halves_of
 from dynamics.problems.sensitivity.sensitivity import sensitivities
@@ -314,14 +314,14 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         "method": usual.method if method is None else method,
     }
     y0 = chosen.initial(initial, seed)
-    flow, shown = chosen.bind(speeds, lr, [one.name for one in seen])
-    if chosen.is_own:
-        require_faithful(chosen.program, flow.kernel, shown.kernel)
-    control["conserved"] = conserved_by(chosen.program, flow, chosen.parameters)
     variables = beside(chosen.variables(keeping), [one.variable(keeping) for one in seen])
     y0, ticks = chosen.begun(y0, speeds), chosen.clock(wanted)
     end = float(ticks[-1])
-    with limited(threads, sys.maxsize if chosen.parallel else 0) as used:
+    shared = sys.maxsize if chosen.parallel else 0
+    with ready(chosen, speeds, lr, [one.name for one in seen]) as bound, limited(threads, shared) as used:
+        flow, shown, control["conserved"] = bound.flow, bound.shown, bound.conserved
+        if chosen.is_own:
+            require_faithful(chosen.program, flow.kernel, shown.kernel)
         if timed and switch is None:
             switch = end_of_stage_one(chosen, flow, y0, end, speeds, **control, **options)
         until = switch if switch is None or stepping is None else float(chosen.clock([switch])[0])

@@ -16,7 +16,7 @@ import numbers
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from dynamics.support.errors import InputError, IntegrationError
 
 if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
+    from threadpoolctl import LibController
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,12 +100,26 @@ def choose_layer() -> None:
 
 
 @cache
-def libraries() -> ThreadpoolController:
+def libraries() -> Sequence[LibController]:
     """BLAS of NumPy and of SciPy, found once: to look for libraries takes milliseconds."""
     import scipy.linalg  # noqa: F401 loads its BLAS, which the compiled code calls
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+@contextmanager
+def blas_limited(wanted: int) -> Iterator[None]:
+    """Within the context, BLAS uses this many threads: as threadpoolctl's limit, without its records."""
+    found = [(library, library.get_num_threads()) for library in libraries()]
+    changed = [(library, before) for library, before in found if before != wanted]
+    for library, _ in changed:
+        library.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        for library, before in changed:
+            library.set_num_threads(before)
 
 
 @contextmanager
@@ -124,7 +138,7 @@ def limited(threads: int | None, size: int) -> Iterator[int]:
     before = numba.get_num_threads()
     numba.set_num_threads(wanted)
     try:
-        with libraries().limit(limits=wanted if size >= WORTH_SHARING else 1, user_api="blas"):
+        with blas_limited(wanted if size >= WORTH_SHARING else 1):
             yield wanted
     finally:
         numba.set_num_threads(before)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ WORTH = 1000
 
 ALIKE, KNOWN = 10_000, 64
 """Bytes of the labels of results that are remembered, and how many of these are."""
-_known: dict[Any, xr.Dataset] = {}
+_known: dict[Any, Kind] = {}
 
 PACKAGES = ("attention-dynamics", "numpy", "scipy", "sympy", "numba")
 
@@ -75,15 +76,58 @@ def labelled(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs
             _known.clear()
         like = {name: np.broadcast_to(np.zeros((), value[1].dtype), value[1].shape) for name, value in others.items()}
         blank = {name: (value[0], like.get(name, value[1]), *value[2:]) for name, value in coordinates.items()}
-        _known[key] = _made({name: (value[0], like[name]) for name, value in variables.items()}, blank, {})
-    found = _known[key].drop_encoding()  # there is none: a copy that shares its indexes, as those are not changed
-    held = found.variables
-    for name, value in others.items():
-        held[name].data = value[1]
-        if len(value) > 2 and value[2]:
-            held[name].attrs = dict(value[2])
-    found.attrs = dict(attrs)
-    return found
+        _known[key] = Kind.of(_made({name: (value[0], like[name]) for name, value in variables.items()}, blank, {}))
+    return _known[key].filled(others, attrs)
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """A dataset without numbers, from which others of its names, dimensions and labels are made.
+
+    Attributes
+    ----------
+    blank : Dataset
+    direct : callable or None
+        xarray's own short way to a dataset of parts that fit; None where it does not lead to what xarray makes.
+    indexes, coordinates, sizes :
+        Those parts.
+    """
+
+    blank: xr.Dataset
+    direct: Callable[..., xr.Dataset] | None = None
+    indexes: Mapping[Any, Any] = field(default_factory=dict)
+    coordinates: frozenset[Any] = frozenset()
+    sizes: Mapping[Any, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, blank: xr.Dataset) -> Kind:
+        short = getattr(type(blank), "_construct_direct", None)
+        found = cls(blank, short, dict(blank.xindexes), frozenset(blank.coords), dict(blank.sizes))
+        values: dict[Any, Any] = {name: (value.dims, value.values, {}) for name, value in blank.variables.items()}
+        try:
+            same = short is not None and found.filled(values, {}).identical(blank)
+        except (TypeError, AttributeError):
+            same = False
+        return found if same else cls(blank)
+
+    def filled(self, values: Mapping[Any, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
+        """A dataset of this kind with numbers: (dims, ndarray, attrs) by name, of all that are no labels."""
+        import xarray as xr
+
+        if self.direct is None:
+            found = self.blank.copy()
+            for name, variable in found.variables.items():
+                if name not in self.indexes:
+                    variable.data, variable.attrs = values[name][1], dict(*values[name][2:])
+            found.attrs = dict(attrs)
+            return found
+        variables = {
+            name: variable.copy(deep=False)
+            if name in self.indexes
+            else xr.Variable(variable.dims, values[name][1], dict(*values[name][2:]) or None, fastpath=True)
+            for name, variable in self.blank.variables.items()
+        }
+        return self.direct(variables, set(self.coordinates), dict(self.sizes), dict(attrs), dict(self.indexes))
 
 
 def _made(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:

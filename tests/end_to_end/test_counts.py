@@ -100,6 +100,43 @@ def test_evaluations_of_a_sweep(method: str, evaluations: list[int]) -> None:
     assert found.evaluations.values.tolist() == evaluations
 
 
+# -- what stands around an integration -------------------------------------------------------------------------------
+
+
+def calls(run: Callable[[], Any]) -> int:
+    """Python's functions that are called, of ours and of others."""
+    counted = 0
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        nonlocal counted
+        counted += event == "call"
+
+    sys.setprofile(count)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+@pytest.mark.parametrize("cells", [16, 200])
+def test_around_a_sweep_there_is_little_python(cells: int) -> None:
+    """Whatever the number of cells, of output times and of steps."""
+
+    def run() -> Any:
+        parameters = {"V": np.linspace(60.0, 180.0, cells), "L": 40.0, "eta_W": 1.0, "eta_A": 1.0}
+        return sweep(copying(), parameters, {"u": 0.01, "a": 0.01}, 2000.0, t_eval=np.arange(3.0), threads=1)
+
+    run()
+    assert calls(run) < 300
+
+
+def test_around_a_solve_there_is_little_python() -> None:
+    system = LEXICON.population()
+    solve(system, [1.0, 1000.0])
+    assert calls(lambda: solve(system, [1.0, 1000.0])) < 900
+
+
 # -- allocations ------------------------------------------------------------------------------------------------------
 
 
