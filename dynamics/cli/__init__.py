@@ -15,6 +15,7 @@ from dynamics.cli.console import report, say, silence, warn
 from dynamics.cli.cooccurrence import cooccurrence
 from dynamics.cli.derive import derive
 from dynamics.cli.explore import explore
+from dynamics.cli.fit import fit
 from dynamics.cli.forecast import forecast
 from dynamics.cli.phase import phase
 from dynamics.cli.simulate import simulate
@@ -34,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How attention learns: equations, trajectories, figures.",
 )
-for command in (forecast, solve, simulate, compare, phase, explore, cooccurrence, derive):
+for command in (forecast, solve, simulate, compare, fit, phase, explore, cooccurrence, derive):
     app.command()(command)
 
 

@@ -33,7 +33,7 @@ def folder(output: Path | None, command: str, figures: str = "none") -> Path:
 
 FIGURES = (
     "loss", "words", "ktiw", "distance", "order", "scores", "course", "run", "comparison", "study_lr", "study_batch",
-    "phase", "forecast", "against",
+    "phase", "forecast", "against", "fit",
 )  # fmt: skip
 """The figures that commands draw, by name."""
 

@@ -312,4 +312,5 @@ def test_every_command_is_tested():
         "derive",
         "forecast",
         "explore",
+        "fit",
     }

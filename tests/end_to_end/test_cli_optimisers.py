@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dynamics import copying, solve
 from dynamics.cli import run
 from dynamics.support import trajectory
 
@@ -140,3 +141,57 @@ def test_sensitivities_of_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ):
         assert run([*text, *wrong]) == 2
         assert said in capsys.readouterr().err
+
+
+def curves_file(place: Path, error: float = 0.0) -> Path:
+    """Loss of copying at rates 1.6 and .7, as a table."""
+    made = solve(copying(6, 4), np.linspace(0, 150, 31), initial={"u": 0.1, "a": 0.05},
+                            rates={"W": 1.6, "P": 0.7}, rtol=1e-8)  # fmt: skip
+    loss = made.loss.values + error * np.random.default_rng(0).standard_normal(made.time.size)
+    rows = "".join(f"{t},{value!r}\n" for t, value in zip(made.time.values.tolist(), loss.tolist(), strict=True))
+    (place / "curves.csv").write_text("time,loss\n" + rows)
+    return place / "curves.csv"
+
+
+def test_a_fit_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The rates that made the curves are within three standard errors, and the fitted line is their flow."""
+    file, out = curves_file(tmp_path, 1e-3), tmp_path / "out"
+    task = ["--task", "copying", "--vocab", "6", "--length", "4", "--theory", "reduction", "--init", "u=0.1,a=0.05"]
+    assert run(["fit", str(file), *task, "--free", "rate W,rate P", "--figures", "svg", "-o", str(out)]) == 0
+    told = capsys.readouterr().out
+    found = trajectory.load(out / "fit.nc")
+    for name, expected in {"rate W": 1.6, "rate P": 0.7}.items():
+        one = found.sel(parameter=name)
+        assert abs(float(one["values"]) - expected) < 3 * float(one.errors) < 0.1
+        assert f"{float(one['values']):.6g}" in told
+    line = found.loss_fitted.sel(line_time=found.time.values)
+    assert np.abs(line.values - found.loss.values).max() < 5e-3
+    assert (out / "fit.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("loss\n1\n", [], "line 1: name the columns"),
+        ("time,loss\n0,1.6\n10,x\n", [], "line 3"),
+        ("time,loss\n0,1.6\n10,1,2\n", [], "has 3 cells"),
+        ("time,loss\n0,1.6\n10,1.2\n5,1.1\n", [], "not increasing"),
+        ("time,loss\n0,1.6\n10,nan\n", [], "finite"),
+        ("time,lost\n0,1.6\n10,1\n", [], "curve 'lost'"),
+        ("time,loss\n", [], "no times"),
+        ("time,loss\n0,1.6\n10,1.2\n", ["--curves", "los"], "did you mean 'loss'"),
+        ("time,loss\n0,1.6\n10,1.2\n", ["--time", "5"], "--time does not apply"),
+        ("time,loss\n0,1.6\n10,1.2\n", ["--lr", "0.1"], "--lr does not apply"),
+        ("time,loss\n0,1.6\n10,1.2\n", ["--free", "rate Q"], "the states are W, P"),
+    ],
+)
+def test_what_cannot_be_fitted_is_said_in_a_line(
+    text: str, options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "curves.csv").write_text(text)
+    given = ["--task", "copying", "--free", "rate W", "-o", str(tmp_path / "out"), *options]
+    assert run(["fit", str(tmp_path / "curves.csv"), *given]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()

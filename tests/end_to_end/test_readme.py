@@ -39,10 +39,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_there_is_something_to_run() -> None:
     assert len([1 for page in PAGES for kind, _ in blocks(page) if kind == "python"]) >= 4
     assert {words_of(command)[0] for _, command in EVERY} - {"--install-completion"} == {
-        "solve", "forecast", "cooccurrence", "simulate", "compare", "phase", "derive", "explore",
+        "solve", "forecast", "cooccurrence", "simulate", "compare", "fit", "phase", "derive", "explore",
     }  # fmt: skip
     assert {words_of(command)[0] for command in COMMANDS["README.md"]} == {
-        "solve", "forecast", "cooccurrence", "simulate", "compare", "phase", "derive", "explore",
+        "solve", "forecast", "cooccurrence", "simulate", "compare", "fit", "phase", "derive", "explore",
     }  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def test_every_command_runs(page: str, folder: Path, capsys: pytest.CaptureFixtu
                 continue
             DONE.add(command)
             assert run(words) == 0, f"{command}: {capsys.readouterr().err}"
-            if words[0] in ("solve", "simulate", "compare", "phase"):
+            if words[0] in ("solve", "simulate", "compare", "fit", "phase"):
                 place = Path(words[words.index("--output") + 1] if "--output" in words else f"results/{words[0]}")
                 assert list(place.glob("*.nc"))
                 if "--output" not in words:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
 from dynamics.integrate.initial_value import integrate, times
@@ -35,12 +35,22 @@ class Fit:
         Root mean square of measured minus predicted.
     evaluations : int
         Solutions that were taken.
+    start : dict of str to float
+        What the numbers were before.
     """
 
     values: dict[str, float]
     errors: dict[str, float]
     residual: float
     evaluations: int
+    start: dict[str, float] = field(default_factory=dict)
+    _fitted: tuple[Setting, tuple[str, ...], dict[str, Any]] | None = field(default=None, repr=False, compare=False)
+
+    def curves(self, t: ArrayLike) -> dict[str, NDArray[Any]]:
+        """The fitted curves, by name, at any times from 0 on."""
+        assert self._fitted is not None
+        setting, names, control = self._fitted
+        return predicted(setting, times(np.asarray(t, dtype=float)), names, control)
 
 
 def fit(
@@ -110,7 +120,8 @@ def fit(
     def residual(logs: Vector) -> Vector:
         nonlocal taken
         taken += 1
-        return predicted(at(logs), wanted, tuple(measured), control) - target
+        found = predicted(at(logs), wanted, tuple(measured), control)
+        return np.concatenate([found[name].ravel() for name in measured]) - target
 
     def jacobian(logs: Vector) -> Any:
         nonlocal taken
@@ -129,12 +140,15 @@ def fit(
     spread = np.sqrt(np.maximum(np.diag(np.linalg.pinv(solved.jac.T @ solved.jac)) * variance, 0.0)) * values
     return Fit(
         dict(zip(names, map(float, values), strict=True)), dict(zip(names, map(float, spread), strict=True)),
-        float(np.sqrt(np.mean(solved.fun**2))), taken,
+        float(np.sqrt(np.mean(solved.fun**2))), taken, dict(zip(names, map(float, first), strict=True)),
+        (at(solved.x), tuple(measured), control),
     )  # fmt: skip
 
 
-def predicted(setting: Setting, tau: Vector, names: Sequence[str], control: Mapping[str, Any]) -> Vector:
-    """The curves of a setting, one after another."""
+def predicted(
+    setting: Setting, tau: Vector, names: Sequence[str], control: Mapping[str, Any]
+) -> dict[str, NDArray[Any]]:
+    """The curves of a setting, by name."""
     problem = setting.problem
     flow, observe = problem.bind(setting.rates)
     ticks, kept = problem.clock(tau), []
@@ -142,10 +156,10 @@ def predicted(setting: Setting, tau: Vector, names: Sequence[str], control: Mapp
         flow, problem.begun(setting.y0, setting.rates), (0.0, float(ticks[-1])), at=ticks,
         save=lambda _, y: kept.append(y.copy()), **control,
     )  # fmt: skip
-    found = []
+    found = {}
     for name in names:
         if name in problem.program.state_names:
-            found.append(np.array([flow.states(y)[name] for y in kept]).ravel())
+            found[name] = np.array([flow.states(y)[name] for y in kept])
         else:
-            found.append(np.array([observe.evaluate(y)[problem.loss or name] for y in kept]).ravel())
-    return np.concatenate(found)
+            found[name] = np.array([observe.evaluate(y)[problem.loss or name] for y in kept])
+    return found
