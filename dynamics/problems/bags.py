@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from derivations import closures
 from derivations.program import Program
-from dynamics.counts.bags import Bags, grouped, groups_for, holders, raked
+from dynamics.counts.bags import Bags, balance, grouped, groups_for, holders, raked
 from dynamics.integrate.rotation import Rotation
 from dynamics.lowering import Bound
 from dynamics.problems.closure import BAGS, Closure
@@ -36,11 +37,11 @@ ENOUGH = 15
 """Bags of a target, on average, below which no group goes for that."""
 FEW = 20_000
 """Entries that are evaluated at once whatever the co-occurrence has: groups of a small corpus would save nothing."""
-ROUND = 1.7
+ROUND = 2.0
 """Of the time that has passed, what the steps of a round of all groups may take together: a round is what averages."""
-LONGEST = 0.1
+LONGEST = 0.12
 """The same for one step, however few the groups are."""
-AGREE = 0.005
+AGREE = 0.01
 """As long as no logit has moved by more, steps may be as long as the tolerance lets them."""
 WORTH_SHARING = 5_000_000
 """Points of an evaluation from which several threads pay."""
@@ -136,7 +137,10 @@ class BagsClosure(Closure):
         groups = self.groups or groups_for(self.whole, self.entries_of_a_group())
         if groups == 1:
             return (self.whole,)
-        return tuple(self.cut(groups, np.random.default_rng([self.seed, 1])))
+        random = np.random.default_rng([self.seed, 1])
+        cut, own = self.cut(groups, random)
+        rare = balance(cut, self.cooccurrence, own)
+        return tuple(self.raked(group, random, own, rare) for group in cut)
 
     @cached_property
     def seen(self) -> Bags:
@@ -144,7 +148,9 @@ class BagsClosure(Closure):
         if len(self.parts) == 1:
             return self.whole
         groups = groups_for(self.whole, max(SEEN / WORK * self.entries_of_a_group(), FEW))
-        return next(self.cut(groups, np.random.default_rng([self.seed, 3])))
+        random = np.random.default_rng([self.seed, 3])
+        cut, own = self.cut(groups, random)
+        return self.raked(cut[0], random, own)
 
     def entries_of_a_group(self) -> float:
         """How many a group should have: in proportion to the work of the joint closure, as far as that pays."""
@@ -152,13 +158,18 @@ class BagsClosure(Closure):
         large = max(LARGE, ENOUGH * outputs * whole.entries / len(whole))
         return max(FEW, min(WORK * np.count_nonzero(self.cooccurrence), large))
 
-    def cut(self, groups: int, random: np.random.Generator) -> Iterator[Bags]:
-        """So many groups, raked: pairs that a group has often enough each to C, the others of a target together."""
-        C = self.cooccurrence
-        own = holders(self.whole, C.shape[1]) >= OFTEN * groups
-        return (raked(group, C, random, own) for group in grouped(self.whole, groups, random))
+    def cut(self, groups: int, random: np.random.Generator) -> tuple[list[Bags], NDArray[np.bool_]]:
+        """So many groups, and the pairs that each of them has often enough to have its C exactly."""
+        own = holders(self.whole, self.counts.shape[1]) >= OFTEN * groups
+        return grouped(self.whole, groups, random), own
 
-    @property
+    def raked(
+        self, group: Bags, random: np.random.Generator, own: NDArray[np.bool_], rare: Vector | None = None
+    ) -> Bags:
+        """A group raked: its own pairs each to C, the others of a target together; in the order that is quickest."""
+        return raked(group, self.cooccurrence, random, own, rare).neighbours()
+
+    @cached_property
     def cooccurrence(self) -> Vector:
         """C, dense; of a bootstrap draw, that of its bags."""
         return self.counts.dense().C if self.draw is None else self.whole.cooccurrence(self.counts.shape[1])
@@ -186,7 +197,7 @@ class BagsClosure(Closure):
     @property
     def tolerances(self) -> Tolerances:  # type: ignore[override]
         """Steps of groups need no more than their noise allows."""
-        return Tolerances() if len(self.parts) == 1 else Tolerances(1e-5, 1e-8, "RK23")
+        return Tolerances() if len(self.parts) == 1 else Tolerances(3e-5, 1e-8, "RK23")
 
     @property
     def attrs(self) -> Mapping[str, Any]:

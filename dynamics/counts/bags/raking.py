@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,21 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from dynamics.counts.bags.weighted import Bags
-from dynamics.support.typing import Indices
+from dynamics.support.typing import Indices, Vector
 
-__all__ = ["raked"]
+__all__ = ["balance", "raked"]
+
+SWEEPS = 20
+"""Rounds of raking rare pairs to both of their margins."""
 
 
-def raked(bags: Bags, C: Any, random: np.random.Generator, own: NDArray[np.bool_] | None = None) -> Bags:
+def raked(
+    bags: Bags,
+    C: Any,
+    random: np.random.Generator,
+    own: NDArray[np.bool_] | None = None,
+    rare: Vector | None = None,
+) -> Bags:
     """Scale the words of bags, each by the same factor in all bags of a target, so that their co-occurrence is C.
 
     A pair of C that no bag has, a word in rare company, goes whole into one bag of its target, drawn in proportion to
@@ -33,6 +43,8 @@ def raked(bags: Bags, C: Any, random: np.random.Generator, own: NDArray[np.bool_
     random : Generator
     own : ndarray of bool, shape (inputs, outputs), optional
         The pairs that have their C exactly; all by default. The others of a target have the rest of q[o] together.
+    rare : ndarray, shape (inputs, outputs), optional
+        What the others are multiplied by before they share a factor, see :func:`balance`; 1 by default.
 
     Returns
     -------
@@ -69,9 +81,10 @@ def raked(bags: Bags, C: Any, random: np.random.Generator, own: NDArray[np.bool_
     of_target = bags.target[row]
     held[word, target] = wanted[word, target]
     factor = np.divide(wanted, held, out=np.zeros_like(wanted), where=alone & (held > 0))
-    rest, theirs = (np.where(together, of, 0.0).sum(axis=0) for of in (wanted, held))
+    counted = held if rare is None else held * rare
+    rest, theirs = (np.where(together, of, 0.0).sum(axis=0) for of in (wanted, counted))
     shared = np.divide(rest, theirs, out=np.zeros_like(rest), where=theirs > 0)
-    factor = np.where(together, shared, factor)
+    factor = np.where(together, shared if rare is None else shared * rare, factor)
     scaled = mass.data * factor[column, of_target]
     weight = np.bincount(row, scaled, len(bags)).astype(float)
     left = scaled > 0
@@ -79,6 +92,58 @@ def raked(bags: Bags, C: Any, random: np.random.Generator, own: NDArray[np.bool_
     shares.sort_indices()
     full = np.flatnonzero(weight > 0)
     return Bags(shares[full], bags.target[full], weight[full])
+
+
+def balance(groups: Sequence[Bags], C: Vector, own: NDArray[np.bool_]) -> Vector:
+    """What rare pairs are multiplied by, in all groups, so that the mean of the raked groups is C in these pairs too.
+
+    A factor that the rare pairs of a target share brings each group to the mass of the target, and takes their mean
+    over groups away from C. So their masses, a table of groups and pairs for each target, are raked to both margins in
+    turn: what a group lacks of q[o], and what a pair has in C.
+
+    Parameters
+    ----------
+    groups : sequence of Bags
+        Of the same mass of every target, such that their mean has the co-occurrence C.
+    C : ndarray, shape (inputs, outputs)
+    own : ndarray of bool, shape (inputs, outputs)
+        The pairs that have their C exactly in every group.
+
+    Returns
+    -------
+    ndarray, shape (inputs, outputs)
+
+    References
+    ----------
+    Deming and Stephan, "On a least squares adjustment of a sampled frequency table when the expected marginal totals
+    are known", Annals of Mathematical Statistics 11 (1940) 427.
+
+    Examples
+    --------
+    >>> bags = Bags.one_each(np.array([[0.5, 0.1], [0.2, 0.2]]))
+    >>> balance([bags, bags], bags.cooccurrence(2), np.zeros((2, 2), dtype=bool))
+    array([[1., 1.],
+           [1., 1.]])
+    """
+    outputs = C.shape[1]
+    rare = ~own & (C > 0)
+    rest = np.where(rare, C, 0.0).sum(axis=0)
+    tables, wanted = [], np.zeros_like(C)
+    for group in groups:
+        held = np.where(rare, group.cooccurrence(outputs), 0.0)
+        word, target = np.nonzero(held)
+        tables.append((word, target, held[word, target]))
+        wanted[:, np.unique(target)] += 1
+    wanted *= np.where(rare, C, 0.0)
+    found = np.ones_like(C)
+    for _ in range(SWEEPS):
+        given = np.zeros_like(C)
+        for word, target, held in tables:
+            scaled = held * found[word, target]
+            theirs = np.bincount(target, scaled, outputs)
+            given[word, target] += scaled * (rest[target] / theirs[target])
+        found *= np.divide(wanted, given, out=np.ones_like(C), where=given > 0)
+    return found
 
 
 def drawn(bags: Bags, target: Indices, random: np.random.Generator) -> Indices:

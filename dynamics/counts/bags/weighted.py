@@ -15,6 +15,9 @@ from dynamics.support.typing import Indices, Vector
 
 __all__ = ["Bags"]
 
+RAREST = 2
+"""Words by which bags are put beside each other."""
+
 
 @dataclass(frozen=True, eq=False)
 class Bags:
@@ -93,6 +96,29 @@ class Bags:
     def taken(self, rows: Indices, weight: Vector) -> Bags:
         """Some of the bags, with other weights."""
         return Bags(self.shares[rows], self.target[rows], weight)
+
+    def neighbours(self) -> Bags:
+        """The same bags, those that have their rarest words in common one after the other.
+
+        What is looked up by word, such as a row of W, is then still at hand for the next bag; the frequent words are
+        in any case.
+
+        Examples
+        --------
+        >>> C = np.array([[0.2, 0.2, 0.2], [0.05, 0.0, 0.1], [0.0, 0.25, 0.0]])  # word 1 is the rarest
+        >>> Bags.one_each(C).neighbours().target
+        array([1, 0, 2])
+        """
+        if not len(self):
+            return self
+        begins, words = self.shares.indptr[:-1], np.diff(self.shares.indptr)
+        rank = np.argsort(np.argsort(-(self.shares.T @ self.weight), kind="stable"))[self.shares.indices]
+        rarest = []
+        for _ in range(RAREST):
+            rarest.append(np.maximum.reduceat(rank, begins))
+            rank = np.where(rank == np.repeat(rarest[-1], words), -1, rank)
+        order = np.lexsort(rarest[::-1])
+        return self.taken(order, self.weight[order])
 
     @property
     def arrays(self) -> Mapping[str, Any]:

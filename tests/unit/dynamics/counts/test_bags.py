@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamics import CoOccurrence
-from dynamics.counts.bags import Bags, BagSample, KeepBags, grouped, groups_for, holders, raked
+from dynamics.counts.bags import Bags, BagSample, KeepBags, balance, grouped, groups_for, holders, raked
 from dynamics.counts.counting import tally
 from dynamics.counts.encoding import EncodedPairs
 from dynamics.counts.reservoir import taken
@@ -168,6 +168,34 @@ def test_rare_pairs_share_a_factor() -> None:
             assert not there[~own[:, o] & (held[:, o] == 0), o].any()
         assert found.weight.min() > 0
         assert found.shares.data.min() > 0
+
+
+def test_rare_pairs_are_balanced_over_groups() -> None:
+    """Each group keeps its margins, as before; the mean has C in every pair, which it had not."""
+    counts = counted(corpus(800), 10**6)
+    C, random = counts.dense().C, np.random.default_rng(5)
+    bags = Bags.of(counts.bags, V, counts.q)
+    own, parts = holders(bags, K) >= 4 * 10, grouped(bags, 10, random)
+    rare = balance(parts, C, own)
+    assert rare.min() > 0
+    np.testing.assert_array_equal(rare[own], 1)
+    before, after = ([raked(part, C, random, own, by) for part in parts] for by in (None, rare))
+    for part in after:
+        np.testing.assert_allclose(np.bincount(part.target, part.weight, K), counts.q, rtol=1e-12)
+    off = [np.linalg.norm(sum(p.cooccurrence(K) for p in ps) / 10 - C) / np.linalg.norm(C) for ps in (before, after)]
+    assert off[1] < 1e-3 * off[0]
+
+
+def test_neighbours_are_the_same_bags() -> None:
+    counts = counted(corpus(300), 10**6)
+    bags = Bags.of(counts.bags, V, counts.q)
+    found = bags.neighbours()
+    np.testing.assert_allclose(found.cooccurrence(K), bags.cooccurrence(K), rtol=1e-12)
+    rank = np.argsort(np.argsort(-counts.c))
+    rarest = [rank[bag.indices].max() for bag in found.shares]
+    assert rarest == sorted(rarest)
+    assert sorted(found.weight) == sorted(bags.weight)
+    assert len(bags.taken(np.empty(0, np.int64), np.empty(0)).neighbours()) == 0
 
 
 def test_groups_hold_what_they_may() -> None:
