@@ -37,7 +37,7 @@ ENOUGH = 15
 """Bags of a target, on average, below which no group goes for that."""
 FEW = 20_000
 """Entries that are evaluated at once whatever the co-occurrence has: groups of a small corpus would save nothing."""
-ROUND = 2.0
+ROUND = 1.7
 """Of the time that has passed, what the steps of a round of all groups may take together: a round is what averages."""
 LONGEST = 0.12
 """The same for one step, however few the groups are."""
