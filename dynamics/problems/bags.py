@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from derivations import closures
 from derivations.program import Program
 from dynamics.counts.bags import Bags, balance, grouped, groups_for, holders, raked
+from dynamics.counts.options import positive
 from dynamics.integrate.rotation import Rotation
 from dynamics.lowering import Bound
 from dynamics.problems.closure import BAGS, Closure
@@ -74,7 +76,7 @@ class BagsClosure(Closure):
     Raises
     ------
     InputError
-        Counts without bags.
+        Counts without bags; or groups or a seed that are not whole, or too small.
 
     Examples
     --------
@@ -99,8 +101,10 @@ class BagsClosure(Closure):
                 "the bags closure needs sentences beside the co-occurrence: count the text with keep_bags=25_000, or "
                 "use closure='conditional'"
             )
-        if self.groups is not None and not (isinstance(self.groups, int) and self.groups >= 1):
-            raise InputError(f"groups is {self.groups!r}: give a whole number from 1")
+        if self.groups is not None:
+            object.__setattr__(self, "groups", positive("groups", self.groups))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, Integral) or self.seed < 0:
+            raise InputError(f"seed is {self.seed!r}: give a whole number from 0")
 
     @property
     def both_stages(self) -> bool:

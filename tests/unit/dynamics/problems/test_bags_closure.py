@@ -233,8 +233,13 @@ def test_what_it_refuses(sentences: Examples) -> None:
         solve(plain, [1], closure="bags")
     with pytest.raises(InputError, match="closure='bags'"):
         Closure(counts, "bags")
-    with pytest.raises(InputError, match="groups is 0"):
-        BagsClosure(counts, groups=0)
+    for wrong in (0, 2.0, True):
+        with pytest.raises(InputError, match=f"groups is {wrong}"):
+            BagsClosure(counts, groups=wrong)
+    assert BagsClosure(counts, groups=np.int64(3)).groups == 3
+    for seed in (-1, 0.5):
+        with pytest.raises(InputError, match=f"seed is {seed}"):
+            solve(counts, [1], closure="bags", seed=seed)
     with pytest.raises(InputError, match="RK45 or RK23"):
         solve(BagsClosure(counts, groups=3), [1], method="LSODA")
     with pytest.raises(InputError, match="errors"):
