@@ -87,6 +87,24 @@ def test_large_arrays_are_compressed_to_the_bit(tmp_path: Path) -> None:
     assert load(tmp_path / "part.nc").W.values.tobytes() == np.ascontiguousarray(smooth[:, :3]).tobytes()
 
 
+def test_the_bytes_are_those_of_xarray_and_chunks_are_computed(tmp_path: Path) -> None:
+    found = xr.Dataset({"W": (("time", "word"), np.arange(6.0).reshape(2, 3))}, {"word": ["a", "b", "ü"]}, {"of": "x"})
+    save(found, tmp_path / "found.nc")
+    assert (tmp_path / "found.nc").read_bytes() == bytes(found.to_netcdf(engine="h5netcdf"))
+    save(found.chunk({"time": 1}), tmp_path / "chunks.nc")
+    xr.testing.assert_identical(load(tmp_path / "chunks.nc"), found)
+
+
+def test_saving_imports_nothing_for_many_machines(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    code = (
+        "import sys, xarray as xr; from dynamics.support.trajectory import save;"
+        f" save(xr.Dataset({{'W': 1.0}}), {str(tmp_path / 'found.nc')!r}); print('distributed' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], env=IMPORTABLE, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
 FULL = """
 import resource, sys, os
 import numpy as np, xarray as xr
