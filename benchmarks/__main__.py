@@ -26,7 +26,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--case", action="append", choices=CASES, help="only this case; may be repeated")
     parser.add_argument("--quick", action="store_true", help="fewer sizes and repeats: a few minutes in all")
     parser.add_argument("--run", metavar="RUN.npz", help="a recorded run for the cases topic and gradient")
-    parser.add_argument("--text", nargs=2, metavar=("SOURCE", "TARGET"), help="line-aligned texts for the case sparse")
+    parser.add_argument(
+        "--text", nargs=2, metavar=("SOURCE", "TARGET"), help="line-aligned texts for the cases sparse and forecast"
+    )
     parser.add_argument(
         "-o", dest="directory", type=Path, help="write benchmark.md, .csv, .svg and .png into this directory"
     )

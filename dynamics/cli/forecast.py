@@ -197,7 +197,7 @@ class ForecastingOptions:
     ] = None  # fmt: skip
     starts: Annotated[
         int | None,
-        typer.Option(help="Initial states that are averaged. [default: 6 and 6; of a sample 2 and 4; counts alone 4]",
+        typer.Option(help="Initial states that are averaged. [default: 6 of sentences and 6 of counts; counts alone 4]",
                      rich_help_panel=SOLVING),
     ] = None  # fmt: skip
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", rich_help_panel=SOLVING)] = 0

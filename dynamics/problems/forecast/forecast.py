@@ -63,9 +63,9 @@ RESAMPLED = 100
 COVERED = 0.9
 """Share of runs that the interval is to hold."""
 
-STARTS, SAMPLE_STARTS, WHOLE_STARTS = 4, 2, 6
-"""Of each course; on a sample of the sentences fewer, as the counts of all tell more, and more where all are kept: one
-start has its own noise, and the mean of four and four still tells another order for each seed."""
+STARTS, STARTS_OF_COUNTS = 6, 4
+"""Of each course, and where counts are all there is: a start has noise of its own, and the mean of few tells another
+order for each seed."""
 
 
 OPEN = 0.5
@@ -114,11 +114,9 @@ def courses(counts: ContextCounts, kept: int, starts: int | None) -> list[Course
     starts : int, optional
         Of each course.
     """
-    whole = kept == counts.pairs
-    made = Course("prefix", True, 0.2, starts or (WHOLE_STARTS if whole else STARTS))
-    if not kept:
-        return [made]
-    return [Course("prefix", False, 0.05, starts or (WHOLE_STARTS if whole else SAMPLE_STARTS)), made]
+    number = starts or (STARTS if kept else STARTS_OF_COUNTS)
+    made = Course("prefix", True, 0.2, number)
+    return [Course("prefix", False, 0.05, number), made] if kept else [made]
 
 
 def row_rate(run: TrainingRun, step: float) -> float:
@@ -187,8 +185,8 @@ def forecast(
         True: all sentences are kept, and looked at beside sentences that are made from the counts. A number: a sample
         of so many, and the counts of all. False: counts alone.
     starts : int, optional
-        Initial states that are averaged, on sentences and on counts each; by default 6 each if all sentences are kept,
-        2 on a sample of them and 4 on the counts of all, 4 on counts alone.
+        Initial states that are averaged, on sentences and on counts each; 6 each by default, 4 on counts
+        alone.
     seed : int
         Of all that is drawn.
     exclude : iterable of int

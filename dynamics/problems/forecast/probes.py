@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Measured", "Probes"]
 
-CHUNK = 512
+CHUNK = 2048
 """Places that are looked at together, of sources of like lengths."""
 
 
