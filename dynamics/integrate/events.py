@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 
 from dynamics.integrate.arguments import shown, why_not_real
-from dynamics.lowering.lanes import METHODS, Crossing, Status
+from dynamics.lowering.lanes import Crossing, Status
+from dynamics.lowering.pairs import PAIRS
 from dynamics.support.errors import InputError
 from dynamics.support.threads import choose_layer
 
@@ -66,8 +67,8 @@ def check_known(kind: str, given: Iterable[str], known: Sequence[str], system: s
 
 
 def check_method(method: str) -> None:
-    if not isinstance(method, str) or method not in METHODS:
-        raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
+    if not isinstance(method, str) or method not in PAIRS:
+        raise InputError(f"unknown method {method!r}; use one of {', '.join(PAIRS)}")
 
 
 def number_of(threads: int | None) -> int:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from inspect import Parameter, signature
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, OdeSolver, Radau, solve_ivp
 
 from dynamics.integrate.arguments import (
     known_options,
@@ -33,14 +32,19 @@ from dynamics.integrate.arguments import (
 from dynamics.integrate.conserved import Conserved, allowed, drift
 from dynamics.integrate.rotation import Rotation, rotated
 from dynamics.integrate.stability import Limits
+from dynamics.lowering.pairs import PAIRS
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.typing import Vector
+
+if TYPE_CHECKING:
+    from scipy.integrate import OdeSolver
 
 __all__ = ["Integration", "Statistics", "integrate", "times"]
 
 Into = Callable[[Vector, Vector], None]
 
-METHODS = {method.__name__: method for method in (RK45, RK23, DOP853, Radau, BDF, LSODA)}
+METHODS = (*PAIRS, "Radau", "BDF", "LSODA")
+"""Of ``solve_ivp``."""
 LARGE = 10_000
 """States with more numbers than this take compiled steps."""
 STEPPED = 1e-9
@@ -195,7 +199,8 @@ def integrate(
     rtol, atol = tolerances(rtol, atol)
     max_steps = whole("max_steps", max_steps, "100000 is usual")
     y0, wanted = state(y0, locate), within(at, start, end)
-    solver_class, extra = choose(method, into, y0.size, rtol)
+    one_loop = None if events or dense_output else in_one_loop(method, into, y0.size, rtol)
+    solver_class, extra = (one_loop, {}) if one_loop is not None else choose(method, into, y0.size, rtol)
     options = checked(options, solver_class, start, end, max_steps)
     held = [Held(event) for event in listed(events)]
     began = perf_counter()
@@ -251,18 +256,19 @@ def integrate(
             first, at_rest = step_from_rest(fun, y0, atol, solver_class.error_estimator_order)
         options |= {"first_step": min(first, abs(end - start))} if first else {}
 
-    whole_run = None if held or dense_output else whole_of(into, solver_class)
-    if whole_run is not None:
+    if one_loop is not None:
+        from dynamics.integrate.whole import Run
+
         with np.errstate(over="ignore", invalid="ignore"):
-            run = whole_run(
-                *((start, end), y0, fun(start, y0), wanted),
+            run = Run(
+                *(into.native, one_loop.tableau, (start, end), y0, fun(start, y0), wanted),  # type: ignore[attr-defined]
                 rtol=rtol,
                 atol=atol,
                 max_step=options.get("max_step", np.inf),
                 first=options.get("first_step"),
                 max_steps=max_steps,
                 max_evaluations=WIDEST * max_steps,
-                leave=leave and solver_class is RK45,
+                leave=leave and one_loop.pair == "RK45",
             )
             if wanted.size and wanted[0] == start:
                 show(start, run.y, 0)
@@ -272,6 +278,8 @@ def integrate(
                 raise fail(*why(run, into, fun))
             check(run.t, run.y, run.steps)
         return Integration(run.t, run.y, Statistics(run.evaluations + at_rest, run.steps, perf_counter() - began))
+
+    from scipy.integrate import solve_ivp
 
     class Watched(solver_class):  # type: ignore[misc, valid-type]
         """The solver, showing its state at the wanted times and refusing to stall in silence."""
@@ -374,15 +382,56 @@ class Left(Exception):
     """Ends an integration where another method serves better."""
 
 
-def whole_of(into: Into, solver_class: type[OdeSolver]) -> Callable[..., Any] | None:
-    """How to integrate in compiled code as a whole; None if the right-hand side or the method have no such code."""
-    native = getattr(into, "native", None)
-    name = solver_class.__name__
-    if native is None or (solver_class not in (RK45, RK23, DOP853) and name != "SteppedDOP853"):
-        return None
-    from dynamics.integrate.whole import Run, tableau
+@dataclass(frozen=True)
+class OneLoop:
+    """A pair of SciPy whose steps are taken by one compiled loop, in place of SciPy's class.
 
-    return partial(Run, native, tableau(name.removeprefix("Stepped"), name.startswith("Stepped")))
+    Attributes
+    ----------
+    pair : str
+    stepped : bool
+        Whether states within a step are steps of the method.
+    """
+
+    pair: str
+    stepped: bool = False
+
+    @property
+    def __name__(self) -> str:
+        return f"Stepped{self.pair}" if self.stepped else self.pair
+
+    @property
+    def tableau(self) -> Any:
+        from dynamics.integrate.whole import tableau
+
+        return tableau(self.pair, self.stepped)
+
+    @property
+    def error_estimator_order(self) -> int:
+        return int(self.tableau.order)
+
+
+def in_one_loop(method: Any, into: Into, size: int, rtol: float) -> OneLoop | None:
+    """How to integrate in compiled code as a whole; None if the right-hand side or the method have no such code."""
+    if isinstance(into, Rotation) or not hasattr(type(into), "native"):
+        return None
+    if isinstance(method, str):
+        compiled_steps = size > LARGE and method in ("RK45", "RK23")
+        fits = method in PAIRS and not compiled_steps
+        return OneLoop(method, method == "DOP853" and rtol < STEPPED) if fits else None
+    if isinstance(method, type) and is_solver(method):
+        import scipy.integrate
+
+        name = next((name for name in PAIRS if method is getattr(scipy.integrate, name)), None)
+        return OneLoop(name) if name else None
+    return None
+
+
+def is_solver(method: type) -> bool:
+    """Whether a class is one of SciPy's kind."""
+    from scipy.integrate import OdeSolver
+
+    return issubclass(method, OdeSolver)
 
 
 def why(run: Any, into: Into, slope: Callable[[float, Vector], Any]) -> tuple[float, str, Vector | None]:
@@ -439,6 +488,10 @@ def listed(events: Any) -> tuple[Callable, ...]:
 @cache
 def options_of(method: Any) -> frozenset[str]:
     """The options that a method has beside the problem and the tolerances."""
+    if isinstance(method, OneLoop):
+        return frozenset({"max_step", "first_step"})
+    from scipy.integrate import OdeSolver
+
     ours = {"self", "fun", "t0", "y0", "t_bound", "vectorized", "into", "rtol", "atol", "args", "kwargs"}
     taken: dict[str, Parameter] = {}
     for kind in method.__mro__[: method.__mro__.index(OdeSolver)]:
@@ -447,7 +500,7 @@ def options_of(method: Any) -> frozenset[str]:
 
 
 def checked(
-    options: Mapping[str, Any], method: type[OdeSolver], start: float, end: float, max_steps: int
+    options: Mapping[str, Any], method: type[OdeSolver] | OneLoop, start: float, end: float, max_steps: int
 ) -> dict[str, Any]:
     """The options of a method: those that it has, with steps that can come to the end."""
     if not options:
@@ -465,7 +518,7 @@ def choose(method: str | type[OdeSolver], into: Into, size: int, rtol: float) ->
     """The solver class, with the options that a compiled one takes."""
     if isinstance(into, Rotation):
         return rotated(str(method), into.ends), {"into": into}
-    if isinstance(method, type) and issubclass(method, OdeSolver):
+    if isinstance(method, type) and is_solver(method):
         return method, {"into": into} if "into" in signature(method.__init__).parameters else {}
     if method == "RKC":
         from dynamics.integrate.chebyshev import RKC
@@ -485,4 +538,6 @@ def choose(method: str | type[OdeSolver], into: Into, size: int, rtol: float) ->
         from dynamics.integrate.runge_kutta import SteppedDOP853
 
         return SteppedDOP853, {}
-    return METHODS[method], {}
+    import scipy.integrate  # here: it takes its time
+
+    return getattr(scipy.integrate, method), {}

@@ -15,13 +15,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.integrate import OdeSolver
 
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
+
+if TYPE_CHECKING:
+    from scipy.integrate import OdeSolver
 
 __all__ = ["Rotation", "rotated"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.integrate import RK45
 
 from dynamics.support.typing import Vector
 
@@ -31,6 +30,8 @@ class Limits:
             loose = solver.h_before * solver.radius < LOOSE and (self.stiff > 0 or solver.steps > DAMPING_STEPS)
             self.easy = self.easy + 1 if loose else 0
             return self.easy >= STIFF_STEPS
+        from scipy.integrate import RK45  # here: SciPy's solvers take their time
+
         if not isinstance(solver, RK45):
             return False
         K = solver.K

@@ -20,7 +20,8 @@ from dynamics.integrate.arguments import shown, times, tolerances, whole, why_no
 from dynamics.integrate.batches import batch
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED
-from dynamics.lowering.lanes import LANES, METHODS, kernel
+from dynamics.lowering.lanes import LANES, kernel
+from dynamics.lowering.pairs import pair
 from dynamics.support.errors import InputError
 from dynamics.support.trajectory import labelled
 from dynamics.support.typing import Vector
@@ -134,7 +135,7 @@ def sweep(
     rtol, atol = tolerances(rtol, atol)
     max_steps = whole("max_steps", max_steps, "100000 is usual")
     workers = number_of(threads)
-    if len(program.states) * METHODS[method].n_stages > LANED:
+    if len(program.states) * pair(method).n_stages > LANED:
         return batch(
             program, parameters, initial, t_end, t_eval=t_eval, observables=observables, events=events, method=method,
             rtol=rtol, atol=atol, max_steps=max_steps, threads=threads,

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.integrate import DOP853, RK23, RK45
 
 from dynamics.integrate.stability import AT_LIMIT, EASY_STEPS, STIFF_STEPS
 from dynamics.lowering.native import Native, call
+from dynamics.lowering.pairs import pair
 from dynamics.support.machine_code import kept
 from dynamics.support.threads import one_at_a_time
 from dynamics.support.typing import Vector
@@ -359,7 +359,7 @@ class Tableau:
 @cache
 def tableau(name: str, stepped: bool = False) -> Tableau:
     """The coefficients of one of SciPy's pairs."""
-    method: Any = {"RK45": RK45, "RK23": RK23, "DOP853": DOP853}[name]
+    method = pair(name)
     A, B = np.array(method.A), np.array(method.B)
     A = np.ascontiguousarray(A[:, : A.shape[0]])
     if name != "DOP853":

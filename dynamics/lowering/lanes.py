@@ -25,7 +25,6 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
-from scipy.integrate import DOP853, RK23, RK45
 from sympy import Add, Expr, Integer, Mul, Rational, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
@@ -34,13 +33,12 @@ from derivations.program.language import Program, names_of, unused
 from dynamics.lowering import runtime
 from dynamics.lowering.compile import compiled
 from dynamics.lowering.emit import ExpressionPrinter, functions_in
+from dynamics.lowering.pairs import pair
 from dynamics.lowering.runtime import bits_to_float, float_to_bits
 from dynamics.lowering.statements import Statement, live, statements_of
 
 LANES = 16
 """Two vectors of 8 numbers, so that one can work while the other waits."""
-
-METHODS = {method.__name__: method for method in (RK45, RK23, DOP853)}
 
 
 class Status(IntEnum):
@@ -471,7 +469,7 @@ class Writer:
         crossings: Sequence[Crossing],
         stepped: bool = False,
     ) -> None:
-        self.system, self.solver, self.stepped = system, METHODS[method], stepped
+        self.system, self.method, self.solver, self.stepped = system, method, pair(method), stepped
         self.observables, self.crossings = list(observables), list(crossings)
         self.states = [safe(name) for name in system.program.state_names]
         self.constants = system.arguments[len(self.states) :]
@@ -620,9 +618,9 @@ class Writer:
             lines.extend(f"{y}{name} = ({self.sum(y, weights)}) * {y}scale" for y in self.states)
             return self.mean_square(self.each(name))
 
-        if self.solver is DOP853:
-            lines.append(f"fifth = {estimate('fifth', DOP853.E5)}")
-            lines.append(f"third = {estimate('third', DOP853.E3)}")
+        if self.method == "DOP853":
+            lines.append(f"fifth = {estimate('fifth', self.solver.E5)}")
+            lines.append(f"third = {estimate('third', self.solver.E3)}")
             lines.append("estimate = h * fifth / math.sqrt(fifth + 0.01 * third) if fifth > 0.0 else fifth")
         else:
             lines.append(f"estimate = h * math.sqrt({estimate('error', self.solver.E)})")
@@ -640,10 +638,10 @@ class Writer:
         kept = {"inverse": "1.0 / h if h > 0.0 else 0.0"}
         values = []
         for y in self.states:
-            weights = DOP853.D if self.solver is DOP853 else self.solver.P.T
+            weights = self.solver.D if self.method == "DOP853" else self.solver.P.T
             parts = [f"h * ({self.sum(y, row)})" for row in weights]
             factors = ["x"] * len(parts)
-            if self.solver is DOP853:
+            if self.method == "DOP853":
                 change = f"({y} - {y}old)"
                 slope, last = f"h * {y}slope0", f"h * {y}slope{self.stages}"
                 parts = [change, f"{slope} - {change}", f"2.0 * {change} - ({last} + {slope})", *parts]

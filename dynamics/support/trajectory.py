@@ -46,7 +46,7 @@ def _version(package: str) -> str:
 
 
 def labelled(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
-    """A dataset; where one with the same names, dimensions and labels was made before, by a copy of that one.
+    """A dataset of arrays that fit, made the short way; labels of its kind are indexed once.
 
     xarray looks at everything when a dataset is made, which takes longer than a short integration.
 
@@ -75,59 +75,71 @@ def labelled(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs
     if key not in _known:
         if len(_known) >= KNOWN:
             _known.clear()
-        like = {name: np.broadcast_to(np.zeros((), value[1].dtype), value[1].shape) for name, value in others.items()}
-        blank = {name: (value[0], like.get(name, value[1]), *value[2:]) for name, value in coordinates.items()}
-        _known[key] = Kind.of(_made({name: (value[0], like[name]) for name, value in variables.items()}, blank, {}))
-    return _known[key].filled(others, attrs)
+        _known[key] = Kind.of(variables, coordinates)
+    found = _known[key].filled(others, attrs)
+    return _made(variables, coordinates, attrs) if found is None else found
 
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A dataset without numbers, from which others of its names, dimensions and labels are made.
+    """What datasets of the same names, dimensions and labels have in common.
 
     Attributes
     ----------
-    blank : Dataset
     direct : callable or None
-        xarray's own short way to a dataset of parts that fit; None where it does not lead to what xarray makes.
-    indexes, coordinates, sizes :
-        Those parts.
+        xarray's own short way to a dataset of parts that fit; None where it has none, and datasets are made the long
+        way.
+    names, coordinates : tuple of str
+        Of all variables, in order, and those that are coordinates.
+    labels, indexes : mapping
+        By dimension.
+    sizes : mapping of str to int
     """
 
-    blank: xr.Dataset
     direct: Callable[..., xr.Dataset] | None = None
+    names: tuple[str, ...] = ()
+    coordinates: tuple[str, ...] = ()
+    labels: Mapping[Any, Any] = field(default_factory=dict)
     indexes: Mapping[Any, Any] = field(default_factory=dict)
-    coordinates: frozenset[Any] = frozenset()
-    sizes: Mapping[Any, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, blank: xr.Dataset) -> Kind:
-        short = getattr(type(blank), "_construct_direct", None)
-        found = cls(blank, short, dict(blank.xindexes), frozenset(blank.coords), dict(blank.sizes))
-        values: dict[Any, Any] = {name: (value.dims, value.values, {}) for name, value in blank.variables.items()}
-        try:
-            same = short is not None and found.filled(values, {}).identical(blank)
-        except (TypeError, AttributeError):
-            same = False
-        return found if same else cls(blank)
+    def of(cls, variables: Mapping[str, Any], coordinates: Mapping[str, Any]) -> Kind:
+        import pandas as pd
+        import xarray as xr
 
-    def filled(self, values: Mapping[Any, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
+        labels: dict[Any, Any] = {}
+        indexes: dict[Any, Any] = {}
+        try:
+            for name, (dims, values, *more) in coordinates.items():
+                if dims == (name,):  # copied: the caller may change what it gave
+                    along = {name: xr.Variable(dims, values.copy(), dict(*more) or None, fastpath=True)}
+                    # Of an index of pandas: of an array, xarray asks dask whether it is one of its own.
+                    indexes[name] = xr.indexes.PandasIndex(pd.Index(along[name].values), name, values.dtype)
+                    labels |= indexes[name].create_variables(along)
+            direct = xr.Dataset._construct_direct
+        except (AttributeError, TypeError, UnicodeEncodeError):
+            return cls()
+        sizes = {
+            dim: n
+            for value in (*variables.values(), *coordinates.values())
+            for dim, n in zip(value[0], value[1].shape, strict=True)
+        }
+        return cls(direct, (*variables, *coordinates), tuple(coordinates), labels, indexes, sizes)
+
+    def filled(self, values: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset | None:
         """A dataset of this kind with numbers: (dims, ndarray, attrs) by name, of all that are no labels."""
         import xarray as xr
 
         if self.direct is None:
-            found = self.blank.copy()
-            for name, variable in found.variables.items():
-                if name not in self.indexes:
-                    variable.data, variable.attrs = values[name][1], dict(*values[name][2:])
-            found.attrs = dict(attrs)
-            return found
-        variables = {
-            name: variable.copy(deep=False)
-            if name in self.indexes
-            else xr.Variable(variable.dims, values[name][1], dict(*values[name][2:]) or None, fastpath=True)
-            for name, variable in self.blank.variables.items()
-        }
+            return None
+        variables: dict[str, Any] = {}
+        for name in self.names:
+            if name in self.labels:
+                variables[name] = self.labels[name].copy(deep=False)
+            else:
+                dims, numbers, *more = values[name]
+                variables[name] = xr.Variable(dims, numbers, dict(*more) or None, fastpath=True)
         return self.direct(variables, set(self.coordinates), dict(self.sizes), dict(attrs), dict(self.indexes))
 
 

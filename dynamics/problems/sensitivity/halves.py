@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from derivations.program import Role
 from dynamics.problems.closure import Closure
@@ -101,6 +100,8 @@ class Passed:
         shift : float
             How the last time T moves on the clock of the flow.
         """
+        from scipy.optimize import brentq  # here: it takes its time
+
         t, levels = self.ticks, self.halves.levels
         when, moved = np.zeros(levels.size), np.zeros(levels.size)
         for j, level in enumerate(levels):

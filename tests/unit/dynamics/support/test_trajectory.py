@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamics import CoOccurrence, InputError, solve
+from dynamics.support import trajectory
 from dynamics.support.trajectory import PACKAGES, half_time, labelled, load, provenance, save
 
 ROOT = Path(__file__).parents[4]
@@ -228,9 +230,13 @@ def variables_at(scale: float) -> tuple[dict, dict]:
     return variables, {"k": (cell, scale * np.arange(3.0)), "time": (("time",), np.array([0.0, 1.0]), {"units": "1"})}
 
 
+@pytest.mark.parametrize("short", [True, False])
 @pytest.mark.parametrize("again", [1, 2])
-def test_a_labelled_dataset_is_what_xarray_makes(again: int) -> None:
-    """The first of its kind, and one that is a copy of it with other numbers."""
+def test_a_labelled_dataset_is_what_xarray_makes(again: int, short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of its kind, and one with other numbers; also where xarray has no short way."""
+    trajectory._known.clear()
+    if not short:
+        monkeypatch.setattr(trajectory.Kind, "of", classmethod(lambda kind, *given: kind()))
     for scale in range(1, 1 + again):
         variables, coordinates = variables_at(scale)
         found = labelled(variables, coordinates, {"seed": scale})
@@ -238,6 +244,30 @@ def test_a_labelled_dataset_is_what_xarray_makes(again: int) -> None:
     xr.testing.assert_identical(found, expected)
     assert list(found.variables) == list(expected.variables)
     xr.testing.assert_identical(found.sel(time=1.0), expected.sel(time=1.0))
+    xr.testing.assert_identical(found.isel(cell=[2, 0]).mean("time"), expected.isel(cell=[2, 0]).mean("time"))
+    assert dict(found.sizes) == dict(expected.sizes)
+    assert (found.time.dtype, found.indexes["time"].name) == (float, "time")
+    trajectory._known.clear()
+
+
+def test_words_are_labels(tmp_path: Path) -> None:
+    words = (("word",), np.array(["Hund", "Katze"]))
+    found = labelled({"x": (("word",), np.array([1.0, 2.0]))}, {"word": words}, {"seed": 1})
+    expected = xr.Dataset({"x": ("word", [1.0, 2.0])}, {"word": list(words[1])}, {"seed": 1})
+    xr.testing.assert_identical(found, expected)
+    assert found.word.dtype == expected.word.dtype
+    assert float(found.x.sel(word="Katze")) == 2.0
+    xr.testing.assert_identical(pickle.loads(pickle.dumps(found)), expected)
+    save(found, tmp_path / "words.nc")
+    xr.testing.assert_identical(load(tmp_path / "words.nc").drop_encoding(), expected)
+
+
+def test_labels_that_are_changed_afterwards_change_nothing() -> None:
+    variables, coordinates = variables_at(1.0)
+    given = coordinates["time"][1]
+    labelled(variables, coordinates, {})
+    given[1] = 3.0
+    assert labelled(*variables_at(1.0), {}).time.values.tolist() == [0.0, 1.0]
 
 
 def test_labelled_datasets_share_nothing_that_can_be_changed() -> None:

@@ -1,0 +1,32 @@
+"""What a first solve and a first sweep of a process import, and what they do without: counted, not timed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOLVE = "from dynamics import CoOccurrence, solve; solve(CoOccurrence.from_counts([[8, 1], [1, 8]]), [0, 10])"
+SWEEP = (
+    "from derivations.reductions import copying; from dynamics.integrate.sweeps import sweep;"
+    " sweep(copying(), {'V': [60.0, 80.0], 'L': 40.0, 'eta_W': 1.0, 'eta_A': 1.0}, {'u': 0.01, 'a': 0.01}, 10.0)"
+)
+
+
+@pytest.mark.parametrize("work", [SOLVE, SWEEP], ids=["solve", "sweep"])
+def test_solvers_and_peers_that_are_not_used_are_not_imported(work: str) -> None:
+    """SciPy's solvers bring optimisation, transforms and spatial trees; dask is asked for by xarray's usual way."""
+    told = subprocess.run(
+        [sys.executable, "-c", f"{work}; import sys; print(*sys.modules)"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = set(told.stdout.split())
+    unused = {"scipy.integrate", "scipy.optimize", "scipy.spatial", "scipy.fft", "scipy.stats", "dask", "matplotlib"}
+    assert not found & unused
