@@ -27,6 +27,7 @@ PEERS = {
     "scipy": "SciPy",
     "numpy": "NumPy",
     "numbalsoda": "numbalsoda",
+    "sksundae": "scikit-sundae (CVODE)",
 }
 """Peers by the name that is imported."""
 
@@ -107,6 +108,26 @@ def with_scipy(
 
     first = np.concatenate([np.ravel(value) for value in start])
     return lambda: solve_ivp(lambda t, y: slope(y), (0.0, tau), first, rtol=rtol, atol=atol, t_eval=[tau]).y[:, -1]
+
+
+def with_cvode(
+    into: Callable[[Values, Values], None], start: Values, t: Values, rtol: float, atol: float, method: str,
+    counted: list[int],
+) -> Values:  # fmt: skip
+    """The states at some times by CVODE of SUNDIALS with matrix-free Newton steps, from time 0; evaluations counted."""
+    from sksundae.cvode import CVODE
+
+    calls = 0
+
+    def slope(t: float, y: Values, out: Values) -> None:
+        nonlocal calls
+        calls += 1
+        into(y.copy(), out)  # y cannot be written to, which compiled code would have to be told
+
+    solver = CVODE(slope, method=method, linsolver="gmres", rtol=rtol, atol=atol, max_num_steps=1_000_000)
+    found = solver.solve(np.concatenate([[0.0], t]), start)
+    counted[:] = [calls]
+    return np.asarray(found.y)[1:] if found.success else np.full((len(t), start.size), np.nan)
 
 
 def gradient_flows(

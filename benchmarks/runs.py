@@ -24,6 +24,7 @@ CASES = {
     "stiff": "stiff_tail.CASE",
     "loops": "loops.CASE",
     "gradient": "loops.GRADIENT",
+    "kernels": "kernels.CASE",
     "forecast": "forecast.CASE",
     "program": "programs.CASE",
     "batch": "programs.BATCHES",

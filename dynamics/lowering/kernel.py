@@ -16,6 +16,7 @@ from dynamics.lowering.contractions import contract
 from dynamics.lowering.emit import Array, Emitter, Source
 from dynamics.lowering.hoist import apart
 from dynamics.lowering.loops import schedule
+from dynamics.lowering.masked import within_masks
 from dynamics.lowering.statements import statements_of
 from dynamics.lowering.storage import allocate
 from dynamics.lowering.unroll import short_sizes, unroll
@@ -31,7 +32,8 @@ def source_of(
     program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
 ) -> Source:
     """Lower a program: definitions -> statements -> products, loops (short ones dissolved) -> storage -> source."""
-    nodes = schedule(contract(statements_of(program, outputs), program), program)
+    steps = contract(statements_of(program, outputs), program)
+    nodes = schedule(within_masks(steps, program, outputs), program)
     nodes = unroll(nodes, short_sizes(program, dict(constants)))
     storage = allocate(nodes, program, outputs)
     return Emitter(program, nodes, storage, outputs, parallel, dict(constants)).source()
