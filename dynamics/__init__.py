@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dynamics.comparison.compare import compare
     from dynamics.comparison.noise import noise
+    from dynamics.comparison.odds import noise_odds
     from dynamics.comparison.side_by_side import distance
     from dynamics.counts.context import ContextCounts
     from dynamics.counts.cooccurrence import CoOccurrence
@@ -70,6 +71,7 @@ _HOMES = {
     "passing": "problems.sensitivity.sensitivity",
     "fit": "problems.sensitivity.fit",
     "noise": "comparison.noise",
+    "noise_odds": "comparison.odds",
     "forecast": "problems.forecast.forecast",
     "batch": "integrate.batches",
     "Event": "integrate.sweeps",
@@ -125,6 +127,7 @@ __all__ = [
     "load",
     "load_program",
     "noise",
+    "noise_odds",
     "on_arrays",
     "on_examples",
     "passing",

@@ -5,7 +5,8 @@ The runs are those of examples/copying_lstm.py: the published code of Snell et a
 same width, from its usual start, by Adam with the noise of batches in its normaliser. Nothing is fitted, the scale of
 time neither, and nothing of the runs is used but which branch each took: attention on the right position, or on all
 others (the mirror branch), where theory says that the start decides. Both kinds of starts come out of the prediction.
-The order of the branches is right; all three are predicted early, by factors of 1.3 to 1.6 (docs/optimisers.md).
+The order of the branches is right; all three are predicted early, by factors of 1.3 to 1.6 (docs/optimisers.md). The
+runs have seeds, from which their starts could be drawn again by the published code: that is not done here.
 
 copying_adam.svg: accuracy over steps, thin lines for runs, dashed ones for the median of predicted starts.
 

@@ -5,6 +5,11 @@ against log frequency is -1. Time is that of the published schedule (a warm-up o
 1,000,000); nothing is fitted but the slope, whose interval is by the bootstrap over words. Where the normaliser of Adam
 is all noise of batches, of a size that goes by the root of frequency, a step moves a word by the root of it: -1/2.
 
+Beside them what AdamW's flow says of the same words, with their published options, if each has a row of its own that
+one word of its context decides: the joint closure on a diagonal co-occurrence with these frequencies. It is much
+flatter than the runs at any batch: each row has a normaliser of its own, which takes frequency out. In the networks
+words share nearly all parameters, and the normaliser of these does not know the word.
+
     python examples/word_acquisition.py GPT2.tsv LSTM.tsv [output directory]
 """
 
@@ -16,12 +21,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from dynamics import CoOccurrence, Optimizer, solve
 from dynamics.plot import save
 from dynamics.plot.frame import number
 from dynamics.problems.optimisers.schedule import schedule_of
 
-WARM_UP = 10_000
-SCHEDULE = schedule_of(f"warmup:{WARM_UP},linear:1000000")
+WARM_UP, LAST, PEAK = 10_000, 1_000_000, 1e-4
+SCHEDULE = schedule_of(f"warmup:{WARM_UP},linear:{LAST}")
+BATCHES = (32, None)
+"""Targets of a batch whose noise is independent: 32 sequences have at least so many; and without noise."""
+FREQUENCIES, LOOKS = 40, 200
 COLOURS = ("#0072B2", "#D55E00")
 
 
@@ -43,6 +52,26 @@ def slope(x: np.ndarray, y: np.ndarray, seed: int = 0) -> tuple[float, float, fl
     return float(np.polyfit(a, b, 1)[0]), float(low), float(high)
 
 
+def by_the_flow(count: np.ndarray, batch: int | None) -> np.ndarray:
+    """tau at which AdamW's flow has each word: half of the way from chance to its lowest surprisal, as of the runs.
+
+    Words of like frequency are learnt alike, so that 40 frequencies stand for all; the rest of the text is one more.
+    """
+    grid = np.geomspace(count.min(), count.max(), FREQUENCIES) / 1000
+    names = [*(f"word {k}" for k in range(FREQUENCIES)), "rest"]
+    counts = CoOccurrence.from_counts(np.diag([*grid, 1 - grid.sum()]), inputs=names, outputs=names)
+    optimizer = Optimizer("adamw", PEAK, SCHEDULE, batch=batch, weight_decay=0.01, eps=1e-6, form="limit")
+    tau = SCHEDULE.time(np.concatenate([[0.0], np.geomspace(10, LAST, LOOKS)]))
+    found = solve(counts, PEAK * tau, optimizer=optimizer)
+    when = []
+    for name in names[:-1]:
+        surprisal = -np.log(found.beta.sel(input=name, output=name).values)
+        half = (surprisal[0] + surprisal[-1]) / 2
+        k = int(np.argmax(surprisal < half))
+        when.append(np.interp(-half, -surprisal[k - 1 : k + 1], tau[k - 1 : k + 1]))
+    return np.exp(np.interp(np.log(count), np.log(1000 * grid), np.log(when)))
+
+
 def main(paths: list[str], output: Path) -> None:
     figure = Figure(figsize=(6.4, 2.6), layout="constrained")
     for ax, path, colour in zip(figure.subplots(1, 2, sharey=True), paths, COLOURS, strict=True):
@@ -59,6 +88,14 @@ def main(paths: list[str], output: Path) -> None:
             found, low, high = slope(count[kept], y[kept])
             print(f"{name}: {label} ({kept.sum()} words): slope {found:+.2f} [{low:+.2f}, {high:+.2f}]")
         ax.plot(count, tau, "o", markersize=2, color=colour, alpha=0.5)
+        for batch, dashes in zip(BATCHES, ((0, (4, 1.5)), (0, (1, 1))), strict=True):
+            of_flow, noise = by_the_flow(count, batch), "no noise" if batch is None else f"batch {batch}"
+            for label, kept in (("all words", every), ("those learnt within the warm-up", early)):
+                found, low, high = slope(count[kept], of_flow[kept])
+                print(f"{name}: AdamW's flow, {noise}, tau, {label}: slope {found:+.2f} [{low:+.2f}, {high:+.2f}]")
+            order = np.argsort(count)
+            label = f"AdamW's flow, {noise}"
+            ax.plot(count[order], of_flow[order], color="#009E73", linewidth=1.2, linestyle=dashes, label=label)
         line = np.geomspace(count.min(), count.max(), 50)
         middle = float(np.exp(np.mean(np.log(tau[early] * count[early]))))
         ax.plot(line, middle / line, color="black", linewidth=1, label="slope −1")

@@ -6,6 +6,7 @@ READING_ORDER = (
     "adam_at_rest",
     "two_stages",
     "copying",
+    "noisy_saddle",
     "saturation",
     "score_and_norm",
     "topic_margin",
