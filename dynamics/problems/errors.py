@@ -1,10 +1,12 @@
 """The two errors of a prediction by bags: that of the method, and that of a corpus which is no larger than it is.
 
 The method errs because it sees some sentences at a time, and perhaps not all: by chance, and by a bias that falls as
-one over the size of its groups. Another run, with other groups of half the size and, where not all sentences are kept,
-with weights that stand for another sample of them, differs from the first by the bias once, by the chance of the sample
-once and by that of the groups thrice (squared). Its distance is what is stated: the error of the first run, or somewhat
-more. The corpus errs because it might have been another one: runs on bootstrap draws of its sentences, each with a
+one over the number of bags in which a group has a pair of words that is raked. Another run, with other groups of half
+the size which are raked to the same pairs and, where not all sentences are kept, with weights that stand for another
+sample of them, differs from the first by the bias once, by the chance of the sample once and by that of the groups
+thrice (squared). Its distance is what is stated: the error of the first run, or somewhat more. (Were each run raked to
+the pairs that its own groups have often enough, their biases would be much the same, and their distance without them.)
+The corpus errs because it might have been another one: runs on bootstrap draws of its sentences, each with a
 co-occurrence of its own, spread about the prediction as predictions from other corpora of this size would.
 What both are is measured on what the result keeps.
 """
@@ -74,7 +76,7 @@ def stated(
     seed, groups = problem.seed, len(problem.parts)
     runs = [
         problem,
-        replace(problem, seed=seed + 1, shaken=seed + 1, groups=2 * groups if groups > 1 else 1),
+        replace(problem, seed=seed + 1, shaken=seed + 1, groups=2 * groups if groups > 1 else 1, exact_in=groups),
         *(replace(problem, seed=seed + 2 + k, draw=seed + k) for k in range(int(draws))),
     ]
 
@@ -93,7 +95,7 @@ def with_errors(found: xr.Dataset, other: xr.Dataset, draws: Sequence[xr.Dataset
     found : Dataset
         The prediction; its variables stay as they are.
     other : Dataset
-        The same by other groups, of half the size.
+        The same by other groups, of half the size, that are raked to the same pairs.
     draws : sequence of Dataset
         The same on bootstrap draws of the bags.
 

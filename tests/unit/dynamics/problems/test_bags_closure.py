@@ -162,6 +162,20 @@ def test_the_mean_of_the_groups_has_the_cooccurrence(sentences: Examples) -> Non
     np.testing.assert_allclose(each.sum(axis=1), np.broadcast_to(problem.q, (20, 8)), rtol=1e-12)
 
 
+def test_smaller_groups_that_are_raked_to_the_pairs_of_larger_ones(sentences: Examples) -> None:
+    """The run that says the error of the method: what larger groups have often enough, each smaller one has exactly."""
+    from dynamics.counts.bags import holders
+
+    problem = BagsClosure(counts_of(sentences), groups=24, exact_in=12)
+    C, of_pair = problem.cooccurrence, holders(problem.whole, 8)
+    often = of_pair >= 2 * 12
+    assert often.sum() > (of_pair >= 2 * 24).sum()
+    for part in problem.parts:
+        np.testing.assert_allclose(part.cooccurrence(8)[often], C[often], rtol=1e-12)
+    plain = BagsClosure(counts_of(sentences), groups=24)
+    assert any(relative(part.cooccurrence(8)[often], C[often]) > 1e-3 for part in plain.parts)
+
+
 def test_held_stages_rotate_too(sentences: Examples) -> None:
     found = solve(BagsClosure(counts_of(sentences), groups=5), [50], stages=["joint", "two-stage", "frozen"], switch=10)
     assert np.isfinite(found.W).all()
