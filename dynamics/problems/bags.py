@@ -70,9 +70,9 @@ class BagsClosure(Closure):
     draw : int, optional
         The number of a bootstrap draw: a corpus of the same size drawn from the bags with replacement, with a
         co-occurrence of its own.
-    exact_in : int, optional
-        The number of groups that decides which pairs of words each group has exactly as often as C: those that so many
-        groups have often enough. By default ``groups``.
+    often : float
+        Bags of a group that have a pair of words, on average, from which on the group has the C of this pair exactly;
+        infinite: groups as they are cut.
     shaken : int, optional
         The seed of weights that stand for another sample of the same corpus, where the bags are not all.
 
@@ -95,7 +95,7 @@ class BagsClosure(Closure):
     seed: int = 0
     draw: int | None = None
     shaken: int | None = None
-    exact_in: int | None = None
+    often: float = OFTEN
 
     def __post_init__(self) -> None:
         if self.closure != BAGS:
@@ -168,7 +168,7 @@ class BagsClosure(Closure):
 
     def cut(self, groups: int, random: np.random.Generator) -> tuple[list[Bags], NDArray[np.bool_]]:
         """So many groups, and the pairs that each of them has often enough to have its C exactly."""
-        own = holders(self.whole, self.counts.shape[1]) >= OFTEN * min(groups, self.exact_in or groups)
+        own = holders(self.whole, self.counts.shape[1]) >= self.often * groups
         return grouped(self.whole, groups, random), own
 
     def raked(

@@ -1,11 +1,11 @@
 """The two errors of a prediction by bags: that of the method, and that of a corpus which is no larger than it is.
 
-The method errs because it sees some sentences at a time, and perhaps not all: by chance, and by a bias that falls as
-one over the number of bags in which a group has a pair of words that is raked. Another run, with other groups of half
-the size which are raked to the same pairs and, where not all sentences are kept, with weights that stand for another
-sample of them, differs from the first by the bias once, by the chance of the sample once and by that of the groups
-thrice (squared). Its distance is what is stated: the error of the first run, or somewhat more. (Were each run raked to
-the pairs that its own groups have often enough, their biases would be much the same, and their distance without them.)
+The method errs because it sees some sentences at a time, and perhaps not all: by the chance of its groups and of its
+sample, and by a bias, as words that are raked in a group are in less company there than they are in all. Groups as they
+are cut have no such bias: on average their slope is that of all bags. So another run, by other groups that are not
+raked and, where not all sentences are kept, with weights that stand for another sample of them, differs from the first
+by the bias once, by the chance of the sample once and by that of groups more than once. Its distance is what is stated:
+the error of the first run, or somewhat more.
 The corpus errs because it might have been another one: runs on bootstrap draws of its sentences, each with a
 co-occurrence of its own, spread about the prediction as predictions from other corpora of this size would.
 What both are is measured on what the result keeps.
@@ -13,6 +13,7 @@ What both are is measured on what the result keeps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -76,7 +77,7 @@ def stated(
     seed, groups = problem.seed, len(problem.parts)
     runs = [
         problem,
-        replace(problem, seed=seed + 1, shaken=seed + 1, groups=2 * groups if groups > 1 else 1, exact_in=groups),
+        replace(problem, seed=seed + 1, shaken=seed + 1, groups=groups, often=math.inf),
         *(replace(problem, seed=seed + 2 + k, draw=seed + k) for k in range(int(draws))),
     ]
 
@@ -95,7 +96,7 @@ def with_errors(found: xr.Dataset, other: xr.Dataset, draws: Sequence[xr.Dataset
     found : Dataset
         The prediction; its variables stay as they are.
     other : Dataset
-        The same by other groups, of half the size, that are raked to the same pairs.
+        The same by other groups, not raked.
     draws : sequence of Dataset
         The same on bootstrap draws of the bags.
 
@@ -197,7 +198,7 @@ def told(found: xr.Dataset, within: float = WITHIN) -> tuple[list[str], str]:
     def at_end(suffix: str) -> str:
         return ", ".join(f"{name} {100 * float(part[f'{name}_{suffix}'][-1]):.2g} %" for name in names)
 
-    lines = [f"error of the method at tau = {end:g} (other groups of sentences, of half the size): {at_end('error')}"]
+    lines = [f"error of the method at tau = {end:g} (other groups of sentences, as they are): {at_end('error')}"]
     if not any(f"{name}_corpus_error" in part for name in names):
         return [*lines, "error of the corpus: unknown, no bootstrap draw was asked for"], ""
     draws = found.attrs["bootstrap_draws"]
