@@ -26,6 +26,9 @@ from dynamics.support.threads import limited
 PROGRAMS = Path(__file__).parents[4] / "examples" / "programs"
 
 
+LONG = pytest.param("topic-TL", {}, marks=pytest.mark.slow)
+
+
 def is_direct(source: str) -> bool:
     """Whether all that numba sees of a kernel is the one instruction."""
     return "kernel_body" in compiled(source).py_func.__code__.co_names  # type: ignore[attr-defined]
@@ -53,7 +56,7 @@ def bound(program: Program, constants: dict[str, int], parallel: bool = False) -
 
 
 @pytest.mark.parametrize(
-    ("name", "constants"), [("lexical", {}), ("uniform", {"K": 2}), ("positional", {}), ("topic-TL", {}), ("joint", {})]
+    ("name", "constants"), [("lexical", {}), ("uniform", {"K": 2}), ("positional", {}), LONG, ("joint", {})]
 )
 def test_the_bits_are_those_of_numba(name: str, constants: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     kernel, y = bound(registry.program(name), constants)
