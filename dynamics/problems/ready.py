@@ -59,10 +59,15 @@ class Ready:
     ) -> Ready:
         flow, shown = problem.bound_to(arrays, rates, lr, observe)
         numbers = {**problem.all_numbers(rates), **({"lr": lr} if lr is not None else {})}
-        before = tuple(
-            (bound.kernel.prologue.bind(arrays, numbers), bound) for bound in (flow, shown) if bound.kernel.prologue
-        )
-        return cls(flow, shown, conserved_by(problem.program, flow, problem.parameters), arrays, before)
+        before: list[tuple[Bound, Bound]] = []
+        known: set[int] = set()
+        for bound in (flow, shown):
+            prologue = bound.kernel.prologue
+            written = {id(bound.arrays[name]) for name in prologue.outputs} if prologue else set()
+            if prologue and not written <= known:  # the two may share what is computed once
+                before.append((prologue.bind(arrays, numbers), bound))
+                known |= written
+        return cls(flow, shown, conserved_by(problem.program, flow, problem.parameters), arrays, tuple(before))
 
     def holding(self, arrays: Mapping[str, NDArray[Any]]) -> Ready:
         """The same with other data in its arrays."""
