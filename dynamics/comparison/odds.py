@@ -141,8 +141,9 @@ def noise_odds(
     values_of, columns_of = np.linalg.eig(jacobian)
     way = columns_of[:, int(np.argmax(values_of.real))].real
     way = way / float(row @ way)
-    variance = float(np.mean((linear.single()(y0) @ row) ** 2))
-    if variance == 0:
+    single = linear.single()(y0)
+    variance = float(np.mean((single @ row) ** 2))
+    if variance <= 1e-24 * float(np.mean(np.square(single).sum(axis=1)) * (row @ row)):
         raise InputError("single examples move the start alike along the way that grows: noise decides nothing here")
     length = math.sqrt(lr * variance / (2 * growth * batch * (1 - momentum)))
     start = _from_border(_Mean(chosen, speeds, lr / (1 - momentum), FOLDS / growth, row, rest), y0, way, length)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from dynamics import Copying, noise_odds, positional, simulate
 from dynamics.program_file import SumOver, indices, model, sizes, tensors
 from dynamics.support.errors import InputError
+from dynamics.tasks.examples import Examples
 
 LR, BATCH = 0.05, 4
 
@@ -64,3 +67,32 @@ def test_what_has_no_odds_is_refused() -> None:
         noise_odds(program, data, **{**given, "lr": -1.0})
     with pytest.raises(InputError, match="take a model of 300 or fewer"):
         noise_odds(positional(), Copying(20, 20), **{**given, "towards": {}})
+
+
+def every_input(task: Copying) -> Examples:
+    """Each input of a copying task once."""
+    rows = np.array(list(permutations(range(task.vocab), task.length)))
+    one, of_each = task.sample(1, np.random.default_rng(0)), np.full(len(rows), task.length)
+    return replace(one, x=rows.ravel(), y=rows.ravel(), length=of_each, targets=of_each)
+
+
+@pytest.mark.slow
+def test_odds_of_copying_are_those_of_runs() -> None:
+    """Right or mirror from a start near the border: 3 of 6 words, 200 runs on fresh inputs."""
+    task, random = Copying(6, 3), np.random.default_rng(3)
+    chance = math.log(2 / 5)  # of a, where attention to the right position is 1/V
+    words, positions = 0.3 * random.standard_normal((6, 6)), 0.3 * random.standard_normal((3, 3))
+    shift = -0.0616
+    start = {
+        "W": words + shift * (np.eye(6) - 1 / 6),
+        "P": positions + chance * np.eye(3) + shift * (np.eye(3) - 1 / 3),
+    }
+    expected = noise_odds(
+        positional(), every_input(task), lr=0.5, batch=32, initial=start, saddle={"P": chance * np.eye(3)},
+        towards={"W": np.eye(6), "P": (chance + 1) * np.eye(3)},
+    ).probability  # fmt: skip
+    runs = simulate(positional(), task, lr=0.5, batch=32, steps=443, seeds=200, initial=start, records=2)
+    ends = runs.P.isel(time=-1).values
+    right = np.array([np.trace(p) / 3 - (p.sum() - np.trace(p)) / 6 for p in ends]) > chance
+    assert 0.5 < expected < 0.95
+    assert abs(right.mean() - expected) < 3 * math.sqrt(expected * (1 - expected) / 200)
