@@ -493,7 +493,7 @@ def start_of(
         raise InputError(f"seed = {seed} must be a whole number from 0")
     random = None
     given = by_state(values)
-    found = {name: np.zeros(shape) for name, shape in shapes.items() if name not in given}
+    found = {name: np.zeros(() if name in given else shape) for name, shape in shapes.items()}  # in order
     for name, value in given.items():
         if name not in shapes:
             raise InputError(f"initial {name!r}: the states of {owner} are {', '.join(shapes)}")

@@ -117,10 +117,12 @@ def _key(
         return None  # rows of different lengths: where they begin is data
     shapes = tuple((name, values.shape, values.dtype.char) for name, values in arrays.items())
     return (
+        type(problem),
         program,
         shapes,
         tuple(problem.all_numbers(rates).items()),
         lr,
+        tuple(problem.observed),
         tuple(observe),
         tuple(problem.constants.items()),
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from dynamics import CoOccurrence, on_arrays, solve
+from dynamics import CoOccurrence, copying, on_arrays, solve
 from dynamics.problems import ready
 from dynamics.program_file import Definition, SumOver, indices, model, sizes, tensors
 
@@ -53,6 +54,14 @@ def test_problems_of_one_kind_have_solutions_of_their_own() -> None:
         for problem, wanted in zip(problems(), expected, strict=True):
             same(solve(problem, TIMES), wanted)
     assert len(ready._kept) == 1
+
+
+def test_a_problem_shows_what_it_shows_whatever_another_of_its_program_does() -> None:
+    """A reduction that shows less, as the explorer has them, leaves no flow that shows less."""
+    problem = copying(8, 8)
+    start, less = {"u": 0.1, "a": 0.1}, dataclasses.replace(problem, shown={"loss": "loss"})
+    assert set(solve(less, TIMES, initial=start).data_vars) == {"u", "a", "loss"}
+    assert set(solve(problem, TIMES, initial=start).data_vars) == {"u", "a", "loss", "p_t", "attention"}
 
 
 def test_counts_of_one_shape_have_solutions_of_their_own() -> None:
