@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -216,6 +216,27 @@ def after(step: Matrix, drive: Matrix, before: Matrix, count: int) -> Matrix:
     return power @ before @ power.T + added
 
 
+def in_batches(
+    problem: Problem, lr: float, momentum: float, batch: int, population: int, seed: int = 0
+) -> Exact | InPart:
+    """A problem as the mean over examples of which batches are made; of a task so many are drawn to stand for all.
+
+    Raises
+    ------
+    InputError
+        A problem without examples, or numbers out of range.
+    """
+    number("lr", lr, lambda value: value > 0, "above 0")
+    number("momentum", momentum, lambda value: 0 <= value < 1, "from 0 to below 1")
+    whole_number("batch", batch)
+    chosen = in_part(problem) if isinstance(problem, OnArrays) else problem
+    if not isinstance(chosen, Exact | InPart):
+        raise InputError(f"{chosen.name} has no examples, of which batches are made")
+    if isinstance(chosen, Exact) and not isinstance(chosen.data, Examples):
+        chosen = replace(chosen, seed=seed, population=population)
+    return chosen
+
+
 def noise(
     problem: Any, data: Any = None, *, lr: float, batch: int, t: ArrayLike, momentum: float = 0.0,
     initial: Mapping[str, ArrayLike | float] | None = None, rates: Mapping[str, float] | None = None, seed: int = 0,
@@ -262,18 +283,8 @@ def noise(
     """
     import xarray as xr
 
-    number("lr", lr, lambda value: value > 0, "above 0")
-    number("momentum", momentum, lambda value: 0 <= value < 1, "from 0 to below 1")
-    whole_number("batch", batch)
-    chosen = as_problem(problem, data, values=values)
-    if isinstance(chosen, OnArrays):
-        chosen = in_part(chosen)
-    if not isinstance(chosen, Exact | InPart):
-        raise InputError(f"{chosen.name} has no examples, of which batches are made")
-    if isinstance(chosen, Exact) and not isinstance(chosen.data, Examples):
-        from dataclasses import replace
-
-        chosen = replace(chosen, seed=0, population=max(REFERENCE, examples))
+    given = as_problem(problem, data, values=values)
+    chosen = in_batches(given, lr, momentum, batch, max(REFERENCE, examples))
     speeds = learning_rates(tuple(chosen.rates), rates, chosen.described)
     wanted = times(t)
     flow, _ = chosen.bind(speeds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,18 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from dynamics.comparison.noise import Linear, columns
+from dynamics.comparison.noise import Linear, columns, in_batches
 from dynamics.integrate.initial_value import integrate
-from dynamics.problems.arrays import OnArrays
 from dynamics.problems.closed_forms.evaluation import evaluated
 from dynamics.problems.exact import Exact
-from dynamics.problems.minibatches import InPart, in_part
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.solve import as_problem
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 from dynamics.tasks.examples import Examples
-from dynamics.train.arguments import number, whole_number
 
 __all__ = ["Odds", "noise_odds"]
 
@@ -107,16 +104,7 @@ def noise_odds(
     >>> round(noise_odds(ridge, data, lr=0.05, batch=4, initial={"w": [0.02]}, towards=side).probability, 2)
     0.7
     """
-    number("lr", lr, lambda value: value > 0, "above 0")
-    number("momentum", momentum, lambda value: 0 <= value < 1, "from 0 to below 1")
-    whole_number("batch", batch)
-    chosen = as_problem(problem, data, values=values)
-    if isinstance(chosen, OnArrays):
-        chosen = in_part(chosen)
-    if not isinstance(chosen, Exact | InPart):
-        raise InputError(f"{chosen.name} has no examples, of which batches are made")
-    if isinstance(chosen, Exact) and not isinstance(chosen.data, Examples):
-        chosen = replace(chosen, seed=seed, population=population)
+    chosen = in_batches(as_problem(problem, data, values=values), lr, momentum, batch, population, seed)
     rest, y0 = chosen.initial(saddle, seed), chosen.initial(initial, seed)
     if y0.size > LARGEST:
         raise InputError(f"odds look at every direction of {y0.size} numbers; take a model of {LARGEST} or fewer")
