@@ -104,6 +104,8 @@ def solve(
     wanted = solving.wanted
     place, form = folder(output, "solve", figures), table_format(form)
     listed = words_of(words)
+    if sensitivity is not None and not words_of(sensitivity):
+        raise InputError("--sensitivity names nothing; give numbers such as 'rate W'")
     stepping = optimizing.chosen(solving.lr, solving.momentum, solving.batch)
     stepped = set() if stepping is None else STEPPED
     if not system.of_a_model and solving.theory in (None, "closure"):

@@ -21,6 +21,7 @@ from dynamics.problems.solve import as_problem
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 from dynamics.tasks.examples import Examples
+from dynamics.train.arguments import whole_number
 
 __all__ = ["Odds", "noise_odds"]
 
@@ -104,6 +105,10 @@ def noise_odds(
     >>> round(noise_odds(ridge, data, lr=0.05, batch=4, initial={"w": [0.02]}, towards=side).probability, 2)
     0.7
     """
+    whole_number("examples", examples)
+    whole_number("population", population)
+    if not isinstance(towards, Mapping):
+        raise InputError("towards= is a state on the side that is asked for, by name, such as {'W': ...}")
     chosen = in_batches(as_problem(problem, data, values=values), lr, momentum, batch, population, seed)
     rest, y0 = chosen.initial(saddle, seed), chosen.initial(initial, seed)
     if y0.size > LARGEST:
@@ -117,6 +122,11 @@ def noise_odds(
     scale = float(np.abs(jacobian).max())
     if not growth > 1e-9 * scale or abs(found[order[0]].imag) > 1e-6 * growth:
         raise InputError("nothing grows at this saddle, and noise decides nothing; give another with saddle=")
+    if lr * growth >= 1 - momentum:
+        raise InputError(
+            f"lr = {lr:g} is too large for odds: a step is {lr * growth / (1 - momentum):.3g} times the time in which"
+            " what grows at the saddle grows by e"
+        )
     if y0.size > 1 and found[order[1]].real > STILL * growth:
         raise InputError(
             f"two directions grow at this saddle, at {growth:.3g} and {found[order[1]].real:.3g}: odds are of one"

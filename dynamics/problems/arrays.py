@@ -272,9 +272,11 @@ def _arrays(program: Program, arrays: Mapping[str, ArrayLike]) -> dict[str, NDAr
             raise InputError(f"{program.name}: the data lack {name}; give {access} as an array")
         try:
             array = np.asarray(arrays[name])
-            numbers = array.astype(float)
+            numbers = np.real(array).astype(float)
         except (TypeError, ValueError):
             raise InputError(f"{name} must be an array of numbers") from None
+        if array.dtype.kind == "c":
+            raise InputError(f"{name} has complex numbers; give real ones")
         if not np.isfinite(numbers).all():
             raise InputError(f"{name} has a number that is not finite")
         if access.is_integer:

@@ -33,7 +33,7 @@ from dynamics.problems.problem import Problem, Variable
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.reading import takes_examples
 from dynamics.problems.ready import ready
-from dynamics.problems.sensitivity.directions import Setting, require_tangents
+from dynamics.problems.sensitivity.directions import Setting, names_of, require_tangents
 from dynamics.problems.sensitivity.halves import half_variables, halves_of
 from dynamics.problems.sensitivity.sensitivity import sensitivities
 from dynamics.problems.sensitivity.sensitivity import variables as derivatives
@@ -299,7 +299,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     timed = bool(set(names) & {"two-stage", "frozen"})
     if switch is not None and stages is None:
         raise InputError("switch ends stage one, for stages='two-stage' or 'frozen'; name them, or leave it out")
-    moved_by = (sensitivity,) if isinstance(sensitivity, str) else tuple(sensitivity or ())
+    moved_by = names_of(sensitivity)
     if moved_by:
         require_tangents(chosen, names)
     speeds = learning_rates(tuple(chosen.rates), rates, chosen.described)
@@ -337,7 +337,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     if moved_by:
         setting = Setting.of(chosen, speeds, initial, seed)
         how = {**control, "conserved": (), **options}
-        halves = halves_of(setting, parts[0].end, keeping.positions.get("input", np.arange(0)))
+        shown_inputs = keeping.positions.get("input", np.arange(0))
+        halves = halves_of(setting, parts[0].end, shown_inputs) if end > 0 else None
         moved, halved = sensitivities(setting, moved_by, wanted, ticks, halves, **how)
         moves = derivatives(chosen, moved, keeping) | ({} if halved is None else half_variables(chosen, halved))
     stable = None

@@ -134,13 +134,16 @@ class Kind:
         if self.direct is None:
             return None
         variables: dict[str, Any] = {}
+        indexes: dict[Any, Any] = {}
         for name in self.names:
-            if name in self.labels:
-                variables[name] = self.labels[name].copy(deep=False)
+            if name in self.labels:  # an index of one's own: that of pandas has a name that can be set
+                index = self.indexes[name]
+                indexes[name] = xr.indexes.PandasIndex(index.index.view(), index.dim, index.coord_dtype)
+                variables |= indexes[name].create_variables({name: self.labels[name]})
             else:
                 dims, numbers, *more = values[name]
                 variables[name] = xr.Variable(dims, numbers, dict(*more) or None, fastpath=True)
-        return self.direct(variables, set(self.coordinates), dict(self.sizes), dict(attrs), dict(self.indexes))
+        return self.direct(variables, set(self.coordinates), dict(self.sizes), dict(attrs), indexes)
 
 
 def _made(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:

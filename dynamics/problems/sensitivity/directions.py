@@ -21,7 +21,7 @@ from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
 from dynamics.support.typing import Vector
 
-__all__ = ["Direction", "Setting", "core", "direction_of", "require_tangents"]
+__all__ = ["Direction", "Setting", "core", "direction_of", "names_of", "require_tangents"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +146,23 @@ def parsed(setting: Setting, name: str) -> tuple[str, str]:
             f" of counts, or a parameter{told}"
         )
     return "parameter", name
+
+
+def names_of(given: str | Sequence[str] | None, what: str = "sensitivity") -> tuple[str, ...]:
+    """What is to be moved, by name, each once.
+
+    Examples
+    --------
+    >>> names_of("rate W"), names_of(["rate W", "lr"]), names_of(None)
+    (('rate W',), ('rate W', 'lr'), ())
+    """
+    names = (given,) if isinstance(given, str) else tuple(given or ())
+    for k, name in enumerate(names):
+        if not isinstance(name, str):
+            raise InputError(f"{what} {name!r} is no name; give one such as 'rate W'")
+        if name in names[:k]:
+            raise InputError(f"{what} has {name!r} twice; once is enough")
+    return names
 
 
 def require_tangents(problem: Problem, stages: Sequence[str]) -> None:

@@ -15,9 +15,9 @@ from dynamics.problems.optimisers.optimised import under
 from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.problem import Problem
 from dynamics.problems.rates import learning_rates
-from dynamics.problems.sensitivity.directions import Setting
+from dynamics.problems.sensitivity.directions import Setting, names_of
 from dynamics.problems.sensitivity.sensitivity import sensitivities
-from dynamics.support.errors import InputError
+from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.typing import Vector
 
 __all__ = ["Fit", "fit"]
@@ -30,7 +30,8 @@ class Fit:
     Attributes
     ----------
     values, errors : dict of str to float
-        By name; standard errors, if residuals are independent and of one size.
+        By name; standard errors, if residuals are independent and of one size. Infinite for numbers that the curves do
+        not decide, or if there are as many as measured ones.
     residual : float
         Root mean square of measured minus predicted.
     evaluations : int
@@ -54,7 +55,7 @@ class Fit:
 
 
 def fit(
-    problem: Problem, t: ArrayLike, curves: Mapping[str, ArrayLike], free: Sequence[str], *,
+    problem: Problem, t: ArrayLike, curves: Mapping[str, ArrayLike], free: str | Sequence[str], *,
     initial: Mapping[str, ArrayLike | float] | None = None, rates: Mapping[str, float] | None = None, seed: int = 0,
     optimizer: Optimizer | str | None = None, lr: float | None = None, batch: int | None = None, schedule: Any = None,
     rtol: float = 1e-8, atol: float = 1e-11, method: str | None = None,
@@ -68,7 +69,7 @@ def fit(
         Of the curves.
     curves : mapping of str to array_like, shape (times, ...)
         Of the loss, or of states as they are.
-    free : sequence of str
+    free : str or sequence of str
         What is fitted, from its value now: as ``sensitivity`` of :func:`dynamics.solve`, but for counts. All are
         positive, and are moved in their logarithms.
     initial, rates, seed, optimizer, lr, batch, schedule, rtol, atol, method
@@ -92,23 +93,32 @@ def fit(
     stepping = optimizer_of(optimizer, lr, batch, schedule)
     chosen, wanted = under(problem, stepping), times(np.asarray(t, dtype=float))
     start = Setting.of(chosen, learning_rates(tuple(chosen.rates), rates, chosen.described), initial, seed)
-    names, measured = tuple(free), {}
+    names, measured = names_of(free, "free"), {}
     if not names or not curves:
         raise InputError("a fit needs a curve and a free number, such as curves={'loss': ...}, free=['rate W']")
     shapes = {name: (len(wanted), *chosen.shapes[name]) for name in chosen.program.state_names if name in chosen.shapes}
     shapes |= {} if chosen.loss is None else {chosen.shown_loss: (len(wanted),)}
     for name, curve in curves.items():
-        values = np.asarray(curve, dtype=float)
         if name not in shapes:
             raise InputError(f"curve {name!r}: there are {', '.join(shapes)}")
-        if values.shape != shapes[name] or not np.isfinite(values).all():
-            raise InputError(f"curve {name} must be finite and of shape {shapes[name]}, not {values.shape}")
+        try:
+            values = np.asarray(curve, dtype=float)
+        except (TypeError, ValueError):
+            raise InputError(f"curve {name} must be numbers") from None
+        if values.shape != shapes[name]:
+            raise InputError(f"curve {name} must have the shape {shapes[name]}, not {values.shape}")
+        if not np.isfinite(values).all():
+            at_fault = np.argwhere(~np.isfinite(values))[0]
+            when = f"at time {wanted[at_fault[0]]:g}"
+            raise InputError(f"curve {name} is not finite {when} ({values[tuple(at_fault)]}); leave that time out")
         measured[name] = values
     first = np.array([start.value(name) for name in names])
     if not (first > 0).all():
         raise InputError(f"{names[int(np.argmin(first))]} is not positive, and only positive numbers are fitted")
     control: dict[str, Any] = {"rtol": rtol, "atol": atol, "method": method or chosen.tolerances.method}
     target = np.concatenate([values.ravel() for values in measured.values()])
+    if target.size < len(names):
+        raise InputError(f"{target.size} measured do not decide {len(names)} free numbers; give more, or free fewer")
     taken = 0
 
     def at(logs: Vector) -> Setting:
@@ -120,7 +130,11 @@ def fit(
     def residual(logs: Vector) -> Vector:
         nonlocal taken
         taken += 1
-        found = predicted(at(logs), wanted, tuple(measured), control)
+        try:
+            found = predicted(at(logs), wanted, tuple(measured), control)
+        except IntegrationError as error:
+            there = ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, np.exp(logs), strict=True))
+            raise IntegrationError(f"the fit came to {there}, and there {error}") from None
         return np.concatenate([found[name].ravel() for name in measured]) - target
 
     def jacobian(logs: Vector) -> Any:
@@ -135,14 +149,31 @@ def fit(
 
     solved = least_squares(residual, np.log(first), jac=jacobian, xtol=1e-10, ftol=1e-12, gtol=1e-12)
     values = np.exp(solved.x)
-    freedom = max(1, target.size - len(names))
-    variance = float(solved.fun @ solved.fun) / freedom
-    spread = np.sqrt(np.maximum(np.diag(np.linalg.pinv(solved.jac.T @ solved.jac)) * variance, 0.0)) * values
+    spread = deviations(solved.jac, solved.fun) * values
     return Fit(
         dict(zip(names, map(float, values), strict=True)), dict(zip(names, map(float, spread), strict=True)),
         float(np.sqrt(np.mean(solved.fun**2))), taken, dict(zip(names, map(float, first), strict=True)),
         (at(solved.x), tuple(measured), control),
     )  # fmt: skip
+
+
+def deviations(jacobian: NDArray[np.float64], residuals: Vector) -> Vector:
+    """Standard deviations of numbers that least squares have found; infinite where the data do not decide.
+
+    Examples
+    --------
+    >>> deviations(np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]), np.array([1.0, -1.0, 0.0])).round(3).tolist()
+    [0.816, inf]
+    """
+    points, count = jacobian.shape
+    if points == count:
+        return np.full(count, np.inf)
+    _, sizes, rows = np.linalg.svd(jacobian, full_matrices=False)
+    decided = sizes > max(jacobian.shape) * np.finfo(float).eps * sizes.max()
+    variance = float(residuals @ residuals) / (points - count)
+    found = np.sqrt(variance * ((rows[decided] / sizes[decided, None]) ** 2).sum(axis=0))
+    found[np.abs(rows[~decided]).max(axis=0, initial=0.0) > np.sqrt(np.finfo(float).eps)] = np.inf
+    return found
 
 
 def predicted(

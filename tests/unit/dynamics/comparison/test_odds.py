@@ -65,6 +65,12 @@ def test_what_has_no_odds_is_refused() -> None:
         noise_odds(program, {"x": np.ones(20) * 0.0}, **given)
     with pytest.raises(InputError, match="lr"):
         noise_odds(program, data, **{**given, "lr": -1.0})
+    with pytest.raises(InputError, match="too large for odds"):
+        noise_odds(program, data, **{**given, "lr": 1e3})
+    with pytest.raises(InputError, match="examples"):
+        noise_odds(program, data, examples=0, **given)
+    with pytest.raises(InputError, match="a state on the side"):
+        noise_odds(program, data, **{**given, "towards": None})
     with pytest.raises(InputError, match="take a model of 300 or fewer"):
         noise_odds(positional(), Copying(20, 20), **{**given, "towards": {}})
 

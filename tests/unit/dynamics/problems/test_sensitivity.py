@@ -155,5 +155,28 @@ def test_a_fit_finds_the_numbers_that_made_the_curves() -> None:
     assert found.residual == pytest.approx(1e-3, rel=0.3)
     with pytest.raises(InputError, match="curve 'lost'"):
         fit(copying(6, 4), t, {"lost": made.loss}, ["rate W"], initial=start)
-    with pytest.raises(InputError, match="of shape"):
+    with pytest.raises(InputError, match="the shape"):
         fit(copying(6, 4), t[1:], {"loss": made.loss}, ["rate W"], initial=start)
+    with pytest.raises(InputError, match="not finite at time 75"):
+        fit(copying(6, 4), t, {"loss": np.where(t == 75, np.nan, made.loss)}, ["rate W"], initial=start)
+    with pytest.raises(InputError, match="free has 'rate W' twice"):
+        fit(copying(6, 4), t, {"loss": made.loss}, ["rate W", "rate P", "rate W"], initial=start)
+    with pytest.raises(InputError, match="1 measured do not decide 2"):
+        fit(copying(6, 4), [10.0], {"loss": [1.0]}, ["rate W", "rate P"], initial=start)
+
+
+def test_what_curves_do_not_decide_has_no_standard_error() -> None:
+    """At time 0 no rate has acted; and one number from one point leaves nothing to tell an error from."""
+    nothing = fit(copying(6, 4), [0.0], {"loss": [1.0], "u": [0.2]}, "rate W", initial={"u": 0.1})
+    assert nothing.errors == {"rate W": np.inf}
+    assert fit(copying(6, 4), [30.0], {"loss": [1.0]}, "rate W", initial={"u": 0.1}).errors == {"rate W": np.inf}
+
+
+def test_names_are_given_once_and_the_start_has_derivatives() -> None:
+    with pytest.raises(InputError, match="has 'rate W' twice"):
+        solved(sensitivity=["rate W", "rate W"])
+    with pytest.raises(InputError, match="3 is no name"):
+        solved(sensitivity=[3])
+    start = solve(lexicon(), [0], initial=START, sensitivity=["rate W", "initial W"])
+    assert not start.d_W.sel(parameter="rate W").any()
+    assert start.d_W.sel(parameter="initial W").any()

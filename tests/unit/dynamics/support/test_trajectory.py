@@ -29,6 +29,14 @@ def example() -> xr.Dataset:
     return solve(system, [0.0, 0.1, 1 / 3, 1e6], stages=["joint", "frozen"])
 
 
+def test_the_index_of_a_result_is_its_own() -> None:
+    time, loss = ("time",), np.array([0.7, 0.1])
+    made = [labelled({"loss": (time, loss)}, {"time": (time, np.array([0.0, 1.0]))}, {}) for _ in range(2)]
+    made[0].indexes["time"].name = "steps"
+    made.append(labelled({"loss": (time, loss)}, {"time": (time, np.array([0.0, 1.0]))}, {}))
+    assert [[*each.loss.to_dataframe().reset_index().columns] for each in made[1:]] == [["time", "loss"]] * 2
+
+
 def test_a_round_trip_is_exact(tmp_path: Path) -> None:
     found = example()
     save(found, tmp_path / "new" / "found.nc")
