@@ -153,16 +153,16 @@ class Writer:
             return
         call = node.value
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "fill":
-            self.fill(call)
+            self.fill(call.func.value, call.args[0])
         else:
             self.value(call)
 
-    def fill(self, node: ast.Call) -> None:
-        """``array.fill(number)``"""
-        view = self.view(node.func.value)  # type: ignore[attr-defined]
+    def fill(self, array: ast.expr, value: ast.expr) -> None:
+        """``array.fill(value)``"""
+        view = self.view(array)
         if view is None or view.entry != FLOAT:
-            raise Unsupported(ast.unparse(node))
-        number = self.cast(self.value(node.args[0]), FLOAT).value
+            raise Unsupported(ast.unparse(array))
+        number = self.cast(self.value(value), FLOAT).value
         size: Any = WORD(1)
         for extent in view.shape:
             size = self.counted("mul", size, extent)
@@ -330,7 +330,7 @@ class Writer:
         if isinstance(node, ast.Name) and shape is None and node.id in self.views:
             return self.views[node.id]
         if isinstance(node, ast.Subscript) and shape is None and isinstance(node.value, ast.Name):
-            part = self.part(node)
+            part = self.part(self.views.get(node.value.id), node.slice)
             if part is not None:
                 return part
         if not (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)):
@@ -348,12 +348,11 @@ class Writer:
             return View(whole.entry, data, (self.counted("sub", high, low),), whole.root)
         return View(whole.entry, data, tuple(self.cast(self.value(size), INT).value for size in shape))
 
-    def part(self, node: ast.Subscript) -> View | None:
+    def part(self, whole: View | None, subscript: ast.expr) -> View | None:
         """``array[k]`` of an array of several dimensions, if that is what is written."""
-        whole = self.views.get(node.value.id)  # type: ignore[attr-defined]
-        if whole is None or len(whole.shape) < 2 or isinstance(node.slice, ast.Slice | ast.Tuple):
+        if whole is None or len(whole.shape) < 2 or isinstance(subscript, ast.Slice | ast.Tuple):
             return None
-        position = self.cast(self.value(node.slice), INT).value
+        position = self.cast(self.value(subscript), INT).value
         for size in whole.shape[1:]:
             position = self.counted("mul", position, size)
         return View(whole.entry, self.builder.gep(whole.data, [position], inbounds=True), whole.shape[1:], whole.root)

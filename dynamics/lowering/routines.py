@@ -77,6 +77,11 @@ def result_of(routine: ast.FunctionDef) -> Any:
     return types.UniTuple(number, size) if size else number
 
 
+def flat(given: Sequence[Value | View]) -> list[Any]:
+    """What is handed over, one after the other: of an array where it stands, and its shape."""
+    return [part for one in given for part in ((one.data, *one.shape) if isinstance(one, View) else (one.value,))]
+
+
 class Routine(Writer):
     """Writes the instructions of one function, and of those that it calls."""
 
@@ -129,6 +134,8 @@ class Routine(Writer):
         self.builder.branch(self.jumps[-1][way])
 
     def on_Return(self, node: ast.Return) -> None:
+        if self.leave.function is not self.builder.function:
+            raise Unsupported("a way out of what a thread does")
         if node.value is not None:
             if self.result is None:
                 raise Unsupported(ast.unparse(node))
@@ -140,8 +147,9 @@ class Routine(Writer):
 
     def on_Assign(self, node: ast.Assign) -> None:
         (target,) = node.targets
-        if isinstance(target, ast.Name) and self.is_space(node.value):
-            self.views[target.id] = self.space(node.value)  # type: ignore[arg-type]
+        space = self.space(node.value) if isinstance(target, ast.Name) else None
+        if isinstance(target, ast.Name) and space is not None:
+            self.views[target.id] = space
         else:
             super().on_Assign(node)
 
@@ -193,17 +201,13 @@ class Routine(Writer):
 
     # -- memory of one's own ------------------------------------------------------------------------------------------
 
-    def is_space(self, node: ast.expr) -> bool:
-        return (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "zeros"
-            and isinstance(node.args[0], ast.Constant)
-        )
-
-    def space(self, node: ast.Call) -> View:
-        """``np.zeros`` of a size that is written out: on the stack, as the function alone needs it."""
-        size = node.args[0].value  # type: ignore[attr-defined]
+    def space(self, node: ast.expr) -> View | None:
+        """``np.zeros`` of a size that is written out, if that is what is written: on the stack, for this function."""
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "np.zeros"):
+            return None
+        size = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+        if not isinstance(size, int):
+            return None
         entry = INT if len(node.args) > 1 else FLOAT
         place = cgutils.alloca_once(self.builder, ir.ArrayType(self.context.get_value_type(entry), size), zfill=True)
         place.align = ALIGNED
@@ -227,8 +231,7 @@ class Routine(Writer):
         number = self.context.get_value_type(FLOAT if kind is None else kind)
         place = cgutils.alloca_once(self.builder, number)
         function = self.function(routine, given, number)
-        flat = [part for one in given for part in ((one.data, *one.shape) if isinstance(one, View) else (one.value,))]
-        self.builder.call(function, [place, self.builder.function.args[1], *flat])
+        self.builder.call(function, [place, self.builder.function.args[1], *flat(given)])
         return Value(types.none, None) if kind is None else Value(kind, self.builder.load(place))
 
     def function(self, routine: ast.FunctionDef, given: Sequence[Value | View], number: Any) -> Any:
@@ -240,8 +243,7 @@ class Routine(Writer):
         if (routine.name, like) in self.written:
             return self.written[routine.name, like]
         errors = self.builder.function.args[1].type
-        flat = [part for one in given for part in ((one.data, *one.shape) if isinstance(one, View) else (one.value,))]
-        kind = ir.FunctionType(STATUS, [number.as_pointer(), errors, *(part.type for part in flat)])
+        kind = ir.FunctionType(STATUS, [number.as_pointer(), errors, *(part.type for part in flat(given))])
         module = self.builder.module
         name = f"{self.names['__name__']}.{routine.name}.{len(self.written)}"
         function = self.written[routine.name, like] = ir.Function(module, kind, name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,10 @@ from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.typing import Vector
 
 __all__ = ["Fit", "fit"]
+
+
+FAR = 1000.0
+"""Times its start that a free number is moved at most: flows with rates far beyond are stiff, and take for ever."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,8 @@ def fit(
     Raises
     ------
     InputError
-        Unknown curves, curves of another shape or with numbers that are not finite, or a free number that is not
-        positive.
+        Unknown curves, curves of another shape or with numbers that are not finite, fewer of them than free numbers, a
+        free number that is not positive, or one that ends a thousandfold from its start.
 
     Examples
     --------
@@ -130,11 +135,8 @@ def fit(
     def residual(logs: Vector) -> Vector:
         nonlocal taken
         taken += 1
-        try:
+        with told_where(names, logs):
             found = predicted(at(logs), wanted, tuple(measured), control)
-        except IntegrationError as error:
-            there = ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, np.exp(logs), strict=True))
-            raise IntegrationError(f"the fit came to {there}, and there {error}") from None
         return np.concatenate([found[name].ravel() for name in measured]) - target
 
     def jacobian(logs: Vector) -> Any:
@@ -142,19 +144,39 @@ def fit(
         taken += len(names)
         setting = at(logs)
         ticks = setting.problem.clock(wanted)
-        found, _ = sensitivities(setting, names, wanted, ticks, **control)
+        with told_where(names, logs):
+            found, _ = sensitivities(setting, names, wanted, ticks, **control)
         own = {chosen.shown_loss: chosen.loss}
         parts = [found[own.get(name) or name].reshape(len(names), -1) for name in measured]
         return (np.concatenate(parts, axis=1) * np.exp(logs)[:, None]).T
 
-    solved = least_squares(residual, np.log(first), jac=jacobian, xtol=1e-10, ftol=1e-12, gtol=1e-12)
+    logs, far = np.log(first), np.log(FAR)
+    solved = least_squares(
+        residual, logs, jac=jacobian, bounds=(logs - far, logs + far), xtol=1e-10, ftol=1e-12, gtol=1e-12
+    )
     values = np.exp(solved.x)
+    for name, value, moved in zip(names, values, np.abs(solved.x - logs), strict=True):
+        if moved > 0.99 * far:
+            raise InputError(
+                f"{name} went to {value:.3g}, {FAR:g} times from where it started: these curves are not of this model,"
+                f" or do not decide it; start nearer, or leave {name} out"
+            )
     spread = deviations(solved.jac, solved.fun) * values
     return Fit(
         dict(zip(names, map(float, values), strict=True)), dict(zip(names, map(float, spread), strict=True)),
         float(np.sqrt(np.mean(solved.fun**2))), taken, dict(zip(names, map(float, first), strict=True)),
         (at(solved.x), tuple(measured), control),
     )  # fmt: skip
+
+
+@contextmanager
+def told_where(names: Sequence[str], logs: Vector) -> Iterator[None]:
+    """Where the search was when an integration failed."""
+    try:
+        yield
+    except IntegrationError as error:
+        there = ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, np.exp(logs), strict=True))
+        raise IntegrationError(f"the fit came to {there}, and there {error}") from None
 
 
 def deviations(jacobian: NDArray[np.float64], residuals: Vector) -> Vector:

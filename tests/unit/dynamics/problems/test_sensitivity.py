@@ -172,6 +172,12 @@ def test_what_curves_do_not_decide_has_no_standard_error() -> None:
     assert fit(copying(6, 4), [30.0], {"loss": [1.0]}, "rate W", initial={"u": 0.1}).errors == {"rate W": np.inf}
 
 
+def test_a_number_that_runs_away_is_named() -> None:
+    """A loss that falls faster than the model's can: the rate would grow without end."""
+    with pytest.raises(InputError, match=r"rate W went to 1e\+03, 1000 times from where it started"):
+        fit(copying(6, 4), [0.0, 1e-3, 2e-3], {"loss": [1.79, 0.1, 0.0]}, "rate W", initial={"u": 0.1})
+
+
 def test_names_are_given_once_and_the_start_has_derivatives() -> None:
     with pytest.raises(InputError, match="has 'rate W' twice"):
         solved(sensitivity=["rate W", "rate W"])
