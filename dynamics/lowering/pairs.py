@@ -1,7 +1,7 @@
 """Embedded pairs of Runge and Kutta: the coefficients of SciPy's classes, without SciPy's solvers around them.
 
 ``scipy.integrate`` takes a third of a second to import, with optimisation and spatial trees, of which steps in compiled
-code need nothing. The two pairs that are usual stand here; DOP853, of some hundred coefficients, is SciPy's class.
+code need nothing. Two pairs stand here; DOP853, of some hundred coefficients, in a file of its own.
 """
 
 from __future__ import annotations
@@ -44,6 +44,23 @@ class Pair:
         return self.B.size
 
 
+@dataclass(frozen=True, eq=False)
+class Eighth:
+    """DOP853, with SciPy's names: two estimates of the error, and an interpolant that takes three more slopes."""
+
+    error_estimator_order: int
+    A: NDArray[np.float64]
+    B: NDArray[np.float64]
+    E3: NDArray[np.float64]
+    E5: NDArray[np.float64]
+    A_EXTRA: NDArray[np.float64]
+    D: NDArray[np.float64]
+
+    @property
+    def n_stages(self) -> int:
+        return self.B.size
+
+
 @cache
 def pair(name: str) -> Any:
     """The pair of a name.
@@ -62,9 +79,9 @@ def pair(name: str) -> Any:
         return Pair(4, *map(np.array, (A_OF_FIVE, B_OF_FIVE, E_OF_FIVE, P_OF_FIVE)))
     if name == "RK23":
         return Pair(2, *map(np.array, (A_OF_THREE, B_OF_THREE, E_OF_THREE, P_OF_THREE)))
-    from scipy.integrate import DOP853
+    from dynamics.lowering import dop853
 
-    return DOP853
+    return Eighth(7, dop853.A, dop853.B, dop853.E3, dop853.E5, dop853.A_EXTRA, dop853.D)
 
 
 A_OF_FIVE = [
