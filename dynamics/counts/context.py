@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 
 from dynamics.counts import context_files
 from dynamics.counts.corpus import Corpus, ParallelText, Text

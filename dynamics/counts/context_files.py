@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 
 from dynamics.support.errors import InputError
 from dynamics.support.files import existing, write_aside

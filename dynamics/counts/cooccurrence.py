@@ -12,7 +12,7 @@ from html import escape
 from typing import Any, Unpack
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.counts import count_files

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 
 from dynamics.counts.bags.sample import BagSample
 from dynamics.counts.distribution import Distribution, Matrix

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 from numpy.typing import NDArray
 
 from dynamics.counts.bags.sample import BagSample, KeepBags

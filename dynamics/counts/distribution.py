@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from warnings import warn
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.counts.bags.sample import BagSample

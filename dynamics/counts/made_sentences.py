@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 from numba import njit
 
 from dynamics.counts.context import ContextCounts

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 from numpy.typing import ArrayLike, NDArray
 
 from derivations import closures

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 from numpy.typing import NDArray
 
 from dynamics.counts.bags.weighted import Bags

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 
 from dynamics.counts.bags.weighted import Bags
 from dynamics.support.typing import Vector

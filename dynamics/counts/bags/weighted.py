@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 
 from dynamics.counts.bags.sample import BagSample
 from dynamics.support.errors import InputError

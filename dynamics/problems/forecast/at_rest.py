@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse
+import scipy  # of which scipy.sparse is loaded when it is first used
 from sympy import lambdify
 
 from derivations.theorems.adam_at_rest import SIGNAL
