@@ -19,7 +19,8 @@ from matplotlib.ticker import FuncFormatter
 from benchmarks.case import Case, Row
 from benchmarks.measure import Machine
 from benchmarks.peers import PEERS
-from dynamics.plot.frame import COLOURS, DASHES, PAGE, house_style, label_ends, number, save
+from dynamics.plot.frame import COLOURS, DASHES, house_style, label_ends, number, save
+from dynamics.plot.layout import PAGE
 from dynamics.support.files import write_aside
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from dynamics.plot import save
-from dynamics.plot.frame import COLUMN, house_style
+from dynamics.plot.frame import house_style
+from dynamics.plot.layout import COLUMN
 from dynamics.problems.forecast.rows import RowModel, Sentences
 
 LENGTH, WIDTH, LR, BATCH = 10, 64, 1e-3, 128

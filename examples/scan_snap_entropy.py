@@ -30,7 +30,8 @@ from matplotlib.figure import Figure
 
 from dynamics import Optimizer, load_program, simulate
 from dynamics.plot import save
-from dynamics.plot.frame import COLOURS, PAGE, house_style
+from dynamics.plot.frame import COLOURS, house_style
+from dynamics.plot.layout import PAGE
 from dynamics.problems.minibatches import sampled
 
 PROGRAM = Path(__file__).parent / "programs" / "scan_snap_contexts.py"

@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from dynamics.phase.critical_size import critical, interval, log_law
-from dynamics.plot.frame import COLOURS, PAGE, SMALL, house_style, looks_of, save
+from dynamics.plot.frame import COLOURS, SMALL, house_style, looks_of, save
+from dynamics.plot.layout import PAGE
 from dynamics.problems.plateau import plateau, silent_samples
 from dynamics.problems.sparse import critical_lead, lead_probability
 from dynamics.tasks import SparseBoolean

@@ -9,22 +9,21 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter
 
 from dynamics.plot.frame import (
-    COLUMN,
-    PAGE,
-    TIME,
     from_zero,
     house_style,
     label_ends,
     looks_of,
     marker,
     number,
+    numbered,
     time_axis,
     time_ticks,
     times_of,
 )
+from dynamics.plot.layout import COLUMN, blank, panels
 from dynamics.support.errors import InputError
 from dynamics.support.roles import AGREEMENT, ERROR, of_kind
 
@@ -97,17 +96,14 @@ def comparison(compared: xr.Dataset) -> Figure:
     agreements = {name: of for name, of in of_kind(compared, AGREEMENT).items() if name in measured}
     quantities = [name for name in measured if name not in agreements]
     errors = {name: of for name, of in of_kind(compared, ERROR).items() if of not in measured}
-    panels = [*quantities, *(["agreement"] if agreements else []), *(["error"] if errors else [])]
-    if not panels:
+    shown = [*quantities, *(["agreement"] if agreements else []), *(["error"] if errors else [])]
+    if not shown:
         raise InputError("nothing to draw: give what compare() returns")
     times = times_of(compared)
-    rows = -(-len(panels) // _COLUMNS)
-    columns = min(len(panels), _COLUMNS)
     with house_style():
-        figure = Figure((PAGE if columns > 1 else COLUMN, 2.1 * rows + 0.4), layout="constrained")
-        axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+        figure, axes = panels(len(shown), 2.1, 0.4)
         named = {}
-        for ax, name in zip(axes, panels, strict=False):
+        for ax, name in zip(axes, shown, strict=True):
             if name == "agreement":
                 named[ax] = _means(ax, compared, agreements)
                 ax.set_ylim(0, 1.03)
@@ -119,11 +115,6 @@ def comparison(compared: xr.Dataset) -> Figure:
             title, unit = title_of(name, compared.get(f"{name}_mean"))
             ax.set_title(title, loc="left")
             ax.set_ylabel(unit)
-        for ax in axes[len(panels) :]:
-            ax.remove()
-        for ax in axes[max(0, len(panels) - columns) : len(panels)]:
-            ax.set_xlabel(TIME if columns == 1 else "training time τ")
-            ax.tick_params(labelbottom=True)
         seeds = compared.sizes["seed"]
         share = f"mean and {100 * compared.attrs.get('band', 0.9):.0f} % of {seeds} seeds" if seeds > 1 else "one seed"
         noisy = any(f"{name}_spread" in names for name in quantities)
@@ -176,7 +167,7 @@ def study(found: xr.Dataset) -> Figure:
             ("", found.ratio.values, found.fluctuation.values, float(found.slope), float(found.slope_error))
         )  # fmt: skip
     with house_style():
-        figure = Figure((COLUMN, 2.6), layout="constrained")
+        figure = blank(COLUMN, 2.6)
         ax = figure.add_subplot()
         for (name, x, y, slope, error), look in zip(parts, looks_of(len(parts)), strict=True):
             ends = np.array([x.min(), x.max()])
@@ -189,7 +180,7 @@ def study(found: xr.Dataset) -> Figure:
             major, minor = time_ticks(*axis.get_view_interval())
             axis.set_major_locator(FixedLocator(list(major)))
             axis.set_minor_locator(FixedLocator(list(minor)))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+            axis.set_major_formatter(numbered())
             axis.set_minor_formatter(NullFormatter())
         tau = f" at τ = {number(found.attrs['tau'])}" if "tau" in found.attrs else ""
         ax.set_xlabel("learning rate" if by_rate else "learning rate / batch")

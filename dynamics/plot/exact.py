@@ -10,19 +10,8 @@ from matplotlib.figure import Figure
 
 from dynamics.comparison.learnt_words import SHOWN, best_scores, scores_of
 from dynamics.plot.comparisons import title_of
-from dynamics.plot.frame import (
-    COLUMN,
-    PAGE,
-    TIME,
-    from_zero,
-    house_style,
-    label_ends,
-    looks_of,
-    marker,
-    short,
-    time_axis,
-    times_of,
-)
+from dynamics.plot.frame import from_zero, house_style, label_ends, looks_of, marker, short, time_axis, times_of
+from dynamics.plot.layout import COLUMN, TIME, blank, panels
 from dynamics.support.errors import InputError
 from dynamics.support.roles import loss_of
 
@@ -63,12 +52,9 @@ def order(trajectory: xr.Dataset) -> Figure:
         raise InputError("the dataset has no 'loss' to draw: give what solve() returns")
     names = [loss, *(name for name in found if name != loss)]
     times = times_of(trajectory)
-    columns = 2 if len(names) in (2, 4) else min(len(names), 3)
-    rows = -(-len(names) // columns)
     with house_style():
-        figure = Figure((PAGE if columns > 1 else COLUMN, 2.0 * rows + 0.3), layout="constrained")
-        axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-        for ax, name in zip(axes, names, strict=False):
+        figure, axes = panels(len(names))
+        for ax, name in zip(axes, names, strict=True):
             value = found[name]
             over = [dim for dim in value.dims if dim != "time"]
             lines = value.stack(line=over).transpose("line", "time") if over else value.expand_dims("line")
@@ -82,11 +68,6 @@ def order(trajectory: xr.Dataset) -> Figure:
             ax.set_ylabel(unit)
             if over and not any(other.get_legend() for other in axes):
                 ax.legend(loc="best", title=" and ".join(map(str, over)))
-        for ax in axes[len(names) :]:
-            ax.remove()
-        for ax in axes[max(0, len(names) - columns) : len(names)]:
-            ax.set_xlabel(TIME if columns == 1 else "training time τ")
-            ax.tick_params(labelbottom=True)
         return figure
 
 
@@ -122,7 +103,7 @@ def scores(trajectory: xr.Dataset, words: Sequence[str] | None = None, number: i
     times, values = times_of(trajectory), scores_of(trajectory)
     chosen = best_scores(trajectory, words, number)
     with house_style(chosen):
-        figure = Figure((COLUMN, 2.6), layout="constrained")
+        figure = blank(COLUMN, 2.6)
         ax = figure.add_subplot()
         low, high = values.min("input").values, values.max("input").values
         ax.fill_between(times, low, high, color="0.9", linewidth=0)

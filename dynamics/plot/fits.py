@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from dynamics.plot.frame import COLOURS, COLUMN, PAGE, TIME, from_zero, house_style, time_axis
+from dynamics.plot.frame import COLOURS, from_zero, house_style, time_axis
+from dynamics.plot.layout import panels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,12 +35,9 @@ def fit(found: xr.Dataset) -> Figure:
     ['loss']
     """
     names = [str(name) for name in found.data_vars if f"{name}_fitted" in found]
-    columns = min(len(names), COLUMNS)
-    rows = -(-len(names) // columns)
     with house_style():
-        figure = Figure((PAGE if columns > 1 else COLUMN, 2.0 * rows + 0.3), layout="constrained")
-        axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-        for ax, name in zip(axes, names, strict=False):
+        figure, axes = panels(len(names))
+        for ax, name in zip(axes, names, strict=True):
             ax.plot(
                 found.time,
                 found[name],
@@ -56,9 +54,4 @@ def fit(found: xr.Dataset) -> Figure:
             units = found[name].attrs.get("units", "")
             ax.set_ylabel(f"{name} ({units})" if units else name)
         axes[0].legend(loc="best")
-        for ax in axes[len(names) :]:
-            ax.remove()
-        for ax in axes[max(0, len(names) - columns) : len(names)]:
-            ax.set_xlabel(TIME if columns == 1 else "training time τ")
-            ax.tick_params(labelbottom=True)
         return figure

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from dynamics.plot.frame import (
-    COLOURS,
-    COLUMN,
-    LEADER,
-    PAGE,
-    SMALL,
-    apart,
-    house_style,
-    laid_out,
-    number,
-    short,
-    time_ticks,
-)  # fmt: skip
+from dynamics.plot.frame import COLOURS, LEADER, SMALL, apart, house_style, line_height, numbered, short, time_ticks
+from dynamics.plot.layout import COLUMN, PAGE, blank, when_laid_out
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
-from dynamics.support.typing import Indices, Vector
+from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
 
 __all__ = ["against", "forecast", "shown_words"]
 
@@ -105,7 +96,7 @@ def forecast(found: xr.Dataset, words: Sequence[str] | None = None) -> Figure:
     rows = np.arange(len(steps))
     names = [f"{short(o)}  ({short(i)})" for o, i in zip(chosen.output.values, chosen.best_source.values, strict=True)]
     with house_style(names):
-        figure = Figure((PAGE, 0.9 + 0.135 * len(rows)), layout="constrained")
+        figure = blank(PAGE, 0.9 + 0.135 * len(rows))
         ax = figure.add_subplot()
         for row in rows[::2]:
             ax.axhspan(row - 0.5, row + 0.5, color="0.96", linewidth=0, zorder=0)
@@ -149,7 +140,7 @@ def against(compared: xr.Dataset) -> Figure:
     words = [short(word) for word in compared.output.values]
     scale, factor = float(compared.scale), float(compared.factor)
     with house_style(words):
-        figure = Figure((1.35 * COLUMN, 1.35 * COLUMN), layout="constrained")
+        figure = blank(1.35 * COLUMN, 1.35 * COLUMN)
         ax = figure.add_subplot()
         low, high = min(x.min(), y.min()) / 1.25, max(x.max(), y.max()) * 1.25
         ends = np.array([low, high])
@@ -183,36 +174,30 @@ def _log_axis(ax: Axes, low: float, high: float, vertical: bool = False) -> None
         major = every[(every >= low) & (every <= high)]
     axis.set_major_locator(FixedLocator(list(major)))
     axis.set_minor_locator(FixedLocator(list(minor)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    axis.set_major_formatter(numbered())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _name_far_ones(figure: Figure, ax: Axes, x: Vector, y: Vector, words: Sequence[str], scale: float) -> None:
     """Names of the words that are farthest from the forecast, in a column on their side of the line."""
     gap = np.log(y / x / scale)
     far = np.argsort(-np.abs(gap), kind="stable")[:NAMED]
-    laid_out(figure)
-    height = 1.2 * SMALL / 72 * figure.dpi / ax.get_window_extent().height
-    place = ax.transData + ax.transAxes.inverted()
     for side, column, align in ((far[gap[far] > 0], 0.03, "left"), (far[gap[far] <= 0], 0.97, "right")):
-        _column(ax, side, column, align, np.array([place.transform((x[k], y[k])) for k in side]), words, height, (x, y))
+        names = [
+            ax.annotate(
+                words[k], (x[k], y[k]), (column, 0.5), textcoords="axes fraction", fontsize=SMALL,
+                horizontalalignment=align, verticalalignment="center",
+                arrowprops={**LEADER, "color": "0.6", "relpos": (1.0 if align == "left" else 0.0, 0.5)},
+            )
+            for k in side
+        ]  # fmt: skip
+        when_laid_out(figure, partial(_beside_points, ax, names))
 
 
-def _column(
-    ax: Axes,
-    side: Indices,
-    column: float,
-    align: str,
-    points: Vector,
-    words: Sequence[str],
-    height: float,
-    data: tuple[Vector, Vector],
-) -> None:
-    if not len(side):
-        return
-    for k, level in zip(side, apart(points[:, 1], np.full(len(side), height)), strict=True):
-        ax.annotate(
-            words[k], (data[0][k], data[1][k]), (column, level), textcoords="axes fraction", fontsize=SMALL,
-            horizontalalignment=align, verticalalignment="center",
-            arrowprops={**LEADER, "color": "0.6", "relpos": (1.0 if align == "left" else 0.0, 0.5)},
-        )  # fmt: skip
+def _beside_points(ax: Axes, names: Sequence[Annotation]) -> None:
+    """Put names of points, which stand in a column, at about the height of these."""
+    place = ax.transData + ax.transAxes.inverted()
+    points = np.array([place.transform(name.xy) for name in names]).reshape(-1, 2)
+    levels = apart(points[:, 1], np.full(len(names), line_height(ax, 1.2)))
+    for name, level in zip(names, levels, strict=True):
+        name.xyann = (name.xyann[0], level)

@@ -10,19 +10,22 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import style
+from matplotlib.backend_bases import get_registered_canvas_class
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
-from scipy.optimize import isotonic_regression
 
+from dynamics.plot.layout import figure_of, when_laid_out
 from dynamics.plot.scripts import families
 from dynamics.support.errors import InputError
 from dynamics.support.files import write_aside
@@ -31,11 +34,6 @@ from dynamics.support.typing import Vector
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
-
-COLUMN, PAGE = 3.4, 7.0
-"""Widths of figures in inches."""
-
-TIME = "training time τ = learning rate × steps"
 
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
@@ -104,8 +102,24 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in UNDATED:
         raise InputError(f"cannot save {str(path)!r}: figures are saved as .png, .svg or .pdf, name it so")
-    with house_style(), write_aside(path) as aside:
-        figure.savefig(aside, format=suffix[1:], metadata=UNDATED[suffix])
+    form = suffix[1:]
+    with house_style(), write_aside(path) as aside, _for_paper(figure, form) as canvas:
+        getattr(canvas, f"print_{form}")(aside, metadata=UNDATED[suffix])
+
+
+@contextlib.contextmanager
+def _for_paper(figure: Figure, form: str) -> Iterator[Any]:
+    """The canvas that writes a figure in a format, which then has its own again.
+
+    ``savefig`` would draw twice, first for the layout alone; here whoever draws lays out first, as on a screen.
+    """
+    canvas, dpi = figure.canvas, figure.dpi
+    figure.dpi = STYLE["savefig.dpi"]
+    try:
+        yield get_registered_canvas_class(form)(figure)
+    finally:
+        figure.dpi = dpi
+        figure.set_canvas(canvas)
 
 
 @contextlib.contextmanager
@@ -145,10 +159,6 @@ def marker(times: Vector) -> dict[str, Any]:
     return {"marker": "o", "markersize": 3} if times.size == 1 else {}
 
 
-def figure_of(ax: Axes) -> Figure:
-    return ax.figure.figure  # of a subfigure: the one that it is part of
-
-
 def short(word: object, limit: int = 14) -> str:
     """A word as a label: in one line, and not too long."""
     text = " ".join(str(word).split())
@@ -166,6 +176,15 @@ def number(value: float) -> str:
         return f"{float(f'{value:.3g}'):g}"
     power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return power if float(digits) == 1 else f"{float(digits):g}×{power}"
+
+
+def numbered() -> FuncFormatter:
+    """What labels the ticks of an axis with numbers."""
+    return FuncFormatter(_number_at)
+
+
+def _number_at(value: float, _: object) -> str:
+    return number(value)
 
 
 def time_axis(ax: Axes, times: Vector) -> None:
@@ -191,7 +210,7 @@ def time_axis(ax: Axes, times: Vector) -> None:
             major = np.concatenate([[0.0], major[share > room]])
         ax.xaxis.set_major_locator(FixedLocator(list(major)))
         ax.xaxis.set_minor_locator(FixedLocator(list(minor)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda time, _: number(time)))
+    ax.xaxis.set_major_formatter(numbered())
 
 
 def time_ticks(low: float, high: float) -> tuple[Vector, Vector]:
@@ -222,17 +241,13 @@ def from_zero(ax: Axes, values: ArrayLike) -> None:
 
 def label_ends(figure: Figure, named: Mapping[Axes, Sequence[Line2D]]) -> None:
     """Name lines at their ends, the names clear of each other."""
-    laid_out(figure)
     for ax, lines in named.items():
-        place = ax.transData + ax.transAxes.inverted()
         finite = [line for line in lines if np.isfinite(np.asarray(line.get_ydata(), dtype=float)).any()]
-        ends = np.array([place.transform(end_of(line)) for line in finite]).reshape(-1, 2)
-        height = 1.15 * SMALL / 72 * figure.dpi / ax.get_window_extent().height
-        for line, end, y in zip(finite, ends, apart(ends[:, 1], np.full(len(ends), height)), strict=True):
+        names = [
             ax.annotate(
                 str(line.get_label()),
-                xy=tuple(end),
-                xytext=(1.05, y),
+                xy=(1.0, 0.5),
+                xytext=(1.05, 0.5),
                 xycoords="axes fraction",
                 textcoords="axes fraction",
                 color=darker(line.get_color()),
@@ -241,6 +256,23 @@ def label_ends(figure: Figure, named: Mapping[Axes, Sequence[Line2D]]) -> None:
                 arrowprops={**LEADER, "color": line.get_color()},
                 annotation_clip=False,
             )
+            for line in finite
+        ]
+        when_laid_out(figure, partial(_beside_ends, ax, finite, names))
+
+
+def _beside_ends(ax: Axes, lines: Sequence[Line2D], names: Sequence[Annotation]) -> None:
+    """Put names beside the ends of lines."""
+    place = ax.transData + ax.transAxes.inverted()
+    ends = np.array([place.transform(end_of(line)) for line in lines]).reshape(-1, 2)
+    height = line_height(ax, 1.15)
+    for name, end, y in zip(names, ends, apart(ends[:, 1], np.full(len(ends), height)), strict=True):
+        name.xy, name.xyann = tuple(end), (1.05, y)
+
+
+def line_height(ax: Axes, spacing: float) -> float:
+    """The height of a line of small text, as a share of that of some axes."""
+    return float(spacing * SMALL / 72 * figure_of(ax).dpi / ax.get_window_extent().height)
 
 
 def end_of(line: Line2D) -> tuple[float, float]:
@@ -261,6 +293,8 @@ def apart(middles: ArrayLike, sizes: ArrayLike) -> Vector:
     >>> apart([0.0, 1.0], [0.2, 0.2]).round(3).tolist()
     [0.1, 0.9]
     """
+    from scipy.optimize import isotonic_regression  # here: it takes its time
+
     wanted, widths = np.asarray(middles, dtype=float), np.asarray(sizes, dtype=float)
     if not wanted.size:
         return wanted
@@ -271,14 +305,3 @@ def apart(middles: ArrayLike, sizes: ArrayLike) -> Vector:
     found = np.empty_like(wanted)
     found[order] = np.clip(free, widths[0] / 2, 1 - widths[-1] / 2 - offsets[-1]) + offsets
     return found
-
-
-def laid_out(figure: Figure) -> Figure:
-    """Give every part of the figure its place, which is known only when it is drawn."""
-    engine = figure.get_layout_engine()
-    if engine is None:
-        figure.draw_without_rendering()
-    else:
-        # The engine alone: it measures every part, and drawing them all over again would double the time.
-        engine.execute(figure)
-    return figure

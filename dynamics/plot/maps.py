@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
-from dynamics.plot.frame import COLUMN, SMALL, house_style, number, time_ticks
+from dynamics.plot.frame import SMALL, house_style, number, numbered, time_ticks
+from dynamics.plot.layout import COLUMN, blank
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 
@@ -65,7 +66,7 @@ def phase(diagram: xr.Dataset) -> Figure:
     finite = value.values[np.isfinite(value.values)]
     norm = _norm(kind, finite)
     with house_style():
-        figure = Figure((COLUMN, 3.0), layout="constrained")
+        figure = blank(COLUMN, 3.0)
         ax = figure.add_subplot()
         _scale(ax, x, y)
         shown = np.where(np.isfinite(value.values), value.values, np.nan)
@@ -87,7 +88,7 @@ def phase(diagram: xr.Dataset) -> Figure:
                 major, minor = time_ticks(float(norm.vmin or 1), float(norm.vmax or 1))
                 bar.ax.yaxis.set_major_locator(FixedLocator(list(major)))
                 bar.ax.yaxis.set_minor_locator(FixedLocator(list(minor)))
-            bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
+            bar.ax.yaxis.set_major_formatter(numbered())
             bar.ax.yaxis.set_minor_formatter(NullFormatter())
         else:
             ax.set_title(str(value.attrs.get("long_name", "value")))
@@ -113,7 +114,7 @@ def _scale(ax: Axes, x: Vector, y: Vector) -> None:
             scale("log")
         elif (values == np.round(values)).all():
             axis.set_major_locator(MaxNLocator(6, integer=True))
-        axis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
+        axis.set_major_formatter(numbered())
         axis.set_minor_formatter(NullFormatter())
 
 

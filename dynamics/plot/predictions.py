@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,18 +24,14 @@ from dynamics.support.typing import Vector
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
+    from matplotlib.text import Text
 
 from dynamics.plot.frame import (
-    COLUMN,
-    PAGE,
     SMALL,
-    TIME,
     apart,
-    figure_of,
     from_zero,
     house_style,
     label_ends,
-    laid_out,
     looks_of,
     marker,
     number,
@@ -42,6 +39,7 @@ from dynamics.plot.frame import (
     time_axis,
     times_of,
 )
+from dynamics.plot.layout import COLUMN, PAGE, TIME, blank, figure_of, when_laid_out
 
 Looks = Mapping[tuple[str, str], Mapping[str, Any]]
 
@@ -93,7 +91,7 @@ def loss(trajectory: xr.Dataset, ax: Axes | None = None) -> Figure:
     """
     name_of_loss = _the_loss(trajectory)
     with house_style():
-        figure = Figure((COLUMN, 2.4), layout="constrained") if ax is None else figure_of(ax)
+        figure = blank(COLUMN, 2.4) if ax is None else figure_of(ax)
         ax = figure.add_subplot() if ax is None else ax
         times = times_of(trajectory)
         for name, part in predictions(trajectory).items():
@@ -153,7 +151,7 @@ def words(trajectory: xr.Dataset, pairs: Sequence[tuple[str, str]] | None = None
     shown = [word for both in pairs for word in both] + (list(part["attended"].values[-1]) if panels == 2 else [])
     with house_style(shown):
         height = max(1.5, 1.25 * SMALL / 72 * len(pairs))
-        figure = Figure((COLUMN, panels * height + 0.6), layout="constrained")
+        figure = blank(COLUMN, panels * height + 0.6)
         axes = figure.subplots(panels, sharex=True, squeeze=False)[:, 0]
         looks = dict(zip(pairs, looks_of(len(pairs)), strict=True))
         named = [_translation(axes[0], part, looks)]
@@ -218,7 +216,7 @@ def ktiw(trajectory: xr.Dataset, at: ArrayLike | None = None, size: int = 20, st
     with house_style([*shown["input"].values, *shown["output"].values]):
         width = PAGE if len(titles) > 1 else COLUMN
         cell = min((width - 1.2) / len(titles) / columns, 0.5)
-        figure = Figure((width, max(1.7, cell * rows + 0.9)), layout="constrained")
+        figure = blank(width, max(1.7, cell * rows + 0.9))
         axes = figure.subplots(1, len(titles), sharex=True, sharey=True, squeeze=False)[0]
         top = float(np.nanmax(shown.values[list(titles)], initial=0.0)) or 1.0
         for ax, (k, title) in zip(axes, titles.items(), strict=True):
@@ -274,7 +272,7 @@ def distance(distances: xr.Dataset) -> Figure:
         raise InputError(f"no distances to draw: give W, A or beta of a prediction other than {reference!r}")
     times = times_of(distances)
     with house_style():
-        figure = Figure((PAGE if len(parts) > 1 else COLUMN, 2.2), layout="constrained")
+        figure = blank(PAGE if len(parts) > 1 else COLUMN, 2.2)
         axes = figure.subplots(1, len(parts), sharex=True, sharey=True, squeeze=False)[0]
         named = {}
         for ax, (name, part) in zip(axes, parts.items(), strict=True):
@@ -472,7 +470,11 @@ def _mark_stages(ax: Axes, dataset: xr.Dataset, *others: Axes) -> None:
         ax.text(0, 1.02, name, transform=ax.transAxes, fontsize=SMALL, ha="center", linespacing=1.05)
         for name, *_ in names
     ]
-    laid_out(figure_of(ax))
-    widths = [text.get_window_extent().width / ax.get_window_extent().width for text in texts]
-    for text, x in zip(texts, apart(middles, 1.05 * np.array(widths)), strict=True):
-        text.set_x(x)
+    when_laid_out(figure_of(ax), partial(_over_stages, ax, texts, middles))
+
+
+def _over_stages(ax: Axes, names: Sequence[Text], middles: Sequence[float]) -> None:
+    """Put names over the middles of stages, clear of each other."""
+    widths = [name.get_window_extent().width / ax.get_window_extent().width for name in names]
+    for name, x in zip(names, apart(middles, 1.05 * np.array(widths)), strict=True):
+        name.set_x(x)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from dynamics.plot.frame import COLOURS, COLUMN, PAGE, TIME, from_zero, house_style, marker, time_axis, times_of
+from dynamics.plot.frame import COLOURS, from_zero, house_style, marker, time_axis, times_of
+from dynamics.plot.layout import panels
 from dynamics.support.errors import InputError
 from dynamics.support.roles import loss_of
 
@@ -46,20 +47,12 @@ def course(found: xr.Dataset) -> Figure:
     names = [str(name) for name, value in found.data_vars.items() if set(value.dims) == set(found[loss].dims)]
     names.sort(key=lambda name: name != loss)
     times = times_of(found)
-    columns = 2 if len(names) == 4 else min(len(names), COLUMNS)
-    rows = -(-len(names) // columns)
     with house_style():
-        figure = Figure((PAGE if columns > 1 else COLUMN, 2.0 * rows + 0.3), layout="constrained")
-        axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-        for ax, name in zip(axes, names, strict=False):
+        figure, axes = panels(len(names))
+        for ax, name in zip(axes, names, strict=True):
             lines = found[name].transpose("time", ...).values.reshape(times.size, -1)
             ax.plot(times, lines, color=COLOURS[0], linewidth=1.4 if lines.shape[1] == 1 else 0.7, **marker(times))
             time_axis(ax, times)
             from_zero(ax, lines)
             ax.set_title(name, loc="left")
-        for ax in axes[len(names) :]:
-            ax.remove()
-        for ax in axes[max(0, len(names) - columns) : len(names)]:
-            ax.set_xlabel(TIME if columns == 1 else "training time τ")
-            ax.tick_params(labelbottom=True)
         return figure

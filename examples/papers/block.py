@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from dynamics import load_program, on_arrays, simulate, solve
 from dynamics.plot import save
-from dynamics.plot.frame import COLOURS, COLUMN, house_style
+from dynamics.plot.frame import COLOURS, house_style
+from dynamics.plot.layout import COLUMN
 from dynamics.problems.arrays import OnArrays
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "block.py"

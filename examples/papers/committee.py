@@ -18,7 +18,8 @@ from scipy.special import erf
 
 from dynamics import load_program, solve
 from dynamics.plot import save
-from dynamics.plot.frame import COLOURS, PAGE, house_style
+from dynamics.plot.frame import COLOURS, house_style
+from dynamics.plot.layout import PAGE
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "committee.py"
 RATE, TEACHER = 0.7, np.eye(2)

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from dynamics import load_program, simulate
 from dynamics.plot import save
-from dynamics.plot.frame import COLOURS, COLUMN, house_style
+from dynamics.plot.frame import COLOURS, house_style
+from dynamics.plot.layout import COLUMN
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "two_layers.py"
 STRENGTHS = np.array([3.0, 2.0, 1.0])

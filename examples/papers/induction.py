@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 
 from dynamics import load_program, simulate, solve
 from dynamics.plot import save
-from dynamics.plot.frame import COLOURS, COLUMN, house_style
+from dynamics.plot.frame import COLOURS, house_style
+from dynamics.plot.layout import COLUMN
 from dynamics.problems.minibatches import sampled
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "induction.py"

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 
 from dynamics import load_program, simulate
 from dynamics.plot import save
-from dynamics.plot.frame import COLOURS, PAGE, house_style
+from dynamics.plot.frame import COLOURS, house_style
+from dynamics.plot.layout import PAGE
 from dynamics.problems.closed_forms import evaluated, merged_time, staircase_levels, staircase_times
 
 PROGRAMS = Path(__file__).parents[1] / "programs"

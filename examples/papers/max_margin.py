@@ -19,7 +19,8 @@ from scipy.optimize import nnls
 
 from dynamics import load_program, solve
 from dynamics.plot import save
-from dynamics.plot.frame import COLOURS, COLUMN, house_style
+from dynamics.plot.frame import COLOURS, house_style
+from dynamics.plot.layout import COLUMN
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "max_margin.py"
 EXAMPLES, TOKENS, DIMENSION = 4, 3, 6

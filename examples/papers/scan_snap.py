@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from dynamics import load_program, solve
 from dynamics.plot import save
-from dynamics.plot.frame import COLOURS, PAGE, house_style
+from dynamics.plot.frame import COLOURS, house_style
+from dynamics.plot.layout import PAGE
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "scan_snap_population.py"
 LAST = np.array([0, 0, 1, 1])

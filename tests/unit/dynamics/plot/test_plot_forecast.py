@@ -61,7 +61,7 @@ def test_every_word_has_a_dot_a_bar_and_its_name(found: xr.Dataset) -> None:
 
 def test_names_stay_within_the_figure(found: xr.Dataset) -> None:
     figure = plot.forecast(found)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     width = figure.get_window_extent().width
     assert max(text.get_window_extent().x1 for text in figure.axes[0].texts) <= width
 
@@ -85,7 +85,7 @@ def test_measured_over_forecast_with_far_words_named(compared: xr.Dataset) -> No
 
 def test_names_of_far_words_do_not_overlap(compared: xr.Dataset) -> None:
     figure = plot.against(compared)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     ax = figure.axes[0]
     line = SMALL / 72 * figure.dpi / ax.get_window_extent().height
     for column in {text.xyann[0] for text in ax.texts}:
