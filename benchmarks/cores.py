@@ -1,4 +1,4 @@
-"""Phase diagrams on one core and on two."""
+"""Phase diagrams and closures on one core and on two."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numba
 import numpy as np
 
 from benchmarks.case import Case, Contender, Row, Setting, race
+from benchmarks.dense_closure import counts
 from benchmarks.peers import Values
 from derivations.reductions import copying
+from dynamics import CoOccurrence, solve
 from dynamics.integrate.sweeps import Event, sweep
 
-START = 0.01
+START, LATE = 0.01, 100.0
 
 
 def phase_diagram(side: int, threads: int, rtol: float = 1e-6) -> Values:
@@ -46,4 +48,22 @@ def rows(setting: Setting) -> Iterator[Row]:
         yield from race(side**2, contenders, setting.repeats, by_wall=True)
 
 
+def closure(system: CoOccurrence, threads: int, rtol: float = 1e-6) -> Values:
+    found = solve(system, [LATE], rtol=rtol, atol=1e-3 * rtol, threads=threads)
+    return np.concatenate([found[name].values.ravel() for name in ("W", "A")])
+
+
+def closures(setting: Setting) -> Iterator[Row]:
+    available = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    for V in (224,) if setting.quick else (224, 500):
+        system = CoOccurrence.from_counts(counts(V))
+        one = closure(system, 1)
+        contenders = {}
+        for threads in sorted({1, min(2, available)}):
+            name = f"{threads} thread{'s' * (threads > 1)}"
+            contenders[name] = Contender(partial(closure, system, threads), abs(closure(system, threads) - one).max())
+        yield from race(V, contenders, setting.repeats, by_wall=True)
+
+
+CLOSURES = Case("shared", "both stages on one core and on two: the same bits", "words", closures, one_core=False)
 CASE = Case("cores", "phase diagram of copying, time to p_t = 0.5, relative error", "cells", rows, one_core=False)

@@ -15,6 +15,7 @@ CASES = {
     "sweep": "sweep.CASE",
     "sweep-tight": "sweep.TIGHT",
     "cores": "cores.CASE",
+    "shared": "cores.CLOSURES",
     "topic": "exact_flow.CASE",
     "lexical": "lexical.CASE",
     "dense": "dense_closure.CASE",

@@ -574,7 +574,10 @@ class Emitter:
         self.line(f"for chunk in prange({chunks}):")
         self.depth += 1
         low, high = self.of_index(index, "_lo"), self.of_index(index, "_hi")
-        self.line(f"{low}, {high} = chunk * {extent} // {chunks}, (chunk + 1) * {extent} // {chunks}")
+        if node.shared:  # sums are over chunks, whose edges are in their last digits
+            self.line(f"{low}, {high} = chunk * {extent} // {chunks}, (chunk + 1) * {extent} // {chunks}")
+        else:
+            self.line(f"{low}, {high} = edge(chunk, {chunks}, {extent}), edge(chunk + 1, {chunks}, {extent})")
         used = {
             self.storage.places[name_of(a)].slot
             for _, _, s in walk(node.body)
@@ -618,7 +621,8 @@ class Emitter:
                 left += ".T"
             if len(y) == 2 and y[1] != t[-1]:
                 right += ".T"
-            self.line(f"np.dot({left}, {right}, {target})")
+            shared = self.parallel and len(x) == len(y) == 2
+            self.line(f"{'dense_product' if shared else 'np.dot'}({left}, {right}, {target})")
             return
         pattern = p.target if p.kind == "gather-dot" else p.left
         gathered = p.target if p.kind == "scatter" else p.right
@@ -697,7 +701,7 @@ class Emitter:
             f'"""{said(program.title)}.\n\nGenerated from the program {said(repr(program.name))}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import prange\n\n"
             f"{functions_in(body)}"
-            "from dynamics.lowering.runtime import add_parts, exp\n"
+            f"from dynamics.lowering.runtime import add_parts, {'dense_product, edge, ' if self.parallel else ''}exp\n"
             "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n"
             f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n"
             "from dynamics.support.machine_code import kept\n\n\n"

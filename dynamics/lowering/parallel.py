@@ -2,7 +2,8 @@
 
 The body of such a loop becomes a function of its own, which finds what it reads of its surroundings in a record. Each
 of numba's threads calls it for one turn after the other, and takes the next that nobody has taken: which thread takes
-which turn changes nothing, as turns are independent. Where there is one thread only, there is nothing to hand over.
+which turn changes nothing, as turns are independent. Where there is one thread only, there is nothing to hand over;
+where a team stands by (:mod:`dynamics.lowering.team`), it takes the place of numba's threads.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from dynamics.lowering.team import SYMBOL, team
 
 __all__ = ["in_turns", "on_threads"]
 
@@ -27,6 +30,7 @@ def start_threads() -> None:
     from numba.np.ufunc.parallel import _launch_threads
 
     _launch_threads()
+    team()
 
 
 def on_threads(
@@ -69,10 +73,16 @@ def on_threads(
     pointer = builder.bitcast(place, BYTES)
     with builder.if_else(builder.icmp_signed(">", threads, WORD(1))) as (many, alone):
         with many:
-            kind = ir.FunctionType(ir.VoidType(), [BYTES] * 5 + [WORD] * 3)
-            launch = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
-            told = [builder.bitcast(each, BYTES) for each in (share, nothing, items, one)]
-            builder.call(launch, [*told, pointer, WORD(0), WORD(1), threads])
+            code = ir.IntType(32)
+            hand_over = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(code, [share.type, BYTES]), SYMBOL
+            )
+            done = builder.call(hand_over, [share, pointer])
+            with builder.if_then(builder.icmp_signed("==", done, code(0))):
+                kind = ir.FunctionType(ir.VoidType(), [BYTES] * 5 + [WORD] * 3)
+                launch = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
+                told = [builder.bitcast(each, BYTES) for each in (share, nothing, items, one)]
+                builder.call(launch, [*told, pointer, WORD(0), WORD(1), threads])
         with alone:
             builder.call(share, [nothing, items, one, pointer])
 

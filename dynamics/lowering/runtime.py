@@ -1,4 +1,4 @@
-"""What generated code calls: a vectorisable exponential and products with a sparse matrix.
+"""What generated code calls: a vectorisable exponential, products with a sparse matrix, dense ones on several threads.
 
 The sparse matrix is given by compressed rows: row o holds entries ``start[o] ... start[o+1] - 1``, entry e has
 weight[e] and stands for row ``word[e]`` of the dense operand. All three products work on panels of TILE columns: a
@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.linalg import ensure_blas
 
 from dynamics.lowering.parallel import in_turns
 from dynamics.support.machine_code import kept
@@ -24,7 +25,16 @@ TILE = 32
 PANELS = 8
 """Panels that may be at work at one time; more threads than this do not help."""
 
+LINE = 8
+"""Numbers in a line of cache, and in the longest vectors."""
+
 FAST = {"reassoc", "contract", "nsz", "arcp"}
+
+SHARED_ROWS, SHARED_PRODUCTS = 192, 8_000_000
+"""Rows and multiplications of a dense product from which its rows are shared out: blocks are worth a call of BLAS each,
+and beyond what OpenBLAS multiplies in another order."""
+ROWS_TOGETHER = 12
+"""Rows that OpenBLAS holds in registers: blocks that end with them have the bits of one call."""
 
 
 @intrinsic
@@ -173,7 +183,64 @@ def pack(dense, lo, panel):
             panel[row, t] = 0.0
 
 
+@intrinsic
+def multiply_rows(typingctx, left, right, target, lo, hi):
+    """Rows lo ... hi of target = left right, by one call of BLAS; the target is in C order."""
+
+    def codegen(context, builder, signature, args):
+        kinds = signature.args[:3]
+        arrays = [context.make_array(kind)(context, builder, one) for kind, one in zip(kinds, args, strict=False)]
+        left, right, target = arrays
+        (_, depth), (_, columns) = (cgutils.unpack_tuple(builder, one.shape, 2) for one in (left, right))
+        byte, word = ir.IntType(8), ir.IntType(64)
+        numbers = [cgutils.alloca_once_value(builder, ir.Constant(ir.DoubleType(), x)) for x in (1.0, 0.0)]
+
+        def operand(kind, array, first):
+            """Whether BLAS, which counts by columns, is to turn it; where it begins; how long its lines are."""
+            shape = cgutils.unpack_tuple(builder, array.shape, 2)
+            line = shape[1] if kind.layout == "C" else shape[0]
+            begins = builder.gep(array.data, [builder.mul(first, line) if kind.layout == "C" else first])
+            turned = byte(ord("n" if kind.layout == "C" else "t"))
+            return turned, builder.bitcast(begins, byte.as_pointer()), line
+
+        rows = builder.sub(args[4], args[3])
+        turn_right, right_at, right_line = operand(kinds[1], right, word(0))
+        turn_left, left_at, left_line = operand(kinds[0], left, args[3])
+        _, target_at, target_line = operand(kinds[2], target, args[3])
+        one, nothing = (builder.bitcast(number, byte.as_pointer()) for number in numbers)
+        given = [byte(ord("d")), turn_right, turn_left, columns, rows, depth, one, right_at, right_line, left_at]
+        given += [left_line, nothing, target_at, target_line]
+        kind = ir.FunctionType(ir.IntType(32), [value.type for value in given])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, "numba_xxgemm"), given)
+        return context.get_dummy_value()
+
+    ensure_blas()
+    return types.void(left, right, target, lo, hi), codegen
+
+
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": FAST}
+
+
+@njit(**OPTIONS)
+def edge(chunk, chunks, extent):
+    """Where a chunk of a loop begins: at a whole line of cache, if there are enough of them."""
+    if chunk == chunks or extent < LINE * chunks:
+        return chunk * extent // chunks
+    return chunk * extent // (chunks * LINE) * LINE
+
+
+@njit(**OPTIONS)
+def first_row(block, blocks, rows):
+    """Where a block of rows begins: blocks are alike but for the last rows."""
+    if block == blocks:
+        return rows
+    return (2 * rows * block + blocks * ROWS_TOGETHER) // (2 * blocks * ROWS_TOGETHER) * ROWS_TOGETHER
+
+
+@njit(**OPTIONS)
+def multiply_block(block, blocks, left, right, target):
+    rows = target.shape[0]
+    multiply_rows(left, right, target, first_row(block, blocks, rows), first_row(block + 1, blocks, rows))  # type: ignore[call-arg]
 
 
 @njit(**OPTIONS)
@@ -235,7 +302,23 @@ def add_flat_parts(chunk, flat, result):
 
 
 each_gather, each_scatter, each_dot = map(in_turns, (gather_panels, scatter_panels, dot_panels))
+each_block = in_turns(multiply_block)
 each_total, each_sum = map(in_turns, (add_partials, add_flat_parts))
+
+
+@kept(**OPTIONS)
+def dense_product(left, right, target):
+    """target = left right: a large one in blocks of its rows, which do not depend on the number of threads."""
+    rows, columns = target.shape
+    if left.shape[1] == 0:
+        target[:] = 0.0
+    elif rows < SHARED_ROWS or rows * columns * left.shape[1] < SHARED_PRODUCTS:
+        multiply_rows(left, right, target, 0, rows)  # type: ignore[call-arg]
+    else:
+        # BLAS is looked up by the thread that has the interpreter's lock.
+        multiply_rows(left, right, target, 0, 0)  # type: ignore[call-arg]
+        blocks = min(16, max(4, rows // 96))
+        each_block(blocks, (blocks, left, right, target))
 
 
 @kept(**OPTIONS)

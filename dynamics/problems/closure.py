@@ -24,7 +24,7 @@ from dynamics.support.typing import Indices, Vector
 
 __all__ = ["CLOSURES", "WORTH_SHARING", "Closure"]
 
-WORTH_SHARING = 1_000_000
+WORTH_SHARING = 100_000
 """States with this many numbers run on several threads."""
 STATES_AT_WORK = 12
 """Copies of the state that a Runge-Kutta integration, its workspace and its results hold at one time."""

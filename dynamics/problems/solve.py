@@ -13,6 +13,7 @@ from derivations.program import Program
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.integrate.initial_value import Statistics, integrate, times
 from dynamics.lowering import Bound
+from dynamics.lowering.team import standing_by
 from dynamics.lowering.verify import require_faithful
 from dynamics.problems.arrays import flow_of, on_arrays, on_examples
 from dynamics.problems.bags import BagsClosure
@@ -318,7 +319,11 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     y0, ticks = chosen.begun(y0, speeds), chosen.clock(wanted)
     end = float(ticks[-1])
     shared = sys.maxsize if chosen.parallel else 0
-    with ready(chosen, speeds, lr, [one.name for one in seen]) as bound, limited(threads, shared) as used:
+    with (
+        ready(chosen, speeds, lr, [one.name for one in seen]) as bound,
+        limited(threads, shared, blas=False) as used,
+        standing_by(used if chosen.parallel else 1),
+    ):
         flow, shown, control["conserved"] = bound.flow, bound.shown, bound.conserved
         if chosen.is_own:
             require_faithful(chosen.program, flow.kernel, shown.kernel)

@@ -2,7 +2,8 @@
 
 On a busy machine, more BLAS threads than cores that are free can be ten times slower than one; small systems gain
 nothing from a second one. Our own loops give the same bits on any number of threads. BLAS does not: its sums are cut in
-other places, which shows in the last digits; so it has one thread for small states, whatever is asked for.
+other places, which shows in the last digits; so it has one thread for small states, whatever is asked for, and where
+compiled code shares large products out by itself.
 
 A process that has started threads may be forked, by joblib or by multiprocessing. numba's layers of Intel's TBB and of
 its own work queue go on in the child; that of GNU OpenMP, which numba would choose, ends the child with a signal, and a
@@ -123,10 +124,10 @@ def blas_limited(wanted: int) -> Iterator[None]:
 
 
 @contextmanager
-def limited(threads: int | None, size: int) -> Iterator[int]:
+def limited(threads: int | None, size: int, blas: bool = True) -> Iterator[int]:
     """Within the context, loops use this many threads, and so does BLAS for large states, one for small ones.
 
-    None: one thread for small states, all for large ones.
+    None: one thread for small states, all for large ones. Without ``blas``, BLAS has one thread: loops share products.
     """
     import numba
 
@@ -138,7 +139,7 @@ def limited(threads: int | None, size: int) -> Iterator[int]:
     before = numba.get_num_threads()
     numba.set_num_threads(wanted)
     try:
-        with blas_limited(wanted if size >= WORTH_SHARING else 1):
+        with blas_limited(wanted if blas and size >= WORTH_SHARING else 1):
             yield wanted
     finally:
         numba.set_num_threads(before)

@@ -31,6 +31,7 @@ from derivations.program.language import (
     tensors,
 )
 from dynamics.lowering import Kernel
+from dynamics.lowering.runtime import edge
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
 i, j, o, v, n, l = indices("i j o v n l")
@@ -269,6 +270,8 @@ class Interpreted:
             "gather_product": gather,
             "scatter_product": scatter,
             "gather_dot_product": gather_dot,
+            "dense_product": np.dot,
+            "edge": edge,
             "add_parts": add_parts,
             "functions": functions,
             **ROWS,

@@ -554,6 +554,14 @@ def test_threads_change_not_a_bit(closure: str, method: str) -> None:
         assert (one.attrs["threads"], two.attrs["threads"]) == (1, 2)
 
 
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="this machine has one thread")
+def test_nor_where_products_are_shared() -> None:
+    system = lexicon(2, 230, 220)
+    one, two = (solve(system, [1.0], threads=n) for n in (1, 2))
+    same(one, two)
+    assert solve(system, [0.0]).attrs["threads"] == numba.config.NUMBA_NUM_THREADS, "worth sharing"
+
+
 @pytest.mark.parametrize("method", ["RK23", "DOP853", "Radau", "BDF", "LSODA", "RKC"])
 def test_methods_agree(method: str) -> None:
     system = lexicon(3, 4, 3)

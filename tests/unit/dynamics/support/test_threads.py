@@ -41,6 +41,12 @@ def test_a_number_that_is_asked_for_holds_and_ends(threads: int) -> None:
     assert (numba.get_num_threads(), blas()) == before
 
 
+def test_blas_has_one_thread_where_loops_share_its_products() -> None:
+    with limited(AVAILABLE, WORTH_SHARING, blas=False) as used:
+        assert used == numba.get_num_threads() == AVAILABLE
+        assert blas() == {1}
+
+
 def test_limits_end_with_an_error_too() -> None:
     before = numba.get_num_threads(), blas()
     with pytest.raises(ZeroDivisionError), limited(1, 10):
