@@ -85,6 +85,13 @@ class SolvingOptions:
             rich_help_panel=SOLVING,
         ),
     ] = None
+    corners: Annotated[
+        float | None,
+        typer.Option(
+            help="exact: round the corners of rectifiers within this width, where a flow slides along them.",
+            rich_help_panel=SOLVING,
+        ),
+    ] = None
     observe: Observe = None
     threads: Threads = None
 

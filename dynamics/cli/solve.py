@@ -142,7 +142,7 @@ def solve(
         raise InputError("--lr is for the exact flow; add --theory exact, or leave it out")
     if listed and theory != "exact":
         raise InputError("--words shows words of a text; leave it out for a task")
-    acting = {"closure": {*CLOSURE, *ALWAYS}, "reduction": ALWAYS, "exact": {*ALWAYS, "lr"}}[theory]
+    acting = {"closure": {*CLOSURE, *ALWAYS}, "reduction": ALWAYS, "exact": {*ALWAYS, "lr", "corners"}}[theory]
     refuse_idle(solving, {*acting, *stepped}, f"--theory {theory}")
     problem, start = predicted_by(chosen, theory), dict(chosen.initial)
     if theory != "exact":
@@ -162,7 +162,7 @@ def solve(
 
     with progress("solving") as show:
         how: dict[str, Any] = {"lr": solving.lr} if stepping is None else {"optimizer": stepping}
-        how["stability"] = has_limit(solving.lr, stepping)
+        how |= {"stability": has_limit(solving.lr, stepping), "corners": solving.corners}
         if sensitivity is not None:
             how["sensitivity"] = words_of(sensitivity)
         found = solved(problem, wanted, **options, **how, progress=show)

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -96,8 +97,8 @@ class OnArrays(Problem):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return super().shapes
 
-    def with_program(self, program: Program) -> Self:
-        return replace(self, flow=program)
+    def with_program(self, program: Program, parameters: Mapping[str, float] = MappingProxyType({})) -> Self:
+        return replace(self, flow=program, given={**self.given, **parameters})
 
 
 @cache

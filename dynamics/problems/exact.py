@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -129,8 +130,9 @@ class Exact(Problem):
         start = self.model.initial(self.examples, self.aligned(values), seed)
         return np.concatenate([start[name].ravel() for name in self.program.state_names])
 
-    def with_program(self, program: Program) -> Self:
-        return replace(self, model=replace(self.model, program=program))
+    def with_program(self, program: Program, parameters: Mapping[str, float] = MappingProxyType({})) -> Self:
+        given = {**self.model.parameters, **parameters}
+        return replace(self, model=replace(self.model, program=program, parameters=given))
 
 
 def points(program: Program, sizes: Mapping[str, int], arrays: Mapping[str, Any]) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -15,6 +17,7 @@ from sympy import Indexed, Symbol
 
 from derivations.gradient_flow import descent_flow
 from derivations.program import Constraint, Program, ProgramError, Role, entries, extent_symbols, name_of, subscript
+from derivations.reductions.rounding import rounded
 from dynamics.lowering import Bound, Kernel, lower
 from dynamics.problems.keep import Keep
 from dynamics.support.content import ByContent
@@ -262,8 +265,24 @@ class Problem(ByContent, ABC):
             raise InputError(f"{what}: leave lr out, or simulate") from None
         return self.with_program(modified)
 
-    def with_program(self, program: Program) -> Self:
-        """The problem with another flow of the same states."""
+    def rounded(self, width: float) -> Self:
+        """The problem with the corners of its flow rounded within a width of their arguments.
+
+        Raises
+        ------
+        InputError
+            The width is not a positive number, or there is no corner, or a jump that cannot be rounded.
+        """
+        if isinstance(width, bool) or not isinstance(width, numbers.Real) or not (np.isfinite(width) and width > 0):
+            raise InputError(f"corners = {width!r} is not a positive number, the width within which they are rounded")
+        try:
+            program, name = rounded(self.program)
+        except ProgramError as error:
+            raise InputError(f"{error}; leave corners out") from None
+        return self.with_program(program, {name: float(width)})
+
+    def with_program(self, program: Program, parameters: Mapping[str, float] = MappingProxyType({})) -> Self:
+        """The problem with another flow of the same states, which may have more parameters."""
         raise InputError(f"{self.name} has no modified flow: leave lr out")
 
     def initial(self, values: Mapping[str, ArrayLike | float] | None = None, seed: int = 0) -> Vector:

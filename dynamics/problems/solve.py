@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.program import Program
+from derivations.reductions.rounding import has_corners
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.integrate.initial_value import Statistics, integrate, times
 from dynamics.lowering import Bound
@@ -76,6 +77,7 @@ def solve(
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
     stability: bool = False,
+    corners: float | None = None,
     sensitivity: str | Sequence[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
@@ -107,6 +109,7 @@ def solve(
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
     stability: bool = False,
+    corners: float | None = None,
     sensitivity: str | Sequence[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
@@ -138,6 +141,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     top: int | None = None,
     observe: str | Sequence[str] | None = None,
     stability: bool = False,
+    corners: float | None = None,
     sensitivity: str | Sequence[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
@@ -210,6 +214,11 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     stability : bool
         Look at the largest curvature along the flow, ``curvature`` (time), and warn where the steps of ``lr`` or of the
         optimizer do not follow it; ``attrs["stability"]`` says it in a line.
+    corners : float, optional
+        Round the corners of rectifiers and absolute values (``Max``, ``Min``, ``abs`` of what moves) within this width
+        of their arguments (:func:`derivations.reductions.rounding.rounded`). A flow that slides along corners is
+        hard on any solver; rounded, it is within the order of the width, and takes a tenth of the steps or fewer. Halve
+        the width to see what it does.
     sensitivity : str or sequence of str, optional
         Derivatives of all states and of the loss: ``d_W`` (parameter, time, ...) and ``d_loss`` (parameter, time) by
         ``rate W``, ``initial W`` (the size of an initial state), ``count INPUT OUTPUT`` (a relative change of a count),
@@ -272,6 +281,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         raise InputError("times are missing: solve(problem, t), or solve(model, data, t)")
     wanted = times(t)
     chosen = as_problem(problem, data, values=values, closure=closure, seed=seed)
+    chosen = chosen if corners is None else chosen.rounded(corners)
     if errors is not None:
         if sensitivity:
             raise InputError("errors are stated without sensitivity; leave one of them out")
@@ -337,7 +347,12 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
             )
             spans = stages_of(chosen, name, end, until, speeds)
             share = None if progress is None else (lambda x, k=k: progress((k + x) / len(names)))
-            total += run(chosen, flow, shown, y0, spans, record, share, **control, **options)
+            try:
+                total += run(chosen, flow, shown, y0, spans, record, share, **control, **options)
+            except IntegrationError as error:
+                if corners is not None or not has_corners(chosen.program):
+                    raise
+                raise IntegrationError(f"{error}; or round the corners of its flow, corners=1e-3") from None
             parts.append(record)
     if moved_by:
         setting = Setting.of(chosen, speeds, initial, seed)
@@ -361,6 +376,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         "seed": seed,
         **{f"rate_{state}": rate for state, rate in speeds.items()},
         **({"lr": lr} if lr is not None else {}),
+        **({"corners": corners} if corners is not None else {}),
         **({"switch": switch} if switch is not None else {}),
         **({"top": top} if top is not None else {}),
         **({"keep": ", ".join(map(str, keep))} if keep is not None and len(keep) else {}),
