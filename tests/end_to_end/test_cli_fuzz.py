@@ -68,13 +68,15 @@ OPTIONS: dict[str, dict[str, st.SearchStrategy[str]]] = {
         **dict.fromkeys(["--cooccurrence", "--labelled", "--program", "--data"], file),
         **dict.fromkeys(["--time", "--times", "--switch", "--max-vocab", "--min-count", "--rtol", "--seed"], number),
         **dict.fromkeys(["--threads", "--vocab", "--length", "--top", "--heads", "--lr"], number),
-        **dict.fromkeys(["--keep-bags", "--errors", "--within"], number),
+        **dict.fromkeys(["--keep-bags", "--errors", "--within", "--corners", "--momentum", "--batch"], number),
+        "--optimizer": st.sampled_from(["adam", "momentum", "sign", "sgd", ""]),
+        "--sensitivity": st.sampled_from(["rate W", "initial W", "corner", "lr", "count the la", ",", ""]),
         "--closure": st.sampled_from(["bags", "conditional", "gram", ""]),
         **dict.fromkeys(["--text", "--words", "--init", "--rate", "--set", "--padding", "--tokenizer"], words),
         "--model": words,
         "--at": st.sampled_from(["0,1", "1,0", "nan", "0,0.5,2", "x", ",", "1e400"]),
         "--stages": st.sampled_from(["joint", "two-stage", "joint,frozen", "third", ""]),
-        "--method": st.sampled_from(["RK45", "rk45", "LSODA", "RKC", "Euler", "DOP853"]),
+        "--method": st.sampled_from(["RK45", "rk45", "LSODA", "RKC", "ROCK4", "auto", "Euler", "DOP853"]),
         "--task": st.sampled_from(["copying", "lexicon", "chess"]),
         "--theory": st.sampled_from(["closure", "exact", "reduction", "string"]),
     },
@@ -115,7 +117,19 @@ BOUNDS = {  # what keeps a run that is right short
     "derive": [],
 }
 HUGE = re.compile(r"^(1e30|9{10,}|1e9.*|inf)$")
-NOT_HUGE = ("--time", "--lr", "--rtol", "--seed", "--threshold", "--threads", "--switch", "--momentum", "--top")
+NOT_HUGE = (
+    "--time",
+    "--lr",
+    "--rtol",
+    "--seed",
+    "--threshold",
+    "--threads",
+    "--switch",
+    "--momentum",
+    "--top",
+    "--corners",
+    "--batch",
+)
 """Options that take any number; of others a huge one may rightly take for ever."""
 
 
