@@ -150,6 +150,7 @@ def symmetric(name: str, orbits: DistinctWords | RepeatedWords) -> Program:
                 MOVED.format(words=squared_length(V), length=orbits.length, positions=squared_length(orbits.length)),
             ),
             meanings={**GLOSSARY, "eta_A": "learning rate of the attention logits P"},
+            units=found.model.units,
         )
     )
     rates = {f"eta_{x}": eta_W / squared_length(V) for x in u}

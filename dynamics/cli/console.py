@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import sys
 import time
@@ -70,8 +71,10 @@ def _write(stream: TextIO | None, text: str) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], form: str = "text") -> str:
+def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str | float]], form: str = "text") -> str:
     """A table: plain, with columns as wide as they need to be, ``left`` or ``right``; or csv, or json, to be read.
+
+    Numbers stay numbers in json, and null if they are not finite.
 
     Examples
     --------
@@ -81,6 +84,7 @@ def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], form: 
     a     0.25
     """
     if form == "json":
+        rows = [[None if isinstance(c, float) and not math.isfinite(c) else c for c in row] for row in rows]  # type: ignore[misc]
         return json.dumps([dict(zip((name for name, _ in head), row, strict=True)) for row in rows], ensure_ascii=False)
     if form == "csv":
         text = io.StringIO()

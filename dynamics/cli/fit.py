@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from dynamics.problems.problem import Problem
     from dynamics.problems.sensitivity.fit import Fit
     from dynamics.support.typing import Vector
 
@@ -73,12 +75,29 @@ def fit(
     if theory != "exact" and not (start and set(start) <= set(getattr(problem, "order", ()))):
         start = dict(start_of(problem, _unpacked(chosen, start)))
     usual: dict[str, Any] = {} if solving.rtol == type(solving).rtol else {"rtol": solving.rtol}
-    with progress("fitting"):
+    with progress("fitting"), _as_option():
         result = fitted(
             problem, times, found, words_of(free), initial=start or None, rates=system.rates or None, seed=system.seed,
             optimizer=stepping, method=solving.method, **usual,
         )  # fmt: skip
-    finish(*_shown(result, measured, times, found, place, figures, form))
+    finish(*_shown(result, measured, times, found, units_of(problem, found), place, figures, form))
+
+
+@contextmanager
+def _as_option() -> Iterator[None]:
+    """Errors about what is free name the option."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        raise InputError(f"--{message}" if message.startswith("free ") else message) from None
+
+
+def units_of(problem: Problem, names: Iterable[str]) -> dict[str, str]:
+    """Units of curves, where they have one."""
+    units = problem.program.units
+    own = {problem.shown_loss: problem.loss} if problem.loss else {}
+    return {name: units[known] for name in names if (known := own.get(name) or name) in units}
 
 
 def _unpacked(chosen: Any, start: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -158,10 +177,11 @@ def _of_table(path: Path) -> tuple[Vector, dict[str, Vector]]:
 
 
 def _shown(
-    found: Fit, path: Path, times: Vector, measured: Mapping[str, Vector], output: Path, figures: str, form: str
-) -> list[str]:
+    found: Fit, path: Path, times: Vector, measured: Mapping[str, Vector], units: Mapping[str, str], output: Path,
+    figures: str, form: str,
+) -> list[str]:  # fmt: skip
     """Write the curves and the figure of a fit; what was written, and lines for the reader."""
-    data = dataset(found, times, measured)
+    data = dataset(found, times, measured, units)
 
     def draw() -> dict[str, Figure]:
         from dynamics.plot.fits import fit as drawn
@@ -170,12 +190,15 @@ def _shown(
 
     written = write(output, figures, {"fit": data}, draw)
     head = [("number", "left"), ("start", "right"), ("fitted", "right"), ("standard error", "right")]
+    if form != "text":
+        numbers: list[list[str | float]] = [
+            [name, found.start[name], value, found.errors[name]] for name, value in found.values.items()
+        ]
+        return ["", table(head, numbers, form)]
     rows = [
         [name, f"{found.start[name]:.4g}", f"{value:.6g}", f"{found.errors[name]:.2g}"]
         for name, value in found.values.items()
     ]
-    if form != "text":
-        return ["", table(head, rows, form)]
     points = sum(curve.size for curve in measured.values())
     told = (
         f"{path}: {', '.join(measured)} at {len(times)} times; root mean square of what is left {found.residual:.3g}"
@@ -184,8 +207,10 @@ def _shown(
     return [written, told, table(head, rows)]
 
 
-def dataset(found: Fit, times: Vector, measured: Mapping[str, Vector]) -> xr.Dataset:
-    """Measured and fitted curves, and the numbers that were fitted."""
+def dataset(
+    found: Fit, times: Vector, measured: Mapping[str, Vector], units: Mapping[str, str] | None = None
+) -> xr.Dataset:
+    """Measured and fitted curves, with their units, and the numbers that were fitted."""
     import numpy as np
     import xarray as xr
 
@@ -200,8 +225,9 @@ def dataset(found: Fit, times: Vector, measured: Mapping[str, Vector]) -> xr.Dat
     label = {"long_name": "tau = learning rate x steps", "units": "1"}
     variables: dict[str, Any] = {}
     for name, curve in measured.items():
-        variables[name] = (("time",), curve, {"long_name": f"{name}, measured"})
-        variables[f"{name}_fitted"] = (at, lines[name], {"long_name": f"{name}, fitted"})
+        of = {"units": units[name]} if units and name in units else {}
+        variables[name] = (("time",), curve, {"long_name": f"{name}, measured", **of})
+        variables[f"{name}_fitted"] = (at, lines[name], {"long_name": f"{name}, fitted", **of})
     numbers = list(found.values)
     for what in ("start", "values", "errors"):
         variables[what] = (("parameter",), [getattr(found, what)[name] for name in numbers])

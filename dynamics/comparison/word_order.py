@@ -20,6 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,14 +109,23 @@ def read_run(path: str | os.PathLike[str], words: Sequence[str] = ()) -> Measure
         If the file does not exist or is no run: the message says what is missing or does not fit.
     """
     found = existing(path)
+    needs = f"a run is an .npz with the arrays {', '.join(NEEDED)}"
     try:
-        with np.load(found, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in (*NEEDED, "words", "attention") if name in file.files}
+        file = np.load(found, allow_pickle=False)
+        arrays = {}
+        if isinstance(file, np.lib.npyio.NpzFile):
+            with file:
+                arrays = {name: file[name] for name in (*NEEDED, "words", "attention") if name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
-        raise InputError(f"{found}: cannot be read as a run ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{found} is no run: {unread(found, error)}; {needs}") from None
+    if isinstance(file, np.ndarray):
+        raise InputError(f"{found} is no run but a single array; {needs}")
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
         raise InputError(f"{found}: {', '.join(missing)} missing; a run has the arrays {', '.join(NEEDED)}")
+    for name in (*NEEDED, "attention"):
+        if name in arrays and arrays[name].dtype.kind not in "biuf":
+            raise InputError(f"{found}: {name} must be real numbers, not {arrays[name].dtype}")
     steps, P = arrays["steps"], arrays["P"]
     if P.ndim != 2 or steps.shape != P.shape[:1] or len(steps) < 4 or (np.diff(steps.astype(float)) <= 0).any():
         raise InputError(f"{found}: steps {steps.shape} must rise and P be (steps, words), of 4 steps or more")
@@ -131,6 +141,16 @@ def read_run(path: str | os.PathLike[str], words: Sequence[str] = ()) -> Measure
             f"{found}: P is of {P.shape[1]:,} words, of which {len(labels):,} are known: add them as words"
         )
     return MeasuredRun.of(arrays, labels)
+
+
+def unread(path: Path, error: Exception) -> str:
+    """Why a file could not be read as arrays by name, in words."""
+    if not path.stat().st_size:
+        return "it is empty"
+    if not zipfile.is_zipfile(path):
+        return "it is not an .npz file, as numpy.savez writes them, or only the beginning of one"
+    told = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return "it holds Python objects, not arrays of numbers" if "pickle" in told else f"it is damaged ({told})"
 
 
 def against(forecast: xr.Dataset, runs: Sequence[MeasuredRun]) -> xr.Dataset:

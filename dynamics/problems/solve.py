@@ -312,7 +312,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         raise InputError("switch ends stage one, for stages='two-stage' or 'frozen'; name them, or leave it out")
     moved_by = names_of(sensitivity)
     if moved_by:
-        require_tangents(chosen, names)
+        require_tangents(chosen, names, chosen.tolerances.method if method is None else method)
     speeds = learning_rates(tuple(chosen.rates), rates, chosen.described)
     seen = observables(chosen, watched(chosen, observe))
     extents = extents_of(chosen, seen, len(wanted) * len(names))

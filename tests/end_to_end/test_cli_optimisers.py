@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,13 @@ def test_a_fit_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     line = found.loss_fitted.sel(line_time=found.time.values)
     assert np.abs(line.values - found.loss.values).max() < 5e-3
     assert (out / "fit.svg").is_file()
+    assert found.loss_fitted.attrs["units"] == "nats"
+    assert run(["fit", str(file), *task, "--free", "rate W", "--figures", "none", "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["number"] == "rate W"
+    assert row["start"] == 1.0
+    assert row["fitted"] == pytest.approx(1.6, rel=0.5)
+    assert 0 < row["standard error"] < 1
 
 
 @pytest.mark.parametrize(
@@ -182,7 +190,7 @@ def test_a_fit_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ("time,loss\n0,1.6\n10,1.2\n", ["--curves", "los"], "did you mean 'loss'"),
         ("time,loss\n0,1.6\n10,1.2\n", ["--time", "5"], "--time does not apply"),
         ("time,loss\n0,1.6\n10,1.2\n", ["--lr", "0.1"], "--lr does not apply"),
-        ("time,loss\n0,1.6\n10,1.2\n", ["--free", "rate Q"], "the states are W, P"),
+        ("time,loss\n0,1.6\n10,1.2\n", ["--free", "rate Q"], "error: --free 'rate Q': the states are W, P"),
     ],
 )
 def test_what_cannot_be_fitted_is_said_in_a_line(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ class Setting:
         What it starts from, before averages are added.
     sizes : mapping of str to float
         Standard deviations that initial states were drawn with; others were given, and have the size 1.
+    asked : str
+        The argument that names what moves, for messages.
     numbers : mapping of str to float
         Of everything that kernels take.
     """
@@ -45,13 +48,15 @@ class Setting:
     rates: Mapping[str, float]
     y0: Vector
     sizes: Mapping[str, float] = field(default_factory=dict)
+    asked: str = "sensitivity"
 
     @classmethod
     def of(
-        cls, problem: Problem, rates: Mapping[str, float], initial: Mapping[str, ArrayLike | float] | None, seed: int
-    ) -> Setting:
+        cls, problem: Problem, rates: Mapping[str, float], initial: Mapping[str, ArrayLike | float] | None, seed: int,
+        asked: str = "sensitivity",
+    ) -> Setting:  # fmt: skip
         sizes = {name: float(v) for name, v in (initial or {}).items() if np.ndim(v) == 0}  # type: ignore[arg-type]
-        return cls(problem, rates, problem.initial(initial, seed), sizes)
+        return cls(problem, rates, problem.initial(initial, seed), sizes, asked)
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -66,7 +71,7 @@ class Setting:
             return self.sizes.get(what, 1.0)
         if kind == "parameter":
             return float(self.numbers[what])
-        raise InputError(f"{name} has no value to set; it is an entry of a table of counts")
+        raise InputError(f"{self.asked} {name!r} has no value to set; it is an entry of a table of counts")
 
     def with_value(self, name: str, value: float) -> Setting:
         """The same with another value of a number."""
@@ -124,14 +129,14 @@ def parsed(setting: Setting, name: str) -> tuple[str, str]:
     if kind in ("rate", "initial") and what:
         known = tuple(problem.rates) if kind == "rate" else tuple(s for s in own_states(problem))
         if what not in known:
-            raise InputError(f"sensitivity {name!r}: the states are {', '.join(known)}{did_you_mean(what, known)}")
+            raise InputError(f"{setting.asked} {name!r}: the states are {', '.join(known)}{did_you_mean(what, known)}")
         return kind, what
     if kind == "count" and what:
         if not isinstance(core(problem), Closure):
-            raise InputError(f"sensitivity {name!r} is of a table of counts, and {problem.name} has none")
+            raise InputError(f"{setting.asked} {name!r} is of a table of counts, and {problem.name} has none")
         if isinstance(core(problem), BagsClosure):
             raise InputError(
-                f"sensitivity {name!r}: on sentences a count has no direction; use the closure conditional"
+                f"{setting.asked} {name!r}: on sentences a count has no direction; use the closure conditional"
             )
         return kind, what
     schedule = problem.optimizer.schedule.numbers if isinstance(problem, Optimised) else {}
@@ -141,9 +146,10 @@ def parsed(setting: Setting, name: str) -> tuple[str, str]:
     )  # fmt: skip
     if name not in known:
         told = f"; parameters are {', '.join(known)}" if known else "; it has no parameters"
+        counted = "" if setting.asked == "free" else " 'count INPUT OUTPUT' of counts,"
         raise InputError(
-            f"sensitivity {name!r} is none{did_you_mean(name, known)}: give 'rate W', 'initial W', 'count INPUT OUTPUT'"
-            f" of counts, or a parameter{told}"
+            f"{setting.asked} {name!r} is none{did_you_mean(name, known)}: give 'rate W', 'initial W',{counted}"
+            f" or a parameter{told}"
         )
     return "parameter", name
 
@@ -165,16 +171,28 @@ def names_of(given: str | Sequence[str] | None, what: str = "sensitivity") -> tu
     return names
 
 
-def require_tangents(problem: Problem, stages: Sequence[str]) -> None:
+IMPLICIT = ("LSODA", "BDF", "Radau")
+"""Methods that take the Jacobian by differences, an evaluation for every number, and solve equations with it."""
+LARGEST = 2000
+"""Numbers of states and tangents that these are for."""
+
+
+def require_tangents(problem: Problem, stages: Sequence[str], method: object, asked: str = "sensitivity") -> None:
     """Raise InputError if derivatives of a problem's solution cannot be taken, before it is solved."""
     own = core(problem)
     if set(stages) != {"joint"}:
         raise InputError("sensitivity is of one flow; leave stages, or sensitivity, out")
     if isinstance(own, Closure) and own.sparse:
-        raise InputError("sensitivity is of dense states, and these counts are sparse: count fewer words (max_vocab)")
+        raise InputError(f"{asked} is of dense states, and these counts are sparse: count fewer words (max_vocab)")
+    size, name = 2 * sum(map(prod, problem.shapes.values())), getattr(method, "__name__", str(method))
+    if name in IMPLICIT and size > LARGEST:
+        raise InputError(
+            f"{asked} by {name} takes an evaluation for each of {size:,} numbers, states and tangents, at a step, and"
+            f" it is for {LARGEST:,}; use method='auto', RK45 or ROCK4"
+        )
     if isinstance(own, BagsClosure) and len(own.parts) > 1 and own is problem:
         raise InputError(
-            f"sensitivity is of one flow, and these sentences take turns in {len(own.parts)} groups; use"
+            f"{asked} is of one flow, and these sentences take turns in {len(own.parts)} groups; use"
             " the closure conditional, or fewer sentences"
         )
 
@@ -215,7 +233,9 @@ def direction_of(setting: Setting, name: str) -> Direction:
     if kind == "count":
         return Direction(name, {}, count_direction(core(problem), what), still)
     if what == "lr" and isinstance(problem, Optimised) and not problem.optimizer.schedule.is_constant:
-        raise InputError("sensitivity 'lr' is at given times, which a schedule moves; leave lr or the schedule out")
+        raise InputError(
+            f"{setting.asked} 'lr' is at given times, which a schedule moves; leave lr or the schedule out"
+        )
     return Direction(name, {what: 1.0}, {}, still)
 
 

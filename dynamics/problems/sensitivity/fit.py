@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
 from dynamics.integrate.initial_value import integrate, times
-from dynamics.problems.optimisers.optimised import under
+from dynamics.problems.optimisers.optimised import Optimised, under
 from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.problem import Problem
 from dynamics.problems.rates import learning_rates
-from dynamics.problems.sensitivity.directions import Setting, names_of
+from dynamics.problems.sensitivity.directions import Setting, direction_of, names_of, require_tangents
 from dynamics.problems.sensitivity.sensitivity import sensitivities
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.typing import Vector
@@ -26,6 +26,13 @@ __all__ = ["Fit", "fit"]
 
 FAR = 1000.0
 """Times its start that a free number is moved at most: flows with rates far beyond are stiff, and take for ever."""
+LONGER, STEPS = 10, 10_000
+"""Times the steps of the first solution that another may take, or this many if that is more: beyond, the search is sent
+back, as a rate of an optimiser that falls makes ever more steps of the same time."""
+PATIENCE = 3
+"""How often it is sent back before that is an error."""
+BELOW_ONE = ("momentum", "beta_1", "beta_2")
+"""Numbers of an optimiser that are shares of what is kept."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,15 @@ def fit(
     initial, rates, seed, optimizer, lr, batch, schedule, rtol, atol, method
         As for :func:`dynamics.solve`.
 
+
     Raises
     ------
     InputError
         Unknown curves, curves of another shape or with numbers that are not finite, fewer of them than free numbers, a
-        free number that is not positive, or one that ends a thousandfold from its start.
+        free number that is not positive, or one that comes a thousandfold from its start.
+    IntegrationError
+        No solution with the numbers that the search came to, or none in ten times the steps of the first; the message
+        names them.
 
     Examples
     --------
@@ -97,7 +108,8 @@ def fit(
     """
     stepping = optimizer_of(optimizer, lr, batch, schedule)
     chosen, wanted = under(problem, stepping), times(np.asarray(t, dtype=float))
-    start = Setting.of(chosen, learning_rates(tuple(chosen.rates), rates, chosen.described), initial, seed)
+    rates_of = learning_rates(tuple(chosen.rates), rates, chosen.described)
+    start = Setting.of(chosen, rates_of, initial, seed, "free")
     names, measured = names_of(free, "free"), {}
     if not names or not curves:
         raise InputError("a fit needs a curve and a free number, such as curves={'loss': ...}, free=['rate W']")
@@ -120,53 +132,113 @@ def fit(
     first = np.array([start.value(name) for name in names])
     if not (first > 0).all():
         raise InputError(f"{names[int(np.argmin(first))]} is not positive, and only positive numbers are fitted")
+    for name in names:
+        direction_of(start, name)  # or says why there is none
+        if name == "batch" and isinstance(chosen, Optimised):
+            raise InputError("free 'batch' is a whole number of examples, which is not fitted; leave it out")
     control: dict[str, Any] = {"rtol": rtol, "atol": atol, "method": method or chosen.tolerances.method}
+    require_tangents(chosen, ("joint",), control["method"], "a fit")
     target = np.concatenate([values.ravel() for values in measured.values()])
     if target.size < len(names):
         raise InputError(f"{target.size} measured do not decide {len(names)} free numbers; give more, or free fewer")
-    taken = 0
-
-    def at(logs: Vector) -> Setting:
-        found = start
-        for name, value in zip(names, np.exp(logs), strict=True):
-            found = found.with_value(name, float(value))
-        return found
-
-    def residual(logs: Vector) -> Vector:
-        nonlocal taken
-        taken += 1
-        with told_where(names, logs):
-            found = predicted(at(logs), wanted, tuple(measured), control)
-        return np.concatenate([found[name].ravel() for name in measured]) - target
-
-    def jacobian(logs: Vector) -> Any:
-        nonlocal taken
-        taken += len(names)
-        setting = at(logs)
-        ticks = setting.problem.clock(wanted)
-        with told_where(names, logs):
-            found, _ = sensitivities(setting, names, wanted, ticks, **control)
-        own = {chosen.shown_loss: chosen.loss}
-        parts = [found[own.get(name) or name].reshape(len(names), -1) for name in measured]
-        return (np.concatenate(parts, axis=1) * np.exp(logs)[:, None]).T
-
+    search = Search(start, names, wanted, measured, control)
     logs, far = np.log(first), np.log(FAR)
-    solved = least_squares(
-        residual, logs, jac=jacobian, bounds=(logs - far, logs + far), xtol=1e-10, ftol=1e-12, gtol=1e-12
-    )
+    most = np.where([name in BELOW_ONE for name in names], -np.finfo(float).eps, np.inf)
+    try:
+        solved = least_squares(
+            search.residual, logs, jac=search.jacobian, bounds=(logs - far, np.minimum(logs + far, most)),
+            xtol=rtol, ftol=1e-12, gtol=1e-12,
+        )  # fmt: skip
+    except RanAway as away:
+        found = away.value
+        raise InputError(
+            f"{away.name} went to {found:.3g}, {FAR:g} times from where it started: these curves are not of this model,"
+            f" or do not decide it; start nearer, or leave {away.name} out"
+        ) from None
     values = np.exp(solved.x)
-    for name, value, moved in zip(names, values, np.abs(solved.x - logs), strict=True):
-        if moved > 0.99 * far:
-            raise InputError(
-                f"{name} went to {value:.3g}, {FAR:g} times from where it started: these curves are not of this model,"
-                f" or do not decide it; start nearer, or leave {name} out"
-            )
     spread = deviations(solved.jac, solved.fun) * values
     return Fit(
         dict(zip(names, map(float, values), strict=True)), dict(zip(names, map(float, spread), strict=True)),
-        float(np.sqrt(np.mean(solved.fun**2))), taken, dict(zip(names, map(float, first), strict=True)),
-        (at(solved.x), tuple(measured), control),
+        float(np.sqrt(np.mean(solved.fun**2))), search.taken, dict(zip(names, map(float, first), strict=True)),
+        (search.at(solved.x), tuple(measured), control),
     )  # fmt: skip
+
+
+class RanAway(Exception):
+    """A number that the search has brought to the end of where it may go."""
+
+    def __init__(self, name: str, value: float) -> None:
+        super().__init__(name)
+        self.name, self.value = name, value
+
+
+class Search:
+    """Residuals and their derivatives by the logarithms of free numbers.
+
+    Parameters
+    ----------
+    start : Setting
+        That the search begins at.
+    names : sequence of str
+        Of the free numbers.
+    tau : ndarray, shape (times,)
+    measured : mapping of str to ndarray
+        Curves, by name.
+    control : mapping
+        Of the integration.
+    """
+
+    def __init__(
+        self, start: Setting, names: Sequence[str], tau: Vector, measured: Mapping[str, NDArray[Any]],
+        control: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self.start, self.names, self.tau, self.measured = start, names, tau, measured
+        self.control = dict(control)
+        self.target = np.concatenate([values.ravel() for values in measured.values()])
+        self.first = np.log([start.value(name) for name in names])
+        self.taken = self.failed = 0
+
+    def at(self, logs: Vector) -> Setting:
+        """The setting with other numbers."""
+        found = self.start
+        for name, value in zip(self.names, np.exp(logs), strict=True):
+            found = found.with_value(name, float(value))
+        return found
+
+    def residual(self, logs: Vector) -> Vector:
+        """Predicted minus measured; NaN, which sends the search back, where there is no solution."""
+        first = not self.taken
+        self.taken += 1
+        try:
+            with told_where(self.names, logs):
+                found, steps = solved_at(self.at(logs), self.tau, tuple(self.measured), self.control)
+        except (IntegrationError, InputError):
+            self.failed += 1
+            if first or self.failed > PATIENCE:
+                raise
+            return np.full(self.target.size, np.nan)
+        if first:
+            self.control["max_steps"] = max(LONGER * steps, STEPS)
+        return np.concatenate([found[name].ravel() for name in self.measured]) - self.target
+
+    def jacobian(self, logs: Vector) -> NDArray[np.float64]:
+        """Derivatives of the residuals, at a place that the search has accepted.
+
+        Raises
+        ------
+        RanAway
+            If that is as far as a number may go.
+        """
+        for name, value, moved in zip(self.names, np.exp(logs), np.abs(logs - self.first), strict=True):
+            if moved > 0.99 * np.log(FAR):
+                raise RanAway(name, float(value))
+        self.taken += len(self.names)
+        setting = self.at(logs)
+        with told_where(self.names, logs):
+            found, _ = sensitivities(setting, self.names, self.tau, setting.problem.clock(self.tau), **self.control)
+        own = {setting.problem.shown_loss: setting.problem.loss}
+        parts = [found[own.get(name) or name].reshape(len(self.names), -1) for name in self.measured]
+        return (np.concatenate(parts, axis=1) * np.exp(logs)[:, None]).T
 
 
 @contextmanager
@@ -202,10 +274,17 @@ def predicted(
     setting: Setting, tau: Vector, names: Sequence[str], control: Mapping[str, Any]
 ) -> dict[str, NDArray[Any]]:
     """The curves of a setting, by name."""
+    return solved_at(setting, tau, names, control)[0]
+
+
+def solved_at(
+    setting: Setting, tau: Vector, names: Sequence[str], control: Mapping[str, Any]
+) -> tuple[dict[str, NDArray[Any]], int]:
+    """The curves of a setting, by name, and the steps that they took."""
     problem = setting.problem
     flow, observe = problem.bind(setting.rates)
     ticks, kept = problem.clock(tau), []
-    integrate(
+    reached = integrate(
         flow, problem.begun(setting.y0, setting.rates), (0.0, float(ticks[-1])), at=ticks,
         save=lambda _, y: kept.append(y.copy()), **control,
     )  # fmt: skip
@@ -215,4 +294,4 @@ def predicted(
             found[name] = np.array([flow.states(y)[name] for y in kept])
         else:
             found[name] = np.array([observe.evaluate(y)[problem.loss or name] for y in kept])
-    return found
+    return found, reached.statistics.steps

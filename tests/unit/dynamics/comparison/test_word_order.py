@@ -152,8 +152,17 @@ def test_files_that_are_no_runs_are_told_in_a_line(tmp_path: Path) -> None:
         assert told in str(error.value)
         assert "\n" not in str(error.value)
     (tmp_path / "text.npz").write_text("no")
-    with pytest.raises(InputError, match=r"text\.npz"):
+    with pytest.raises(InputError, match=r"text\.npz is no run: it is not an \.npz file, .* or only the beginning"):
         read_run(tmp_path / "text.npz", WORDS)
+    (tmp_path / "empty.npz").touch()
+    np.save(tmp_path / "one.npy", np.ones(3))
+    np.savez(tmp_path / "objects.npz", **good | {"steps": np.array([{1: 2}], dtype=object)})
+    np.savez(tmp_path / "words.npz", **good | {"steps": np.array(["a"] * len(STEPS))})
+    for name, told in (("empty.npz", "it is empty"), ("one.npy", "a single array"), ("objects.npz", "Python objects"),
+                       ("words.npz", "steps must be real numbers")):  # fmt: skip
+        with pytest.raises(InputError, match=told) as error:
+            read_run(tmp_path / name, WORDS)
+        assert "pickle" not in str(error.value)
 
 
 def test_a_run_names_its_words(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from dynamics import CoOccurrence, copying, half_time, solve
 from dynamics.problems.bags import BagsClosure
 from dynamics.problems.closure import Closure
+from dynamics.problems.sensitivity import fit as fit_module
 from dynamics.problems.sensitivity.fit import fit
 from dynamics.problems.sensitivity.sensitivity import passing
-from dynamics.support.errors import InputError
+from dynamics.support.errors import InputError, IntegrationError
 
 CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-13}
 TABLE = np.array([[8.0, 1, 2], [1, 8, 3], [1, 1, 5]])
@@ -176,6 +177,54 @@ def test_a_number_that_runs_away_is_named() -> None:
     """A loss that falls faster than the model's can: the rate would grow without end."""
     with pytest.raises(InputError, match=r"rate W went to 1e\+03, 1000 times from where it started"):
         fit(copying(6, 4), [0.0, 1e-3, 2e-3], {"loss": [1.79, 0.1, 0.0]}, "rate W", initial={"u": 0.1})
+
+
+def test_a_search_that_finds_no_solution_is_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes too many steps far from the start does not end a fit that has its numbers nearby."""
+    start, t = {"u": 0.1, "a": 0.05}, np.linspace(0, 150, 31)
+    made = solve(copying(6, 4), t, initial=start, rates={"W": 1.6}, rtol=1e-8)
+    search = fit_module.Search
+    tried, failed = [], []
+
+    class Narrow(search):
+        def residual(self, logs: Any) -> Any:
+            tried.append(float(np.exp(logs[0])))
+            if not failed and tried[-1] > 1.3:
+                failed.append(tried[-1])
+                self.control["max_steps"] = 2
+            else:
+                self.control["max_steps"] = 10_000
+            return super().residual(logs)
+
+    monkeypatch.setattr(fit_module, "Search", Narrow)
+    found = fit(copying(6, 4), t, {"loss": made.loss}, "rate W", initial=start)
+    assert failed
+    assert found.values["rate W"] == pytest.approx(1.6, rel=1e-5)
+    monkeypatch.setattr(fit_module, "PATIENCE", 0)
+    failed.clear()
+    with pytest.raises(IntegrationError, match=r"the fit came to rate W = 1\.\d+, and there .* stalled after 2 steps"):
+        fit(copying(6, 4), t, {"loss": made.loss}, "rate W", initial=start)
+
+
+def test_what_is_free_is_named_as_such() -> None:
+    curve = {"loss": [1.0, 0.5]}
+    for name, says in (("rate Q", "free 'rate Q': the states are W, P"), ("eta", "free 'eta' is none: give 'rate W'")):
+        with pytest.raises(InputError, match=says):
+            fit(copying(6, 4), [0.0, 1.0], curve, name, initial={"u": 0.1})
+    with pytest.raises(InputError, match="whole number of examples"):
+        fit(lexicon(), [0.0, 1.0], curve, "batch", optimizer="adam", lr=0.1, batch=4)
+    with pytest.raises(InputError, match="a schedule moves"):
+        fit(lexicon(), [0.0, 1.0], curve, "lr", optimizer="momentum", lr=0.1, schedule="linear:10")
+
+
+def test_implicit_methods_are_for_few_numbers() -> None:
+    """They take an evaluation for every number; of few they are as right as any."""
+    by = {m: solve(copying(6, 4), [0, 90.0], initial={"u": 0.1}, sensitivity="rate W", method=m, rtol=1e-8, atol=1e-11)
+          for m in ("LSODA", "DOP853")}  # fmt: skip
+    assert np.allclose(by["LSODA"].d_loss, by["DOP853"].d_loss, rtol=0, atol=1e-6)
+    many = Closure(CoOccurrence.from_counts(np.ones((24, 24))))
+    with pytest.raises(InputError, match=r"sensitivity by LSODA takes an evaluation for each of 2,304 numbers"):
+        solve(many, [0, 1.0], sensitivity="rate W", method="LSODA")
 
 
 def test_names_are_given_once_and_the_start_has_derivatives() -> None:
