@@ -101,7 +101,7 @@ def integrate_cells(
         As for :func:`dynamics.integrate.sweeps.sweep`.
     """
     from dynamics.integrate.cells import run_cells
-    from dynamics.integrate.whole import tableau
+    from dynamics.integrate.run import tableau
 
     cells, n = initial.shape
     pair = tableau(method, stepped=method == "DOP853" and rtol < STEPPED)

@@ -1,6 +1,6 @@
 """Many integrations of one compiled right-hand side, each with its own steps, on all threads: the compiled loop.
 
-A cell is what :class:`dynamics.integrate.whole.Run` integrates: its bits do not depend on other cells, on their order
+A cell is what :class:`dynamics.integrate.run.Run` integrates: its bits do not depend on other cells, on their order
 or on the number of threads. Events are looked for at the end of every step, and found within it by the method's own
 states there.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dynamics.integrate.whole import (
+from dynamics.integrate.run import (
     ATOL,
     BAD,
     BOUND,
@@ -24,7 +24,6 @@ from dynamics.integrate.whole import (
     MAX_STEP,
     MAX_STEPS,
     NOT_FINITE,
-    PLAIN,
     POWERS,
     RAISED,
     ROWS,
@@ -36,12 +35,9 @@ from dynamics.integrate.whole import (
     STEPS,
     T_OLD,
     T,
-    advance,
-    between,
-    first_step,
-    prepare,
 )
-from dynamics.lowering.native import call, take
+from dynamics.integrate.whole import PLAIN, advance, between, first_step, prepare
+from dynamics.lowering.entries import call, take
 from dynamics.support.machine_code import kept
 
 __all__ = ["PRECISION", "run_cells"]

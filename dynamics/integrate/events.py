@@ -14,7 +14,7 @@ from dynamics.integrate.arguments import shown, why_not_real
 from dynamics.lowering.lanes import Crossing, Status
 from dynamics.lowering.pairs import PAIRS
 from dynamics.support.errors import InputError
-from dynamics.support.threads import choose_layer
+from dynamics.support.threads import available, used
 
 __all__ = ["Event", "Status", "check_known", "check_method", "number_of"]
 
@@ -73,12 +73,9 @@ def check_method(method: str) -> None:
 
 def number_of(threads: int | None) -> int:
     """How many threads to use."""
-    import numba
-
-    choose_layer()
-    available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    most = available()
     if threads is None:
-        return int(numba.get_num_threads())
-    if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads <= available:
-        raise InputError(f"threads = {shown(threads)} is not between 1 and the {available} that this machine has")
+        return used()
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads <= most:
+        raise InputError(f"threads = {shown(threads)} is not between 1 and the {most} that this machine has")
     return int(threads)

@@ -200,6 +200,7 @@ def integrate(
     max_steps = whole("max_steps", max_steps, "100000 is usual")
     y0, wanted = state(y0, locate), within(at, start, end)
     one_loop = None if events or dense_output else in_one_loop(method, into, y0.size, rtol)
+    function = None if one_loop is None else into.native  # type: ignore[attr-defined]
     solver_class, extra = (one_loop, {}) if one_loop is not None else choose(method, into, y0.size, rtol)
     options = checked(options, solver_class, start, end, max_steps)
     held = [Held(event) for event in listed(events)]
@@ -257,11 +258,13 @@ def integrate(
         options |= {"first_step": min(first, abs(end - start))} if first else {}
 
     if one_loop is not None:
-        from dynamics.integrate.whole import Run
+        from dynamics.integrate.run import Run
+
+        assert function is not None
 
         with np.errstate(over="ignore", invalid="ignore"):
             run = Run(
-                *(into.native, one_loop.tableau, (start, end), y0, fun(start, y0), wanted),  # type: ignore[attr-defined]
+                *(function, one_loop.tableau, (start, end), y0, fun(start, y0), wanted),
                 rtol=rtol,
                 atol=atol,
                 max_step=options.get("max_step", np.inf),
@@ -403,7 +406,7 @@ class OneLoop:
 
     @property
     def tableau(self) -> Any:
-        from dynamics.integrate.whole import tableau
+        from dynamics.integrate.run import tableau
 
         return tableau(self.pair, self.stepped)
 

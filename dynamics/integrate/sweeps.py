@@ -20,9 +20,10 @@ from dynamics.integrate.arguments import shown, times, tolerances, whole, why_no
 from dynamics.integrate.batches import batch
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED
-from dynamics.lowering.lanes import LANES, kernel
+from dynamics.lowering.lanes import LANES, cells_code
+from dynamics.lowering.native import routine
 from dynamics.lowering.pairs import pair
-from dynamics.support.errors import InputError
+from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.trajectory import labelled
 from dynamics.support.typing import Vector
 
@@ -144,7 +145,7 @@ def sweep(
     given, start, end = cells_of(program, parameters, initial, t_end)
 
     crossings = tuple(event.crossing for event in events.values())
-    run = kernel(program, method, tuple(observables), crossings, stepped=method == "DOP853" and rtol < STEPPED)
+    code = cells_code(program, method, tuple(observables), crossings, stepped=method == "DOP853" and rtol < STEPPED)
     cells = end.size
     shape = (cells, at.size or 1)
     states, observed = np.empty((len(start), *shape)), np.empty((len(observables), *shape))
@@ -153,11 +154,14 @@ def sweep(
     thresholds = np.array([event.threshold for event in events.values()], dtype=float)
     queue = np.zeros(1, np.int64)
 
+    loop = routine(
+        *(code, queue, given, start, end, np.ascontiguousarray(at), thresholds, rtol, atol, float(max_steps)),
+        *(states, observed, event_times, reached, status, steps, evaluations),
+    )
+
     def work() -> None:
-        run(
-            *(queue, given, start, end, at, thresholds, rtol, atol, float(max_steps)),
-            *(states, observed, event_times, reached, status, steps, evaluations),
-        )
+        if loop():
+            raise IntegrationError(f"the compiled sweep of {program.name} failed")
 
     share(work, queue, min(workers, -(-cells // LANES)), cells)
 

@@ -2,51 +2,58 @@
 
 One loop, compiled once, takes the steps of RK45, RK23 and DOP853 for any kernel: it is given the kernel's address
 (:mod:`dynamics.lowering.native`). It does what SciPy does, in SciPy's order and by the same products of BLAS, so that
-states, steps and evaluations are SciPy's to the last bit. What it wants to show it puts into a buffer, and comes back
-to Python when that is full or some milliseconds have gone: to show it, and to be interrupted.
+states, steps and evaluations are SciPy's to the last bit. :mod:`dynamics.integrate.run` gives it what it reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from dynamics.integrate.run import (
+    ATOL,
+    BAD,
+    BOUND,
+    DIRECTION,
+    EASY,
+    EVALUATIONS,
+    EXPONENT,
+    EXTENDED,
+    FINISHED,
+    H_LAST,
+    LEFT,
+    MAX_EVALUATIONS,
+    MAX_STEP,
+    MAX_STEPS,
+    NOT_FINITE,
+    PENDING,
+    POLYNOMIAL,
+    POWERS,
+    RAISED,
+    ROWS,
+    RTOL,
+    RUNNING,
+    SHOWN,
+    STEP_TOO_SMALL,
+    STEPPED,
+    STEPS,
+    STIFF,
+    T_OLD,
+    TOO_MANY_EVALUATIONS,
+    TOO_MANY_STEPS,
+    WATCH,
+    H,
+    T,
+)
 from dynamics.integrate.stability import AT_LIMIT, EASY_STEPS, STIFF_STEPS
-from dynamics.lowering.native import Native, call
-from dynamics.lowering.pairs import pair
+from dynamics.lowering.entries import call
 from dynamics.support.machine_code import kept
-from dynamics.support.threads import one_at_a_time
-from dynamics.support.typing import Vector
 
-__all__ = ["OUTCOMES", "Run", "tableau"]
+__all__ = ["advance", "between", "first_step", "prepare"]
 
 SAFETY, MIN_FACTOR, MAX_FACTOR = 0.9, 0.2, 10.0  # SciPy's controller
-BUFFER = 1 << 17
-"""Numbers that are shown in one go, about."""
-PATIENCE = 0.02
-"""Seconds after which the loop comes back, about."""
-
-POLYNOMIAL, EXTENDED, STEPPED = 0, 1, 2
-"""States within a step: by a polynomial in time, by that of DOP853, or by another step of the method."""
-
-T, T_OLD, H, H_LAST, DIRECTION, BOUND, MAX_STEP, RTOL, ATOL, EXPONENT, POWERS = range(11)
-STEPS, EVALUATIONS, SHOWN, ROWS, MAX_STEPS, MAX_EVALUATIONS, PENDING, BAD, WATCH, STIFF, EASY, COUNTS = range(12)
-
-
-RUNNING, FINISHED, STEP_TOO_SMALL, NOT_FINITE, TOO_MANY_STEPS, TOO_MANY_EVALUATIONS, RAISED, LEFT = range(8)
-OUTCOMES = (
-    *("running", "finished", "step too small", "not finite", "too many steps", "too many evaluations", "raised"),
-    "left",
-)
-"""Why the loop came back, in words."""
-
 PLAIN: dict[str, Any] = {"error_model": "numpy"}
 
 
@@ -337,140 +344,3 @@ def advance(
                 return TOO_MANY_STEPS
             if counts[EVALUATIONS] > counts[MAX_EVALUATIONS]:
                 return TOO_MANY_EVALUATIONS
-
-
-@dataclass(frozen=True, eq=False)
-class Tableau:
-    """The coefficients of a pair as arrays, and how states within a step are found."""
-
-    kind: int
-    order: int
-    A: NDArray[np.float64]
-    B: NDArray[np.float64]
-    E: NDArray[np.float64]
-    A_more: NDArray[np.float64]
-    P: NDArray[np.float64]
-
-    @property
-    def exponent(self) -> float:
-        return -1 / (self.order + 1)
-
-
-@cache
-def tableau(name: str, stepped: bool = False) -> Tableau:
-    """The coefficients of one of SciPy's pairs."""
-    method = pair(name)
-    A, B = np.array(method.A), np.array(method.B)
-    A = np.ascontiguousarray(A[:, : A.shape[0]])
-    if name != "DOP853":
-        E, P = np.array(method.E)[None], np.array(method.P)
-        return Tableau(POLYNOMIAL, method.error_estimator_order, A, B, E, np.empty((0, 1)), P)
-    E = np.array([method.E5, method.E3])
-    more = np.empty((0, 1)) if stepped else np.array(method.A_EXTRA)
-    return Tableau(STEPPED if stepped else EXTENDED, method.error_estimator_order, A, B, E, more, np.array(method.D))
-
-
-class Run:
-    """An integration that is under way.
-
-    Parameters
-    ----------
-    function : Native
-        The right-hand side.
-    method : Tableau
-    span, y0, slope :
-        Where it starts and ends, the state at the start, and the slope there.
-    wanted : ndarray
-        Times in the order in which they are met.
-    rtol, atol, max_step : float
-    max_steps, max_evaluations : int
-    leave : bool
-        End where stability limits the steps of RK45.
-    """
-
-    def __init__(
-        self,
-        function: Native,
-        method: Tableau,
-        span: tuple[float, float],
-        y0: Vector,
-        slope: Vector,
-        wanted: Vector,
-        *,
-        rtol: float,
-        atol: float,
-        max_step: float,
-        first: float | None,
-        max_steps: int,
-        max_evaluations: int,
-        leave: bool = False,
-    ) -> None:
-        n, count = y0.size, method.A.shape[0]
-        self.function, self.method, self.wanted = function, method, wanted
-        direction = 1.0 if span[1] > span[0] else -1.0
-        self.clock = np.zeros(POWERS + method.P.shape[1])
-        limits = (direction, span[1], max_step, rtol, atol, method.exponent)
-        self.clock[:POWERS] = span[0], span[0], first or 0.0, 0.0, *limits
-        self.counts = np.zeros(COUNTS, np.int64)
-        self.counts[[EVALUATIONS, MAX_STEPS, MAX_EVALUATIONS, WATCH]] = 1, max_steps, max_evaluations, leave
-        self.y, self.y_old = y0.copy(), y0.copy()
-        self.work = np.empty((6, n))
-        self.work[4] = slope
-        self.more = np.empty((count + 1 + method.A_more.shape[0], n))
-        shape = {POLYNOMIAL: (n, method.P.shape[1]), EXTENDED: (7, n), STEPPED: (0, n)}[method.kind]
-        self.parts, self.again = np.empty(shape), np.empty((count if method.kind == STEPPED else 0, n))
-        capacity = max(1, min(wanted.size, BUFFER // n))
-        self.rows, self.taken = np.empty((capacity, n)), np.zeros(capacity, np.int64)
-        self.outcome = "running"
-        if wanted.size and wanted[0] == span[0]:
-            self.counts[SHOWN] = 1
-        if first is None:
-            code = (first_step if function.beside else one_at_a_time(first_step))(
-                *(function.address, function.words, self.y, self.work[4], method.order, self.clock, self.counts),
-                *(self.work[0], self.work[1], self.work[2]),
-            )
-            self.outcome = "raised" if code else self.outcome
-
-    @property
-    def t(self) -> float:
-        return float(self.clock[T])
-
-    @property
-    def t_old(self) -> float:
-        return float(self.clock[T_OLD])
-
-    @property
-    def steps(self) -> int:
-        return int(self.counts[STEPS])
-
-    @property
-    def evaluations(self) -> int:
-        return int(self.counts[EVALUATIONS])
-
-    @property
-    def bad_slope(self) -> Vector | None:
-        """A slope that is not finite, of the last attempted step."""
-        return self.work[5] if self.counts[BAD] else None
-
-    @property
-    def trial(self) -> Vector:
-        """The state whose slope was wanted last."""
-        return self.work[0]
-
-    def __iter__(self) -> Iterator[tuple[float, Vector, int]]:
-        """Wanted times, states there, and steps until then; ``outcome`` says how it ended. States are overwritten."""
-        method, function, budget = self.method, self.function, 64
-        go_on = advance if function.beside else one_at_a_time(advance)
-        while self.outcome == "running":
-            began, before, steps = perf_counter(), int(self.counts[SHOWN]), self.steps
-            ended = go_on(
-                *(function.address, function.words, method.kind, method.A, method.B, method.E, method.A_more),
-                *(method.P, self.y, self.y_old, self.more, self.parts, self.again, self.work, self.clock),
-                *(self.counts, self.wanted, self.rows, self.taken, budget),
-            )
-            self.outcome = OUTCOMES[ended]
-            seconds, done = perf_counter() - began, self.steps - steps
-            if done:
-                budget = max(1, min(4 * done, int(done * PATIENCE / max(seconds, 1e-9))))
-            for k in range(int(self.counts[ROWS])):
-                yield float(self.wanted[before + k]), self.rows[k], int(self.taken[k])

@@ -9,55 +9,29 @@ generated, whatever the file holds; machine code is believed if it is whole (:mo
 from __future__ import annotations
 
 import ast
-import atexit
 import hashlib
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from dynamics.lowering.direct import Unsupported, spoken
-from dynamics.lowering.routines import body_of, routines_of
-from dynamics.support.cache_files import uncached
+from dynamics.support.cache_files import ENVIRONMENT, cache_directory, uncached
 from dynamics.support.errors import InputError
 from dynamics.support.files import write_aside
+from dynamics.support.object_code import version
 
-CALLED = ("runtime", "vectors", "direct", "routines", "parallel")
+__all__ = ["ENVIRONMENT", "cache_directory", "called_code", "compiled", "module_name"]
+
+CALLED = ("runtime", "panels", "vectors", "direct", "routines", "parallel")
 """Files whose functions generated code calls, or which write it."""
-ENVIRONMENT = "DYNAMICS_CACHE_DIR"
-
-
-@cache
-def cache_directory() -> Path:
-    """Where compiled kernels are kept: $DYNAMICS_CACHE_DIR, or the user's cache directory, or a temporary one."""
-    import platformdirs
-
-    wanted = Path(os.environ.get(ENVIRONMENT) or platformdirs.user_cache_dir("attention-dynamics", appauthor=False))
-    try:
-        wanted.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=wanted):
-            return wanted
-    except OSError as error:
-        uncached(f"cannot write to {str(wanted)!r}: {error.strerror}")
-    try:
-        temporary = tempfile.mkdtemp(prefix="attention-dynamics-")
-    except OSError:
-        return wanted  # where every file is missing, and none can be written
-    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-    return Path(temporary)
 
 
 @cache
 def called_code() -> str:
     """A hash of what generated code depends on beside itself."""
-    import numba
-
     called = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in CALLED)
-    return hashlib.sha256(called + numba.__version__.encode() + sys.version.encode()).hexdigest()
+    return hashlib.sha256(called + version().encode() + sys.version.encode()).hexdigest()
 
 
 def module_name(source: str) -> str:
@@ -76,6 +50,10 @@ def compiled(source: str) -> Callable[..., None]:
     """
     import numba
 
+    from dynamics.lowering.direct import Unsupported
+    from dynamics.support.threads import join
+
+    join()
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise InputError("NUMBA_DISABLE_JIT is set, and nothing is solved without the compiler; unset it")
     name = module_name(source)
@@ -98,6 +76,9 @@ def in_one(source: str, module: ModuleType) -> ast.Module:
     Unsupported
         The kernel is not in the small language that :mod:`dynamics.lowering.direct` speaks.
     """
+    from dynamics.lowering.direct import Unsupported, spoken
+    from dynamics.lowering.routines import body_of, routines_of
+
     tree = ast.parse(source)
     kernel = next((node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "kernel"), None)
     if kernel is None or not spoken(kernel):

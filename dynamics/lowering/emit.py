@@ -35,7 +35,7 @@ from derivations.program.ranges import bounds, certain
 from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.names import ROWS, Names
-from dynamics.lowering.runtime import PANELS, TILE
+from dynamics.lowering.panels import PANELS, TILE
 from dynamics.lowering.statements import BOUND, MAXIMA, Statement
 from dynamics.lowering.storage import Kind, Slot, Storage, declarations, walk
 from dynamics.lowering.unroll import across, points, short_sizes

@@ -254,10 +254,14 @@ class Bound:
 
     @cached_property
     def native(self) -> Native:
-        """The kernel and its data as a native function, for compiled loops around it."""
-        from dynamics.lowering.native import native
+        """The kernel and its data as a native function, for compiled loops around it; from then on also for Python."""
+        from dynamics.lowering.native import called, code_of, native
 
-        return native(self.function, self.arguments, self.state_size, self.output_size)
+        code = code_of(self.kernel.source)
+        found = native(code, self.arguments, self.state_size, self.output_size)
+        if found.beside:
+            vars(self)["_call"] = called(found, lambda *given: code.compiled()(*given))
+        return found
 
     def with_parameters(self, /, **changes: float) -> Bound:
         """The same kernel on the same arrays with other parameters; the workspace is shared."""

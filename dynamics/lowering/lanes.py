@@ -21,20 +21,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
 from sympy import Add, Expr, Integer, Mul, Rational, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
 from derivations.program.identifiers import spelled
 from derivations.program.language import Program, names_of, unused
-from dynamics.lowering import runtime
 from dynamics.lowering.compile import compiled
 from dynamics.lowering.emit import ExpressionPrinter, functions_in
+from dynamics.lowering.native import Code, code_of
 from dynamics.lowering.pairs import pair
-from dynamics.lowering.runtime import bits_to_float, float_to_bits
 from dynamics.lowering.statements import Statement, live, statements_of
 
 LANES = 16
@@ -51,63 +46,8 @@ class Status(IntEnum):
     TOO_MANY_STEPS = -3
 
 
-# -- what generated code calls ----------------------------------------------------------------------------------------
-
-LANEWISE = {"contract", "nsz", "arcp"}
-"""What a lane may be spared: no re-association, which differs between the parts of a loop that is unrolled, so that a
-cell's last bits would depend on its lane."""
-INLINE: dict[str, Any] = {"error_model": "numpy", "fastmath": LANEWISE, "forceinline": True}
-
-exp = njit(**INLINE)(runtime.exp.py_func)
-
 PRECISION = 4 * 2.220446049250313e-16
 """Of the time of an event, as in SciPy."""
-
-SMALLEST_NORMAL = 2.2250738585072014e-308
-SQRT_HALF = 0.7071067811865476
-
-
-@njit(**INLINE)
-def log(x):
-    """log without branches, so that loops over it vectorise; at most 2 units in the last place off."""
-    small = x < SMALLEST_NORMAL
-    bits: Any = float_to_bits(x * 18014398509481984.0 if small else x)  # type: ignore[call-arg]
-    # x = 2^n m with m from sqrt(1/2) on: there log(m) has no cancellation with n log(2)
-    shifted = bits - 4604544271217802189
-    n = shifted >> 52
-    m: Any = bits_to_float(bits - (n << 52))
-    f = m - 1.0
-    s = f / (2.0 + f)
-    z = s * s
-    w = z * z
-    odd = w * (0.3999999999940941908 + w * (0.2222219843214978396 + w * 0.1531383769920937332))
-    even = z * (
-        0.6666666666666735130 + w * (0.2857142874366239149 + w * (0.1818357216161805012 + w * 0.1479819860511658591))
-    )
-    half = 0.5 * f * f
-    power = float(n) - (54.0 if small else 0.0)
-    value = power * runtime.LN2_HIGH - ((half - (s * (half + (odd + even)) + power * runtime.LN2_LOW)) - f)
-    value = value if x < np.inf else x
-    value = -np.inf if x == 0.0 else value
-    return value if x >= 0.0 else np.nan
-
-
-@njit(**INLINE)
-def larger(one, other):
-    """The larger of two numbers; NaN if one of them is."""
-    return one if (one > other) | (one != one) else other
-
-
-@intrinsic
-def next_cells(typingctx, queue):
-    """The number at the head of a queue shared by threads, which moves on by a block of lanes."""
-
-    def codegen(context, builder, signature, args):
-        head = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.atomic_rmw("add", head, ir.Constant(ir.IntType(64), LANES), "monotonic")
-
-    return types.int64(queue), codegen
-
 
 # -- the system -------------------------------------------------------------------------------------------------------
 
@@ -337,7 +277,7 @@ import math
 import numpy as np
 from numba import njit
 
-from dynamics.lowering.lanes import INLINE, LANEWISE, exp, larger, log, next_cells
+from dynamics.lowering.lanewise import INLINE, LANEWISE, exp, larger, log, next_cells
 from dynamics.lowering.runtime import bits_to_float, float_to_bits
 from dynamics.support.machine_code import kept
 
@@ -789,23 +729,34 @@ def filled(template: str, parts: Mapping[str, list[str] | str]) -> str:
 
 @cache
 def version() -> str:
-    """A hash of this file, whose functions the generated code calls."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    """A hash of this file, and of the functions that the generated code calls."""
+    own = (Path(__file__).with_name(name).read_bytes() for name in ("lanes.py", "lanewise.py"))
+    return hashlib.sha256(b"".join(own)).hexdigest()[:16]
 
 
 @cache
-def kernel(
+def cells_source(
     program: Program,
     method: str,
     observables: tuple[str, ...],
     crossings: tuple[Crossing, ...],
     stepped: bool = False,
-) -> Callable[..., None]:
-    """The compiled loop over cells of a program; with ``stepped``, states within a step are steps of the method too.
+) -> str:
+    """The loop over cells of a program; with ``stepped``, states within a step are steps of the method too.
 
     ``kernel(queue, parameters, initial, t_end, t_eval, thresholds, rtol, atol, max_steps, states, observables,
     event_times, times, status, step_counts, evaluations)``: what follows max_steps are results, by (name, cell, time),
     (event, cell) or (cell).
     """
     system = system_of(program, [*program.flow.values(), *observables, *(c.observable for c in crossings)])
-    return compiled(Writer(system, method, observables, crossings, stepped).module())
+    return Writer(system, method, observables, crossings, stepped).module()
+
+
+def kernel(*given: Any, **options: Any) -> Callable[..., None]:
+    """The same compiled, for Python."""
+    return compiled(cells_source(*given, **options))
+
+
+def cells_code(*given: Any, **options: Any) -> Code:
+    """The same for :func:`dynamics.lowering.native.routine`."""
+    return code_of(cells_source(*given, **options))

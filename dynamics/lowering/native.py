@@ -1,33 +1,64 @@
-"""Compiled kernels as native functions of one signature, so that compiled loops call any of them.
+"""Compiled functions with their arguments, called by address: from compiled loops and from Python.
 
-A kernel takes its states, its results and arguments of its own, whose number and types differ from program to program.
-Loops around it would have to be compiled anew for each. Here a few instructions are put before a kernel that is
-compiled already: they read its arguments from a block of 64-bit words and jump. That takes milliseconds, and one loop,
-compiled once, calls every kernel as ``code = entry(y, out, words)``.
+The first call of a function in a process takes its machine code from the cache, if it is there, and LLVM links it
+(:mod:`dynamics.support.object_code`): numba is imported for what has not been compiled before.
 """
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
+import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from struct import pack, unpack
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.core.callconv import RETCODE_NONE
-from numba.core.compiler_lock import global_compiler_lock
-from numba.extending import intrinsic
-from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
 
-__all__ = ["Native", "call", "native", "take"]
+from dynamics.support import cache_files, object_code
+from dynamics.support.cache_files import cache_directory
 
-WORD = ir.IntType(64)
-POINTER = ir.IntType(8).as_pointer()
-ENTRY = ir.FunctionType(ir.IntType(32), [POINTER, POINTER, WORD.as_pointer()])
+__all__ = ["Code", "Native", "called", "code_in", "code_of", "native", "routine"]
+
+ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+
+
+@dataclass(frozen=True)
+class Code:
+    """A function that is compiled, or will be.
+
+    Attributes
+    ----------
+    digest : str, optional
+        Of all that it was made from, but for the compiler and the kinds of its arguments. Without one, its machine code
+        is not kept here.
+    compiled : callable
+        Gives the numba function.
+    """
+
+    digest: str | None
+    compiled: Callable[[], Any]
+
+
+@cache
+def code_of(source: str) -> Code:
+    """The kernel of a generated module."""
+    from dynamics.lowering import compile as compiling
+
+    return Code(compiling.module_name(source), lambda: compiling.compiled(source))
+
+
+@cache
+def code_in(module: str, name: str, *beside: str) -> Code:
+    """A function of a module of ours; what is compiled into it stands there and in the modules ``beside``."""
+    text = b"".join(Path(str(getattr(find_spec(each), "origin", None))).read_bytes() for each in (module, *beside))
+    return Code(f"{name}_{hashlib.sha256(text).hexdigest()}", lambda: getattr(import_module(module), name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,124 +85,140 @@ class Native:
     beside: bool
     places: tuple[int, ...]
 
+    @cached_property
+    def at_words(self) -> int:
+        return address_of(self.words)
 
-def _call(typingctx, address, y, out, words):
-    """Call a native function on arrays: 0, or the code of an error."""
+    @cached_property
+    def entry(self) -> Callable[[int | None, int | None, int], int]:
+        return ENTRY(self.address)
 
-    def codegen(context, builder, signature, args):
-        pointers = [
-            builder.bitcast(context.make_array(kind)(context, builder, array).data, wanted)
-            for kind, array, wanted in zip(signature.args[1:], args[1:], ENTRY.args, strict=True)
-        ]
-        code = builder.call(builder.inttoptr(args[0], ENTRY.as_pointer()), pointers)
-        return builder.sext(code, WORD)
-
-    return types.int64(address, y, out, words), codegen
-
-
-def _take(typingctx, queue):
-    """The number at the head of a queue shared by threads, which moves on by one."""
-
-    def codegen(context, builder, signature, args):
-        head = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.atomic_rmw("add", head, WORD(1), "monotonic")
-
-    return types.int64(queue), codegen
-
-
-call: Any = intrinsic(_call)
-take: Any = intrinsic(_take)
+    def __call__(self) -> int:
+        """Call a routine, all of whose arguments are in the words: what it gives."""
+        return self.entry(None, None, self.at_words)
 
 
 def native(function: Any, arguments: tuple[Any, ...], reads: int, writes: int) -> Native:
-    """A compiled function of (y, out, *arguments) as a native one.
+    """A function of (y, out, *arguments) as a native one.
 
     Parameters
     ----------
-    function : numba dispatcher
+    function : Code or numba dispatcher
     arguments : tuple of ndarray, float and int
-        Arrays are contiguous, of float64 or int64.
+        Arrays are contiguous.
     reads, writes : int
         Numbers of y and of out.
     """
-    address, library = _entry(function, tuple(map(_kind, arguments)))
-    words: list[int] = [reads, writes]
+    return _bound(function, arguments, [reads, writes])
+
+
+def routine(function: Code, *arguments: Any) -> Native:
+    """A function that gives a whole number or nothing, with all of its arguments."""
+    return _bound(function, arguments, [])
+
+
+def _bound(function: Any, arguments: tuple[Any, ...], words: list[int]) -> Native:
+    code = function if isinstance(function, Code) else _by_itself(function)
+    found = _entry(code, tuple(map(_kind, arguments)), len(words))
     places = []
     for argument in arguments:
         places.append(len(words))
         if isinstance(argument, np.ndarray):
-            words += [argument.__array_interface__["data"][0], *argument.shape]
+            words += [address_of(argument), *argument.shape]
         elif isinstance(argument, float):
             words.append(unpack("q", pack("d", argument))[0])
         else:
             words.append(int(argument))
-    beside = bool(function.targetoptions.get("nogil", False))
-    return Native(address, np.array(words, dtype=np.int64), (function, library, arguments), beside, tuple(places))
+    kept = found, arguments
+    return Native(found.address, np.array(words, dtype=np.int64), kept, found.beside, tuple(places))
+
+
+@cache
+def _by_itself(function: Any) -> Code:
+    return Code(None, lambda: function)
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Where the numbers of an array stand."""
+    return int(array.__array_interface__["data"][0])
+
+
+def called(one: Native, otherwise: Callable[..., None]) -> Callable[..., None]:
+    """A native function of (y, out, *arguments) for Python; ``otherwise`` where it raises, or is given other arrays."""
+    reads, writes = int(one.words[0]), int(one.words[1])
+    entry, words = one.entry, one.at_words
+
+    def run(y: NDArray[Any], out: NDArray[Any], *arguments: Any) -> None:
+        fits = _is_vector(y, reads) and _is_vector(out, writes)
+        if not fits or entry(address_of(y), address_of(out), words):
+            otherwise(y, out, *arguments)
+
+    return run
+
+
+def _is_vector(array: Any, size: int) -> bool:
+    return type(array) is np.ndarray and array.shape == (size,) and array.dtype.char == "d" and array.flags.carray
 
 
 def _kind(argument: Any) -> Any:
     """What decides how an argument is passed."""
-    return (argument.dtype.char, argument.ndim) if isinstance(argument, np.ndarray) else type(argument)
+    if not isinstance(argument, np.ndarray):
+        return type(argument)
+    if not argument.flags.c_contiguous:
+        raise ValueError(f"an array of shape {argument.shape} is not contiguous")
+    return argument.dtype.char, argument.ndim
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """The entry of a function, for arguments of some kinds.
+
+    Attributes
+    ----------
+    address : int
+    beside : bool
+    kept
+        What holds the code.
+    """
+
+    address: int
+    beside: bool
+    kept: Any
 
 
 @cache
-def _entry(function: Any, given: tuple[Any, ...]) -> tuple[int, Any]:
-    """The address of the entry of a function that takes arguments of some kinds, and the library that holds it."""
-    numbers = {float: types.float64, int: types.int64}
-    kinds = [
-        types.Array(from_dtype(np.dtype(kind[0])), kind[1], "C") if isinstance(kind, tuple) else numbers[kind]
-        for kind in given
-    ]
-    vector = types.Array(types.float64, 1, "C")
-    signature = (vector, vector, *kinds)
-    if signature not in function.overloads:
-        function.compile(signature)
-    compiled = function.overloads[signature]
-    context = compiled.target_context
-    target = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+def _entry(code: Code, given: tuple[Any, ...], vectors: int) -> Entry:
+    """The entry of a function: linked from the cache, or compiled and put there."""
+    path = described = None
+    if code.digest is not None:
+        described = repr((code.digest, given, vectors, _written(), object_code.compiler()))
+        path = cache_directory() / f"{hashlib.sha256(described.encode()).hexdigest()[:32]}.object"
+        found = _from(path, described)
+        if found is not None:
+            return found
+    from dynamics.lowering.entries import Compiled
 
-    library = context.codegen().create_library("entry")
-    module = library.create_ir_module("entry")
-    entry = ir.Function(module, ENTRY, f"entry.{compiled.fndesc.llvm_func_name}")
-    builder = ir.IRBuilder(entry.append_basic_block())
-    position = 0
+    made = Compiled(code.compiled(), given, vectors)
+    images = made.images()
+    place = object_code.linked(images, made.name) if images is not None else None
+    if path is not None and place is not None:
+        cache_files.write(path, pickle.dumps((described, made.name, made.beside, images)))
+    address, kept = made.loaded() if place is None else place
+    return Entry(address, made.beside, (kept, made))
 
-    def word() -> Any:
-        nonlocal position
-        position += 1
-        return builder.load(builder.gep(entry.args[2], [WORD(position - 1)]))
 
-    def array(kind: Any, data: Any, shape: list[Any]) -> Any:
-        made = context.make_array(kind)(context, builder)
-        strides: list[Any] = []
-        step = WORD(8)
-        for size in reversed(shape):
-            strides.insert(0, step)
-            step = builder.mul(step, size)
-        size = WORD(1)
-        for extent in shape:
-            size = builder.mul(size, extent)
-        made.data = builder.bitcast(data, made.data.type)
-        made.shape, made.strides = cgutils.pack_array(builder, shape), cgutils.pack_array(builder, strides)
-        made.itemsize, made.nitems = WORD(8), size
-        made.meminfo, made.parent = (cgutils.get_null_value(field.type) for field in (made.meminfo, made.parent))
-        return made._getvalue()
+def _from(path: Path, described: str) -> Entry | None:
+    """What a file holds, if it is whole and of the same code for the same machine, and can be linked here."""
+    content = cache_files.read(path)
+    if content is None:
+        return None
+    told, name, beside, images = pickle.loads(content)
+    place = object_code.linked(images, name) if told == described else None
+    return None if place is None else Entry(place[0], beside, place[1])
 
-    values = [array(vector, pointer, [word()]) for pointer in entry.args[:2]]
-    for kind in kinds:
-        if isinstance(kind, types.Array):
-            data = builder.inttoptr(word(), POINTER)
-            values.append(array(kind, data, [word() for _ in range(kind.ndim)]))
-        else:
-            values.append(builder.bitcast(word(), ir.DoubleType()) if kind == types.float64 else word())
-    result = compiled.signature.return_type
-    called = context.call_conv.get_function_type(result, signature)
-    places = [cgutils.alloca_once(builder, pointer.pointee) for pointer in called.args[:2]]  # its result, its exception
-    flat = context.get_arg_packer(signature).as_arguments(builder, values)
-    code = builder.call(builder.inttoptr(WORD(target), called.as_pointer()), [*places, *flat])
-    nothing = builder.icmp_signed("==", code, RETCODE_NONE)  # what functions without a result give
-    builder.ret(builder.select(nothing, ir.Constant(code.type, 0), code))
-    with global_compiler_lock:
-        library.add_ir_module(module)
-        library.finalize()
-    return library.get_pointer_to_function(entry.name), library
+
+@cache
+def _written() -> str:
+    """A hash of what writes entries."""
+    own = (Path(__file__).with_name(name).read_bytes() for name in ("native.py", "entries.py"))
+    return hashlib.sha256(b"".join(own)).hexdigest()

@@ -17,13 +17,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.linalg import ensure_blas
 
+from dynamics.lowering.panels import PANELS, TILE
 from dynamics.lowering.parallel import in_turns
 from dynamics.support.machine_code import kept
-
-TILE = 32
-"""Columns of a panel: 6,000 rows of 32 numbers are 1.5 MB. Wider rows amortise the walk over the entries."""
-PANELS = 8
-"""Panels that may be at work at one time; more threads than this do not help."""
 
 LINE = 8
 """Numbers in a line of cache, and in the longest vectors."""

@@ -16,8 +16,9 @@ from sympy import Add, Expr, Indexed, Integer, Mul, Symbol, exp
 from derivations.program.language import Access, Program, entries, subscript
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.statements import MAXIMA, Statement
-from dynamics.lowering.vectors import LONGEST
 
+LONGEST = 16
+"""Rows up to this are vectors: two registers of eight numbers."""
 MOST = 256
 """Points of a nest that may be written out."""
 IN_ALL = 2048

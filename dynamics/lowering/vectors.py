@@ -17,9 +17,6 @@ from numba.extending import intrinsic, models, overload, register_model
 
 from dynamics.lowering import runtime
 
-LONGEST = 16
-"""Rows up to this are vectors: two registers of eight numbers."""
-
 FLAGS = ("reassoc", "contract", "nsz", "arcp")
 DOUBLE, INDEX = ir.DoubleType(), ir.IntType(32)
 

@@ -494,6 +494,7 @@ def run(
 ) -> Statistics:
     """Integrate span by span, keeping what is wanted at the times that are wanted."""
     out, end = np.empty(observe.output_size), record.wanted[-1]
+    _ = observe.native  # from the cache, if it is there
 
     def save(t: float, y: Vector) -> None:
         observe(y, out)

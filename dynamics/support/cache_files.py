@@ -6,16 +6,42 @@ kept is found anew and written again. Where nothing can be written, work goes on
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import os
+import shutil
+import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 
 from dynamics.support.errors import CacheWarning, InputError
 from dynamics.support.files import write_aside
 
-__all__ = ["read", "uncached", "write"]
+__all__ = ["ENVIRONMENT", "cache_directory", "read", "uncached", "write"]
 
 DIGEST = hashlib.sha256().digest_size
+ENVIRONMENT = "DYNAMICS_CACHE_DIR"
+
+
+@cache
+def cache_directory() -> Path:
+    """Where compiled kernels are kept: $DYNAMICS_CACHE_DIR, or the user's cache directory, or a temporary one."""
+    import platformdirs
+
+    wanted = Path(os.environ.get(ENVIRONMENT) or platformdirs.user_cache_dir("attention-dynamics", appauthor=False))
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=wanted):
+            return wanted
+    except OSError as error:
+        uncached(f"cannot write to {str(wanted)!r}: {error.strerror}")
+    try:
+        temporary = tempfile.mkdtemp(prefix="attention-dynamics-")
+    except OSError:
+        return wanted  # where every file is missing, and none can be written
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
 
 
 def read(path: Path) -> bytes | None:

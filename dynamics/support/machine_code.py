@@ -21,7 +21,7 @@ from numba.core.typeinfer import register_dispatcher
 
 from dynamics.support import cache_files
 
-__all__ = ["kept"]
+__all__ = ["image_of", "kept"]
 
 
 class Files:
@@ -33,13 +33,19 @@ class Files:
     def __init__(self, base: str, stamp: Any) -> None:
         self.base = base
         self.stamp = stamp
+        self.image: bytes | None = None
 
     def load(self, key: Any) -> Any:
+        """What numba kept, the object file first: ``((name, kind, (image, ...)), ...)``."""
         content = cache_files.read(self._file(key))
         if content is None:
             return None
         described, code = pickle.loads(content)
-        return code if described == self._described(key) else None
+        if described != self._described(key):
+            return None
+        _, kind, stored = code[0]
+        self.image = stored[0] if kind == "object" else None
+        return code
 
     def save(self, key: Any, code: Any) -> None:
         cache_files.write(self._file(key), dumps((self._described(key), code)))
@@ -64,7 +70,10 @@ class Kept(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
+            if found is not None:
+                found.library.image_of_before = self._cache_file.image  # type: ignore[attr-defined]
+            return found
         except Exception:  # whole, but of a package or a machine that is another by now: compiled again
             return None
 
@@ -73,6 +82,14 @@ class Kept(FunctionCache):
             super().save_overload(sig, data)
         except OSError as error:
             cache_files.uncached(f"cannot write to {self._cache_path}: {error.strerror}")
+
+
+def image_of(library: Any) -> bytes | None:
+    """The object file of a library of numba, of this process or from the cache; None if there is none."""
+    try:
+        return library.image_of_before if hasattr(library, "image_of_before") else library._get_compiled_object()
+    except (ValueError, RuntimeError):  # it is not to be cached
+        return None
 
 
 def kept(*signatures: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -23,6 +23,7 @@ from functools import cache, wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from dynamics.support.errors import InputError, IntegrationError
+from dynamics.support.object_code import load_blas
 
 if TYPE_CHECKING:
     from threadpoolctl import LibController
@@ -36,6 +37,9 @@ WORTH_SHARING = 1_000_000
 
 _queue = threading.RLock()
 """Held by the caller of a loop that runs on several threads."""
+
+_asked = threading.local()
+"""How many threads this one has asked for, of which numba is told when it is there."""
 
 _inherited: str | None = None
 """The layer of the threads of the process that this one was forked from."""
@@ -103,9 +107,9 @@ def choose_layer() -> None:
 @cache
 def libraries() -> Sequence[LibController]:
     """BLAS of NumPy and of SciPy, found once: to look for libraries takes milliseconds."""
-    import scipy.linalg  # noqa: F401 loads its BLAS, which the compiled code calls
     from threadpoolctl import ThreadpoolController
 
+    load_blas()  # which the compiled code calls
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
@@ -129,17 +133,48 @@ def limited(threads: int | None, size: int, blas: bool = True) -> Iterator[int]:
 
     None: one thread for small states, all for large ones. Without ``blas``, BLAS has one thread: loops share products.
     """
-    import numba
-
-    choose_layer()
-    available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    if threads is not None and not (isinstance(threads, numbers.Integral) and 1 <= threads <= available):
-        raise InputError(f"threads = {threads!r} is not between 1 and the {available} that this machine has")
-    wanted = threads or (available if size >= WORTH_SHARING else 1)
-    before = numba.get_num_threads()
-    numba.set_num_threads(wanted)
+    most = available()
+    if threads is not None and not (isinstance(threads, numbers.Integral) and 1 <= threads <= most):
+        raise InputError(f"threads = {threads!r} is not between 1 and the {most} that this machine has")
+    wanted = int(threads or (most if size >= WORTH_SHARING else 1))
+    before, after = _asked.__dict__.get("threads"), used()
+    _asked.threads = wanted
+    if "numba" in sys.modules:
+        join()
     try:
         with blas_limited(wanted if blas and size >= WORTH_SHARING else 1):
             yield wanted
     finally:
-        numba.set_num_threads(before)
+        _asked.threads = before
+        if "numba" in sys.modules:
+            sys.modules["numba"].set_num_threads(after)
+
+
+def used() -> int:
+    """How many threads loops use now."""
+    if "numba" not in sys.modules:
+        return int(_asked.__dict__.get("threads") or available())
+    import numba
+
+    choose_layer()  # asked for the number, numba starts them
+    return int(numba.get_num_threads())
+
+
+def join() -> None:
+    """Have numba use as many threads as were asked for: where it is there, and when it is imported on the way."""
+    import numba
+
+    if _asked.__dict__.get("threads") is not None:
+        choose_layer()
+        numba.set_num_threads(_asked.threads)
+
+
+def available() -> int:
+    """How many threads there may be: what numba says, or would say."""
+    if "numba" in sys.modules:
+        return int(sys.modules["numba"].config.NUMBA_NUM_THREADS)
+    try:
+        return int(os.environ["NUMBA_NUM_THREADS"])
+    except (KeyError, ValueError):
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        return max(1, len(cores))

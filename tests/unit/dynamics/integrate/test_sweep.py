@@ -21,7 +21,7 @@ from derivations.program.language import Definition, Program, scalars
 from derivations.reductions import copying
 from dynamics.integrate.sweeps import Event, Status, share, sweep
 from dynamics.lowering.lanes import LANES, kernel
-from dynamics.lowering.lanes import log as lane_log
+from dynamics.lowering.lanewise import log as lane_log
 from dynamics.support.errors import InputError
 
 # -- a damped oscillator with a cubic force: x' = v, v' = -k x - b x^3 - c v ------------------------------------------

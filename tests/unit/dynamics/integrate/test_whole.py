@@ -12,7 +12,7 @@ from numba.core.runtime import rtsys
 from sympy import sqrt
 
 from derivations.program.language import Definition, Program, SumOver, indices, scalars, tensors
-from dynamics.integrate import whole
+from dynamics.integrate import run, whole
 from dynamics.integrate.conserved import Conserved
 from dynamics.integrate.initial_value import LARGE, integrate
 from dynamics.lowering import Bound, lower
@@ -133,7 +133,7 @@ def test_options_and_directions_are_scipys_too(method: str) -> None:
 @pytest.mark.parametrize("capacity", [1, 2, 5])
 def test_a_buffer_that_is_full_changes_nothing(method: str, capacity: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many times in one step, shown in parts: the interpolant is found once, and evaluations count once."""
-    monkeypatch.setattr(whole, "BUFFER", 4 * capacity)
+    monkeypatch.setattr(run, "BUFFER", 4 * capacity)
     flow, y0 = bound(competition(), 4), np.full(4, 0.2)
     same(both(flow, y0, (0, 20), at=np.linspace(0, 20, 101), method=method, rtol=1e-4))
     same(both(flow, y0, (0, 20), at=np.linspace(0, 20, 101), method=method, rtol=1e-11))
@@ -141,7 +141,7 @@ def test_a_buffer_that_is_full_changes_nothing(method: str, capacity: int, monke
 
 def test_the_time_between_looks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     flow, y0 = bound(competition(), 4), np.full(4, 0.2)
-    monkeypatch.setattr(whole, "PATIENCE", 0.0)  # a look at every step
+    monkeypatch.setattr(run, "PATIENCE", 0.0)  # a look at every step
     same(both(flow, y0, (0, 20), at=np.linspace(0, 20, 7), rtol=1e-8))
 
 
@@ -196,7 +196,7 @@ def calls(work) -> int:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_python_and_no_allocation_per_step(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole, "PATIENCE", 1e9)
+    monkeypatch.setattr(run, "PATIENCE", 1e9)
     memory.memsys_enable_stats()
     flow, y0 = bound(competition(), 4), np.full(4, 0.2)
     steps, python, allocations = [], [], []
@@ -229,7 +229,7 @@ def test_one_loop_serves_every_program() -> None:
 def test_native_functions_take_arrays_of_any_shape_and_numbers() -> None:
     from numba import njit
 
-    from dynamics.lowering.native import call
+    from dynamics.lowering.entries import call
 
     @njit
     def kernel(y, out, cube, table, words, weight, count):

@@ -141,7 +141,7 @@ def test_half_a_file_is_never_seen(cache: Path, monkeypatch: pytest.MonkeyPatch)
         replace(aside, path)
 
     source = SOURCE.format(factor="7.0")
-    monkeypatch.setattr(compiling.os, "replace", watched)
+    monkeypatch.setattr(os, "replace", watched)
     compiling.compiled(source)
     assert moves == [compiling.module_name(source)]
 
