@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 from llvmlite import binding, ir
 
+from dynamics.support.object_code import know_machine
+
 __all__ = ["SYMBOL", "standing_by", "team"]
 
 WORD, CODE, BYTES = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
@@ -65,6 +67,7 @@ class Team:
 @cache
 def team() -> Team:
     """The team of this process, which has no members yet."""
+    know_machine()
     board = np.zeros(64, np.int64)
     module = binding.parse_assembly(str(_module(board.ctypes.data)))
     module.verify()

@@ -22,7 +22,7 @@ from itertools import count
 from types import ModuleType
 from typing import Any
 
-__all__ = ["compiler", "linked", "load_blas", "names", "version"]
+__all__ = ["compiler", "know_machine", "linked", "load_blas", "names", "version"]
 
 SYMBOL_TABLE = 2
 """The type of the section of an ELF file that holds its symbols."""
@@ -159,12 +159,20 @@ def address_of(name: str) -> int | None:
 
 
 @cache
-def linker() -> Any:
-    """LLVM's linker for this process."""
+def know_machine() -> None:
+    """Have LLVM know this machine, as numba does when it is imported."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+
+
+@cache
+def linker() -> Any:
+    """LLVM's linker for this process."""
+    import llvmlite.binding as llvm
+
+    know_machine()
     return llvm.create_lljit_compiler()
 
 

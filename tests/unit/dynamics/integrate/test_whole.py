@@ -16,6 +16,7 @@ from dynamics.integrate import run, whole
 from dynamics.integrate.conserved import Conserved
 from dynamics.integrate.initial_value import LARGE, integrate
 from dynamics.lowering import Bound, lower
+from dynamics.lowering import native as natives
 from dynamics.lowering.native import native
 from dynamics.support.errors import IntegrationError
 
@@ -219,7 +220,13 @@ def test_one_loop_serves_every_program() -> None:
     """Nothing is compiled for a program but its kernel."""
     integrate(bound(competition(), 3), np.full(3, 0.1), (0, 1))
     before = len(whole.advance.overloads), len(whole.first_step.overloads)
-    integrate(bound(growing(), 3), np.full(3, 0.1), (0, 1))
+    entries = natives._entry.cache_info().currsize
+    other = bound(growing(), 3)
+    _ = other.native
+    assert natives._entry.cache_info().currsize <= entries + 1
+    entries = natives._entry.cache_info().currsize
+    integrate(other, np.full(3, 0.1), (0, 1))
+    assert natives._entry.cache_info().currsize == entries
     assert (len(whole.advance.overloads), len(whole.first_step.overloads)) == before
 
 
