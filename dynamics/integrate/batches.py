@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from dynamics.lowering import Bound, lower
 from dynamics.lowering.hoist import apart
 from dynamics.lowering.native import Native
 from dynamics.support.errors import InputError
-from dynamics.support.threads import limited
+from dynamics.support.threads import limited, side_by_side
 from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
@@ -141,14 +140,12 @@ def integrate_cells(
 
     beside = moves.beside and looks.beside
     workers = min(number_of(threads) if beside else 1, cells)
-    with limited(None, 0), ThreadPoolExecutor(workers) as pool:
-        tasks = [pool.submit(work) for _ in range(workers)]
-        try:
-            for task in tasks:
-                task.result()
-        except BaseException:
-            queue[1] = 1
-            raise
+
+    def give_up() -> None:
+        queue[1] = 1
+
+    with limited(None, 0):
+        side_by_side(work, workers, give_up)
     return found
 
 

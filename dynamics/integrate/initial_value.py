@@ -215,7 +215,11 @@ def integrate(
     explicit = hasattr(solver_class, "error_estimator_order") or hasattr(solver_class, "estimate_radius")
     kept = [(quantity, np.array(quantity.values(y0), dtype=float)) for quantity in conserved]
 
+    known: list[Vector] = []  # the slope at the start, if it was needed before
+
     def fun(t: float, y: Vector) -> Vector:
+        if known:
+            return known.pop()
         y = np.ascontiguousarray(y)  # Jacobians by differences come as columns of a matrix
         out = np.empty_like(y)
         into(y, out)
@@ -254,7 +258,11 @@ def integrate(
     at_rest = 0
     if "first_step" not in options and hasattr(solver_class, "error_estimator_order") and not y0.any():
         with np.errstate(over="ignore", invalid="ignore"):
+            slope = fun(start, y0)
+            known.append(slope)
             first, at_rest = step_from_rest(fun, y0, atol, solver_class.error_estimator_order)
+            known.append(slope)
+            at_rest -= 1  # one slope at the start serves all
         options |= {"first_step": min(first, abs(end - start))} if first else {}
 
     if one_loop is not None:

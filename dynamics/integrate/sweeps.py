@@ -7,7 +7,6 @@ result of one does not depend on which others are swept, in which order, or on h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from dynamics.lowering.lanes import LANES, cells_code
 from dynamics.lowering.native import routine
 from dynamics.lowering.pairs import pair
 from dynamics.support.errors import InputError, IntegrationError
+from dynamics.support.threads import side_by_side
 from dynamics.support.trajectory import labelled
 from dynamics.support.typing import Vector
 
@@ -187,20 +187,16 @@ def sweep(
 def share(work: Callable[[], None], queue: NDArray[np.int64], workers: int, cells: int) -> None:
     """Run the same work on several threads, which share a queue; an interrupt empties it.
 
-    One worker is a thread too: an interrupt reaches the main thread only while that waits. A few cells are done before
-    a thread would have begun.
+    A few cells are done before a thread would have begun.
     """
     if workers == 1 and cells <= FEW:
         work()
         return
-    with ThreadPoolExecutor(workers) as pool:
-        tasks = [pool.submit(work) for _ in range(workers)]
-        try:
-            for task in tasks:
-                task.result()
-        except BaseException:
-            queue[0] = cells
-            raise
+
+    def give_up() -> None:
+        queue[0] = cells
+
+    side_by_side(work, workers, give_up)
 
 
 def cells_of(

@@ -24,13 +24,14 @@ from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
 from dynamics.problems.minibatches import Sampler, sampled
 from dynamics.problems.models import Model
-from dynamics.problems.observables import extents_of, observables, watched
+from dynamics.problems.observables import Observable, extents_of, observables, watched
 from dynamics.problems.on_counts import on_counts
 from dynamics.problems.optimisers.curvature import looks
 from dynamics.problems.optimisers.looking import LOOKS, looked, require_limit
 from dynamics.problems.optimisers.optimised import under
 from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.options import known
+from dynamics.problems.plans import usual_plan
 from dynamics.problems.problem import Problem, Variable
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.reading import takes_examples
@@ -306,17 +307,23 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         raise InputError("batch is of an optimizer; name one, optimizer='adam' for example, or leave it out")
     elif lr is not None:
         chosen = chosen.modified()
-    names = stage_names(chosen, stages)
+    options_of_plan = (stages, rates, keep, top, observe)
+    plan = usual_plan(chosen) if all(option is None for option in options_of_plan) else None
+    names = stage_names(chosen, stages) if plan is None else plan.names
     timed = bool(set(names) & {"two-stage", "frozen"})
     if switch is not None and stages is None:
         raise InputError("switch ends stage one, for stages='two-stage' or 'frozen'; name them, or leave it out")
     moved_by = names_of(sensitivity)
     if moved_by:
         require_tangents(chosen, names, chosen.tolerances.method if method is None else method)
-    speeds = learning_rates(tuple(chosen.rates), rates, chosen.described)
-    seen = observables(chosen, watched(chosen, observe))
-    extents = extents_of(chosen, seen, len(wanted) * len(names))
-    keeping = kept(extents, chosen.labels, chosen.frequency, keep, top)
+    seen: Sequence[Observable] = ()
+    if plan is not None:
+        speeds, keeping = dict(plan.speeds), plan.keeping
+    else:
+        speeds = learning_rates(tuple(chosen.rates), rates, chosen.described)
+        seen = observables(chosen, watched(chosen, observe))
+        extents = extents_of(chosen, seen, len(wanted) * len(names))
+        keeping = kept(extents, chosen.labels, chosen.frequency, keep, top)
     chosen.require_memory(len(wanted) * len(names), keeping)
     usual = chosen.tolerances
     control: dict[str, Any] = {
@@ -325,7 +332,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         "method": usual.method if method is None else method,
     }
     y0 = chosen.initial(initial, seed)
-    variables = beside(chosen.variables(keeping), [one.variable(keeping) for one in seen])
+    own = chosen.variables(keeping) if plan is None else plan.variables
+    variables = beside(own, [one.variable(keeping) for one in seen])
     y0, ticks = chosen.begun(y0, speeds), chosen.clock(wanted)
     end = float(ticks[-1])
     shared = sys.maxsize if chosen.parallel else 0
@@ -527,7 +535,7 @@ def labelled(
     """Records as one labelled dataset."""
     coordinates: dict[str, Any] = {"time": (("time",), wanted, CLOCK)}
     for dim, at in keep.positions.items():
-        coordinates[dim] = (dim,), np.asarray(problem.labels[dim][at] if dim in problem.labels else at)
+        coordinates[dim] = (dim,), problem.labels[dim][at] if dim in problem.labels else np.array(at)
 
     def of(record: Record) -> xr.Dataset:
         found = {}

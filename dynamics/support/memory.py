@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 
 from dynamics.support.errors import InputError
 
@@ -11,6 +12,7 @@ SHARE = 0.85
 """The share of the machine's memory that one task may plan on."""
 
 
+@cache
 def physical_memory() -> float:
     """Bytes of memory of this machine; infinity where it cannot be told."""
     try:

@@ -18,6 +18,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -50,6 +51,7 @@ def _remember() -> None:
     global _inherited, _queue
     _queue = threading.RLock()  # a thread that is gone may have held it
     _inherited = running() or _inherited
+    _workers.cache_clear()
 
 
 def one_at_a_time(function: Callable[P, R]) -> Callable[P, R]:
@@ -67,6 +69,42 @@ def one_at_a_time(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **options)
 
     return called
+
+
+def side_by_side(work: Callable[[], None], workers: int, give_up: Callable[[], None]) -> None:
+    """Run the same function on several threads, which wait for more afterwards: to start them takes as long as a sweep.
+
+    Parameters
+    ----------
+    work : callable
+        Returns soon after ``give_up()``.
+    workers : int
+        One is a thread too: an interrupt reaches the main thread only while that waits.
+    give_up : callable
+        Called if one fails, or is interrupted.
+
+    Examples
+    --------
+    >>> seen = []
+    >>> side_by_side(lambda: seen.append(1), 3, seen.clear)
+    >>> seen
+    [1, 1, 1]
+    """
+    pool = _workers(workers)
+    tasks = [pool.submit(work) for _ in range(workers)]
+    try:
+        for task in tasks:
+            task.result()
+    except BaseException:
+        give_up()
+        wait(tasks)
+        raise
+
+
+@cache
+def _workers(number: int) -> ThreadPoolExecutor:
+    """Threads that wait for work, this many."""
+    return ThreadPoolExecutor(number, thread_name_prefix="dynamics")
 
 
 def running() -> str | None:

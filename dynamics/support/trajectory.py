@@ -93,6 +93,8 @@ class Kind:
         Of all variables, in order, and those that are coordinates.
     labels, indexes : mapping
         By dimension.
+    twins : mapping
+        Variables of this kind, by name, where xarray's hold what it is thought that they do: made anew from these.
     sizes : mapping of str to int
     """
 
@@ -101,6 +103,7 @@ class Kind:
     coordinates: tuple[str, ...] = ()
     labels: Mapping[Any, Any] = field(default_factory=dict)
     indexes: Mapping[Any, Any] = field(default_factory=dict)
+    twins: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -125,7 +128,13 @@ class Kind:
             for value in (*variables.values(), *coordinates.values())
             for dim, n in zip(value[0], value[1].shape, strict=True)
         }
-        return cls(direct, (*variables, *coordinates), tuple(coordinates), labels, indexes, sizes)
+        twins: dict[str, Any] = {}
+        for name, (dims, values, *_) in {**variables, **coordinates}.items():
+            made: Any = labels[name] if name in labels else xr.Variable(dims, values, fastpath=True)
+            held = (made._data.array, indexes[name].index) if name in labels else (made._data, values)
+            if held[0] is held[1]:
+                twins[name] = made if name in labels else twin(made, _data=None)
+        return cls(direct, (*variables, *coordinates), tuple(coordinates), labels, indexes, twins, sizes)
 
     def filled(self, values: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset | None:
         """A dataset of this kind with numbers: (dims, ndarray, attrs) by name, of all that are no labels."""
@@ -136,14 +145,52 @@ class Kind:
         variables: dict[str, Any] = {}
         indexes: dict[Any, Any] = {}
         for name in self.names:
+            known = self.twins.get(name)
             if name in self.labels:  # an index of one's own: that of pandas has a name that can be set
                 index = self.indexes[name]
-                indexes[name] = xr.indexes.PandasIndex(index.index.view(), index.dim, index.coord_dtype)
+                own = index.index.view()
+                if known is not None:
+                    indexes[name] = twin(index, index=own)
+                    variables[name] = twin(known, _data=twin(known._data, array=own), _attrs=dict(known.attrs) or None)
+                    continue
+                indexes[name] = xr.indexes.PandasIndex(own, index.dim, index.coord_dtype)
                 variables |= indexes[name].create_variables({name: self.labels[name]})
             else:
                 dims, numbers, *more = values[name]
-                variables[name] = xr.Variable(dims, numbers, dict(*more) or None, fastpath=True)
+                attributes = dict(*more) or None
+                if known is not None:
+                    variables[name] = twin(known, _data=numbers, _attrs=attributes)
+                else:
+                    variables[name] = xr.Variable(dims, numbers, attributes, fastpath=True)
         return self.direct(variables, set(self.coordinates), dict(self.sizes), dict(attrs), indexes)
+
+
+@cache
+def slots_of(kind: type) -> tuple[str, ...]:
+    """The slots of objects of a class."""
+    named = [vars(base).get("__slots__", ()) for base in kind.__mro__[:-1]]
+    slots = dict.fromkeys(name for names in named for name in ((names,) if isinstance(names, str) else names))
+    return tuple(name for name in slots if name not in ("__dict__", "__weakref__"))
+
+
+def twin(one: Any, **changes: Any) -> Any:
+    """Another object that holds the same but for some changes: its class would look at all of it once more.
+
+    >>> class Point:
+    ...     __slots__ = ("x", "y")
+    >>> point = Point()
+    >>> point.x, point.y = 1, 2
+    >>> other = twin(point, y=3)
+    >>> other.x, other.y, point.y
+    (1, 3, 2)
+    """
+    made, put = object.__new__(type(one)), object.__setattr__  # past what a class makes of it
+    kind: Any = type(one)
+    for name in slots_of(kind):
+        put(made, name, changes[name] if name in changes else getattr(one, name))
+    if hasattr(one, "__dict__"):
+        vars(made).update(vars(one))
+    return made
 
 
 def _made(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from dynamics import CoOccurrence, copying, on_arrays, solve
-from dynamics.problems import ready
+from dynamics.problems import plans, ready
 from dynamics.program_file import Definition, SumOver, indices, model, sizes, tensors
 
 N, D = sizes("N D")
@@ -130,3 +130,25 @@ def test_few_are_kept() -> None:
         solve(on_arrays(PROGRAM, {"x": np.ones((size, 1))}), [1.0])
     assert len(ready._kept) <= ready.KNOWN
     assert sum(map(len, ready._kept.values())) <= ready.KNOWN
+
+
+def test_plans_are_of_one_problem_each() -> None:
+    """Labels and what is shown are a problem's own, also where another one had its place in memory."""
+    for names in (("a", "b"), ("c", "d"), ("e", "f", "g")):
+        counts = CoOccurrence.from_counts(np.eye(len(names)) + 0.1, inputs=names, outputs=names[::-1])
+        for _ in range(2):
+            found = solve(counts, [0, 5.0])
+            assert found.input.values.tolist() == list(names)
+            assert found.attended.values[-1].tolist() == list(names)
+            found.input.values[:] = "spoilt"
+            found.W.attrs["units"] = "spoilt"
+        assert "A" not in solve(counts, [0, 5.0], closure="linear")
+        counts.C[:] = counts.C[::-1].copy()
+        assert solve(counts, [0, 5.0]).attended.values[-1].tolist() == list(names)[::-1]
+    assert len(plans._known) <= plans.KNOWN
+
+
+def test_plans_of_large_problems_are_not_kept() -> None:
+    before = dict(plans._known)
+    solve(CoOccurrence.from_counts(np.eye(101) + 0.01), [0.0])
+    assert plans._known == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numba
@@ -12,7 +13,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from dynamics.support.errors import InputError
-from dynamics.support.threads import WORTH_SHARING, limited
+from dynamics.support.threads import WORTH_SHARING, limited, side_by_side
 
 AVAILABLE = int(numba.config.NUMBA_NUM_THREADS)
 
@@ -132,3 +133,37 @@ def test_solves_on_several_threads_of_python_share_those_of_numba(layer: str) ->
     ended = subprocess.run([sys.executable, "-c", SHARED], capture_output=True, text=True, env=environment, timeout=400)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.split()[0] == "True"
+
+
+def test_work_side_by_side_is_given_up_together() -> None:
+    stop, seen = threading.Event(), []
+
+    def work() -> None:
+        seen.append(threading.get_ident())
+        if len(seen) == 1:
+            raise ZeroDivisionError
+        assert stop.wait(10)
+
+    for _ in range(2):  # the same threads, which are none the worse for it
+        stop.clear()
+        seen.clear()
+        with pytest.raises(ZeroDivisionError):
+            side_by_side(work, 3, stop.set)
+        assert 1 <= len(seen) <= 3
+    before = threading.active_count()
+    done: list[int] = []
+    side_by_side(lambda: done.append(1), 3, done.clear)
+    assert done == [1, 1, 1]
+    assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_those_who_wait_do_not_survive_a_fork() -> None:
+    done: list[int] = []
+    side_by_side(lambda: done.append(1), 2, done.clear)
+    child = os.fork()
+    if child == 0:
+        side_by_side(lambda: done.append(1), 2, done.clear)
+        os._exit(len(done))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4

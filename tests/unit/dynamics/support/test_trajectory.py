@@ -292,3 +292,26 @@ def test_a_label_that_changed_is_seen() -> None:
     labelled(variables, coordinates, {})
     later = coordinates | {"time": (("time",), np.array([0.0, 2.0]))}
     xr.testing.assert_identical(labelled(variables, later, {}), xr.Dataset(variables, later))
+
+
+def test_twins_have_nothing_of_each_other() -> None:
+    """Datasets of one kind: labels, their names, attributes and numbers of one are not those of the next."""
+
+    def made() -> xr.Dataset:
+        variables = {"x": (("time", "word"), np.zeros((2, 2)), {"units": "1"}), "y": (("time",), np.zeros(2))}
+        labels = {"time": (("time",), np.arange(2.0), {"units": "steps"}), "word": (("word",), np.array(["a", "b"]))}
+        return trajectory.labelled(variables, {**labels, "step": (("time",), np.arange(2))}, {"title": "one"})
+
+    made()
+    first, second = made(), made()
+    xr.testing.assert_identical(first, second)
+    first.x[:] = 1.0
+    first.x.attrs["units"] = first.time.attrs["units"] = first.y.encoding["dtype"] = "spoilt"
+    first.indexes["word"].name = "spoilt"
+    first = first.assign_coords(word=["c", "d"]).rename(time="when")
+    third = made()
+    xr.testing.assert_identical(second, third)
+    assert third.indexes["word"].name == "word"
+    assert third.sel(word="b").x.values.tolist() == [0.0, 0.0]
+    assert third.copy(deep=True).isel(time=[1]).time.attrs == {"units": "steps"}
+    assert third.time.variable.encoding == third.y.encoding == {}
