@@ -47,8 +47,10 @@ class Plan:
 
 def usual_plan(problem: Problem) -> Plan:
     """The plan of a problem without options; of a closure on dense counts, that of all such closures on these."""
-    dense = isinstance(problem, Closure) and not problem.sparse
-    owner, name = (problem.counts, problem.closure) if isinstance(problem, Closure) and dense else (problem, "")
+    owner: Any = problem
+    name = ""
+    if type(problem) is Closure and not problem.sparse:
+        owner, name = problem.counts, problem.closure
     known = _known.get((id(owner), name))
     if known is not None and known[0]() is owner:  # identities are given again
         return known[1]
