@@ -17,6 +17,7 @@ from dynamics.cli.derive import derive
 from dynamics.cli.explore import explore
 from dynamics.cli.fit import fit
 from dynamics.cli.forecast import forecast
+from dynamics.cli.output import alone
 from dynamics.cli.phase import phase
 from dynamics.cli.simulate import simulate
 from dynamics.cli.solve import solve
@@ -55,6 +56,7 @@ def whole(
 
 def main() -> None:
     """Entry point: errors in one line, exit status 0 (done), 1 (failed) or 2 (wrong input)."""
+    alone()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -10,7 +10,7 @@ import typer
 from dynamics.cli.console import progress, table, table_format
 from dynamics.cli.optimizing import OptimizerOptions
 from dynamics.cli.options import INPUT, OUTPUT, SOLVING, Figures, Output, TableFormat, given, with_options, words_of
-from dynamics.cli.output import finish, folder, write
+from dynamics.cli.output import finish, folder, with_data, write
 from dynamics.cli.predictions import predicted_by, theory_of
 from dynamics.cli.simulate import TrainingOptions, divergence, run
 from dynamics.cli.system import Chosen, SystemOptions
@@ -70,7 +70,7 @@ def compare(
 
     Example: dynamics compare --task lexicon --vocab 30 --batch 64 --steps 500 --seeds 4
     """
-    place, form = folder(output, "compare", figures), table_format(form)
+    place, form = with_data(folder(output, "compare", figures)), table_format(form)
     if study is not None:
         if prediction is not None or run_file is not None or theory is not None or stages is not None or spread:
             raise InputError(

@@ -12,7 +12,7 @@ import typer
 from dynamics.cli.console import progress, table, table_format
 from dynamics.cli.optimizing import OptimizerOptions
 from dynamics.cli.options import INPUT, SOLVING, Figures, Output, TableFormat, refuse_idle, with_options, words_of
-from dynamics.cli.output import finish, folder, write
+from dynamics.cli.output import finish, folder, with_data, write
 from dynamics.cli.predictions import SolvingOptions, predicted_by, start_of, theory_of
 from dynamics.cli.system import SystemOptions
 from dynamics.support.errors import InputError
@@ -61,7 +61,7 @@ def fit(
     """
     from dynamics.problems.sensitivity.fit import fit as fitted
 
-    place, form = folder(output, "fit", figures), table_format(form)
+    place, form = with_data(folder(output, "fit", figures)), table_format(form)
     stepping = optimizing.chosen(solving.lr, solving.momentum, solving.batch)
     acting = {"theory", "rtol", "method"} | (set() if stepping is None else {"lr", "momentum", "batch"})
     refuse_idle(solving, acting, "a fit, whose times are those of the curves")

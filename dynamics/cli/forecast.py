@@ -21,7 +21,7 @@ from dynamics.cli.options import (
     with_options,
     words_of,
 )  # fmt: skip
-from dynamics.cli.output import finish, folder, write
+from dynamics.cli.output import finish, folder, with_data, write
 from dynamics.cli.system import Lower, MaxPairs, MinCount, Tokenizer
 from dynamics.support.errors import InputError
 
@@ -245,7 +245,7 @@ def forecast(
 
     Example: dynamics forecast train.en train.de --lr 1e-3 --kind transformer --exclude-lines heldout.txt
     """
-    place = folder(output, "forecast", figures)
+    place = with_data(folder(output, "forecast", figures))
     source, target = texts.texts()
     excluded, listed = texts.excluded(), words_of(words)
     settings = {**run.settings(BUNDLED_STEPS if texts.source is None else STEPS), **how.settings}

@@ -31,6 +31,23 @@ def folder(output: Path | None, command: str, figures: str = "none") -> Path:
     return found
 
 
+_alone: list[bool] = []
+
+
+def alone() -> None:
+    """Say that this process is a command and nothing else: :func:`dynamics.cli.main` does."""
+    _alone.append(True)
+
+
+def with_data(place: Path) -> Path:
+    """The directory of a command that will make datasets, which a process of its own gets ready for."""
+    if _alone:
+        from dynamics.support.trajectory import without_dask
+
+        without_dask()
+    return place
+
+
 FIGURES = (
     "loss", "words", "ktiw", "distance", "order", "scores", "course", "run", "comparison", "study_lr", "study_batch",
     "phase", "forecast", "against", "fit",

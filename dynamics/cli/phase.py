@@ -8,7 +8,7 @@ import typer
 
 from dynamics.cli.console import progress
 from dynamics.cli.options import Figures, Observe, Output, Threads, named_numbers, words_of
-from dynamics.cli.output import finish, folder, write
+from dynamics.cli.output import finish, folder, with_data, write
 from dynamics.cli.system import RANDOM, ProgramFile
 from dynamics.support.errors import InputError
 
@@ -93,7 +93,7 @@ def phase(
     from dynamics.phase.systems import system_of
     from dynamics.support.blocks import SETTINGS
 
-    place = folder(output, "phase", figures)
+    place = with_data(folder(output, "phase", figures))
     if program is not None:
         from dynamics.program_file import load
 

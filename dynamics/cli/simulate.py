@@ -13,7 +13,7 @@ import typer
 from dynamics.cli.console import progress
 from dynamics.cli.optimizing import OptimizerOptions
 from dynamics.cli.options import OUTPUT, TRAINING, Figures, Observe, Output, Threads, with_options, words_of
-from dynamics.cli.output import finish, folder, write
+from dynamics.cli.output import finish, folder, with_data, write
 from dynamics.cli.system import Chosen, SystemOptions
 from dynamics.support.errors import InputError, IntegrationError, Interrupted
 
@@ -128,7 +128,7 @@ def simulate(
 
     Example: dynamics simulate --task copying --vocab 12 --length 8 --lr 2 --batch 256 --steps 500 --seeds 4
     """
-    place = folder(output, "simulate", figures)
+    place = with_data(folder(output, "simulate", figures))
     stepping = optimizing.chosen(training.lr, training.momentum)
     if optimizing.flow is not None:
         raise InputError("--flow is of predictions, and simulate takes the steps themselves; leave it out")

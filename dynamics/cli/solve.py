@@ -23,7 +23,7 @@ from dynamics.cli.options import (
     with_options,
     words_of,
 )
-from dynamics.cli.output import finish, folder, write
+from dynamics.cli.output import finish, folder, with_data, write
 from dynamics.cli.predictions import SolvingOptions, predicted_by, start_of, theory_of
 from dynamics.cli.system import SystemOptions, counts_of, initial_states
 from dynamics.support.errors import InputError
@@ -102,7 +102,7 @@ def solve(
     Example: dynamics solve --words human,freedom,rights --output results
     """
     wanted = solving.wanted
-    place, form = folder(output, "solve", figures), table_format(form)
+    place, form = with_data(folder(output, "solve", figures)), table_format(form)
     listed = words_of(words)
     if sensitivity is not None and not words_of(sensitivity):
         raise InputError("--sensitivity names nothing; give numbers such as 'rate W'")

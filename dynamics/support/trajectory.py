@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,23 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def without_dask() -> None:
+    """Have xarray take it that no array of this process is dask's: for commands, which make their arrays themselves.
+
+    Asked for the first array whether it is one, xarray imports dask wherever it is installed. What has imported dask
+    before is left as it is.
+    """
+    if "dask" in sys.modules:
+        return
+    sys.modules["dask"] = None  # type: ignore[assignment]
+    try:
+        import_module("xarray.namedarray.pycompat").array_type("dask")
+    except (ImportError, AttributeError):  # another xarray, which may ask
+        pass
+    finally:
+        del sys.modules["dask"]
 
 
 def labelled(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:

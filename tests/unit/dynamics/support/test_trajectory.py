@@ -315,3 +315,16 @@ def test_twins_have_nothing_of_each_other() -> None:
     assert third.sel(word="b").x.values.tolist() == [0.0, 0.0]
     assert third.copy(deep=True).isel(time=[1]).time.attrs == {"units": "steps"}
     assert third.time.variable.encoding == third.y.encoding == {}
+
+
+@pytest.mark.parametrize("before", ["", "import dask.array; "], ids=["not there", "there"])
+def test_dask_is_left_out_where_nobody_has_it_and_is_itself_where_somebody_has(before: str) -> None:
+    pytest.importorskip("dask.array")
+    code = (
+        f"{before}import sys, xarray as xr; from dynamics.support.trajectory import without_dask; without_dask();"
+        " x = xr.DataArray([1.0, 2.0], dims='x'); print(float((x + x).sum()), 'dask' in sys.modules);"
+        " import dask.array; print(type(xr.DataArray(dask.array.zeros(3), dims='x').data).__module__)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert told[0] == f"6.0 {bool(before)}"
+    assert told[1].startswith("dask") or not before
