@@ -1,0 +1,222 @@
+"""When LSTMs learn to copy: the flow of that very LSTM under Adam, from the start that each run had.
+
+The runs are those of examples/copying_lstm.py: Snell et al. (arXiv 2103.07601), 10 of 20 words, and permutations of 10,
+ten seeds each, Adam at 1e-3 with batches of 128. Their published script seeds PyTorch before it draws the model, so a
+start is known before its run; it is drawn here as PyTorch draws it, from the same Mersenne Twister. The model is a
+program (examples/copying_program.py), whose gradient is derived and whose flow under Adam, with the noise of
+batches in its normaliser, is followed on fixed sentences that are not those of the runs. Accuracy is that on further
+sentences. Nothing is fitted, the scale of time neither, and nothing of the runs is used but their seeds.
+
+copying_flow.svg: accuracy over steps, flows as lines, runs as bands; and the steps to accuracy 0.9, run against flow.
+copying_flow.csv: these steps. A flow that stands in the output directory already is not followed again.
+
+    python examples/copying_flow.py PERMUTATIONS.npz SUBSETS.npz [output directory [sentences [rtol]]]
+
+It compiles for some minutes, and takes a few minutes for each run.
+"""
+
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from dynamics import load_program, solve
+from dynamics.lowering.arrays import array_kernel
+from dynamics.plot import save
+from dynamics.plot.frame import PAGE, house_style
+
+PROGRAM = Path(__file__).with_name("copying_program.py")
+LENGTH, WIDTH, LR, BATCH = 10, 64, 1e-3, 128
+LAST, EVERY, PROBES, SAMPLE = {10: 280, 20: 160}, 5, 200, 240
+THRESHOLD = 0.9
+KINDS = {"10 of 20 words": "#009E73", "permutations, right": "#0072B2", "permutations, mirror": "#D55E00"}
+MARKS = dict(zip(KINDS, "os^", strict=True))
+Array = NDArray[np.float64]
+
+
+class Draws:
+    """Numbers as PyTorch draws them in single precision on a processor, from a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = np.random.RandomState(seed)
+
+    def shares(self, count: int) -> NDArray[np.float32]:
+        """Uniform from 0 to below 1: 24 bits of a word each."""
+        words = self.random.randint(0, 2**32, size=count, dtype=np.uint32)
+        return (words & np.uint32(2**24 - 1)).astype(np.float32) * np.float32(2**-24)
+
+    def uniform(self, bound: float, *shape: int) -> NDArray[np.float32]:
+        """Uniform between minus and plus a bound."""
+        low, high = np.float32(-bound), np.float32(bound)
+        return (self.shares(int(np.prod(shape))) * (high - low) + low).reshape(shape)
+
+    def normal(self, *shape: int) -> NDArray[np.float32]:
+        """Standard normal, by Box and Muller in blocks of two times 8; for multiples of 16."""
+        first, second = self.shares(int(np.prod(shape))).reshape(-1, 2, 8).transpose(1, 0, 2)
+        size, angle = np.sqrt(-2 * np.log(1 - first)), np.float32(2 * np.pi) * second
+        return np.stack([size * np.cos(angle), size * np.sin(angle)], axis=1).reshape(shape)
+
+
+def start(words: int, seed: int, width: int = WIDTH) -> dict[str, Array]:
+    """The LSTM of a seed before training, by the names of the program."""
+    draws, found = Draws(seed), {}
+    found["E"] = draws.normal(words + 2, width)
+    bound = 1 / np.sqrt(width)
+    for letter in "WU":  # encoder, decoder
+        for kind, shape in (("x", (width,)), ("h", (width,)), ("bx", ()), ("bh", ())):
+            gates = draws.uniform(bound, 4 * width, *shape).reshape(4, width, *shape)
+            found |= {f"{letter}{kind}_{gate}": one for gate, one in zip("ifgo", gates, strict=True)}
+    mixing = draws.uniform(1 / np.sqrt(2 * width), width, 2 * width)
+    found |= {"M": mixing[:, :width], "A": mixing[:, width:], "m": draws.uniform(1 / np.sqrt(2 * width), width)}
+    for matrix, bias, rows in (("R", "r", words + 2), ("Q", "q", width), ("C", "b", width)):
+        found[matrix] = draws.uniform(bound, rows, width)
+        found[bias] = draws.uniform(bound, rows)
+    return {name: value.astype(float) for name, value in found.items()}
+
+
+def sentences(random: np.random.Generator, count: int, words: int) -> dict[str, NDArray[np.int64]]:
+    """Words with the end, and what stands before each of them, the start first.
+
+    Sentences come with all that renaming words in a cycle makes of them: each word stands in each place equally often.
+    """
+    orders = np.argsort(random.random((-(-count // words), words)), axis=1)[:, :LENGTH]
+    copied = ((orders[:, None] + np.arange(words)[:, None]) % words).reshape(-1, LENGTH)
+    x = np.pad(copied, ((0, 0), (0, 1)), constant_values=words)
+    return {"x": x, "p": np.pad(copied, ((0, 0), (1, 0)), constant_values=words + 1)}
+
+
+@dataclass(frozen=True)
+class Course:
+    """Accuracy over steps, and the attention on the right position."""
+
+    words: int
+    steps: Array
+    accuracy: Array
+    attention: Array
+
+    @property
+    def kind(self) -> str:
+        if self.words > LENGTH:
+            return "10 of 20 words"
+        return f"permutations, {'right' if self.attention[-5:].mean() > 0.5 else 'mirror'}"
+
+    @property
+    def time(self) -> float:
+        """When accuracy first passes the threshold, linear between records; NaN if it does not."""
+        k = int(np.argmax(self.accuracy >= THRESHOLD))
+        if self.accuracy[k] < THRESHOLD:
+            return np.nan
+        return float(np.interp(THRESHOLD, self.accuracy[max(k - 1, 0) : k + 1], self.steps[max(k - 1, 0) : k + 1]))
+
+
+def followed(words: int, seed: int, count: int = SAMPLE, rtol: float = 1e-2, last: int | None = None) -> Course:
+    """The flow under Adam from the start of a seed, on so many sentences."""
+    program, sizes = load_program(PROGRAM), {"V": words + 2, "D": WIDTH}
+    steps = np.arange(0, (last or LAST[words]) + 1, EVERY)
+    found = solve(
+        program, sentences(np.random.default_rng([words, 0]), count, words), LR * steps, values=sizes,
+        initial=start(words, seed), optimizer="adam", lr=LR, batch=BATCH, rtol=rtol, atol=1e-3 * rtol, method="RK23",
+    )  # fmt: skip
+    print(words, seed, found.attrs, flush=True)
+    probes = sentences(np.random.default_rng([words, 1]), PROBES, words)
+    accuracy, attention = [], []
+    for k in range(len(steps)):
+        states = {name: found[name].values[k] for name in program.state_names}
+        seen = array_kernel(program, ("z", "alpha"))(**states, **probes, **sizes, N=len(probes["x"]))
+        accuracy.append((seen["z"].argmax(axis=2) == probes["x"]).mean())
+        attention.append((seen["alpha"].argmax(axis=2)[:, :LENGTH] == np.arange(LENGTH)).mean())
+    return Course(words, steps.astype(float), np.array(accuracy), np.array(attention))
+
+
+def kept(folder: Path, words: int, seed: int, count: int, rtol: float) -> Course:
+    """A flow from the output directory, or followed now and put there."""
+    path = folder / f"flow_{LENGTH}_of_{words}_seed{seed}_sentences{count}_rtol{rtol:g}.npz"
+    if path.is_file():
+        data = np.load(path)
+        return Course(words, data["steps"], data["accuracy"], data["attention"])
+    found = followed(words, seed, count, rtol)
+    aside = path.with_suffix(".part.npz")
+    np.savez(aside, steps=found.steps, accuracy=found.accuracy, attention=found.attention)
+    aside.rename(path)
+    return found
+
+
+def measured(path: str, words: int) -> list[tuple[int, Course]]:
+    """The seeds and the runs of a file; a record at step k is after k + 1 steps."""
+    data = np.load(path)
+    rows = zip(data["seeds"], data["acc"], data["attn_acc"], strict=True)
+    return [(int(seed), Course(words, data["eval_step"] + 1.0, acc, attention)) for seed, acc, attention in rows]
+
+
+def figure(runs: list[Course], flows: list[Course]) -> Figure:
+    with house_style():
+        drawn = Figure((PAGE, 2.8), layout="constrained")
+        left, right = drawn.subplots(1, 2, width_ratios=(1.35, 1))
+        for kind, colour in KINDS.items():
+            mine = [one for one in runs if one.kind == kind]
+            if mine:
+                every = [one.accuracy for one in mine]
+                low, high = np.min(every, axis=0), np.max(every, axis=0)
+                left.fill_between(mine[0].steps, low, high, color=colour, alpha=0.22, linewidth=0)
+        for kind, dashes in zip(KINDS, ("-", (0, (5, 1.5)), (0, (1.5, 1))), strict=True):
+            for run, flow in zip(runs, flows, strict=True):
+                if run.kind == kind:
+                    left.plot(flow.steps, flow.accuracy, color=KINDS[kind], linewidth=0.8, linestyle=dashes)
+                    right.plot(flow.time, run.time, MARKS[kind], color=KINDS[kind], markersize=4, alpha=0.85)
+            right.plot([], [], MARKS[kind], color=KINDS[kind], markersize=4, label=kind)
+        left.set(xlim=(0, max(LAST.values())), ylim=(0, 1.03), xlabel="steps of Adam k")
+        left.set_ylabel("accuracy (share of targets)\nflows: lines, LSTMs: bands")
+        ends = np.array([(run.time, flow.time) for run, flow in zip(runs, flows, strict=True)])
+        low, high = 0.92 * np.nanmin(ends), 1.05 * np.nanmax(ends)
+        right.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
+        right.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+        right.set_xlabel(f"steps to accuracy {THRESHOLD:g}, flow")
+        right.set_ylabel(f"steps to accuracy {THRESHOLD:g}, LSTM")
+        right.legend(loc="upper left", handlelength=1)
+    return drawn
+
+
+def main(permutations: str, subsets: str, output: Path, count: int = SAMPLE, rtol: float = 1e-2) -> None:
+    for path in (permutations, subsets):
+        if not Path(path).is_file():
+            sys.exit(f"skipped: there is no {path}; it takes the recorded runs of Snell et al.'s LSTMs")
+    output.mkdir(parents=True, exist_ok=True)
+    pairs = [(2 * LENGTH, *one) for one in measured(subsets, 2 * LENGTH)]
+    pairs += [(LENGTH, *one) for one in measured(permutations, LENGTH)]
+    flows = [kept(output, words, seed, count, rtol) for words, seed, _ in pairs]
+    runs = [run for _, _, run in pairs]
+    seen, told = (np.array([one.time for one in courses]) for courses in (runs, flows))
+    both = np.isfinite(seen) & np.isfinite(told)
+    print(
+        f"steps to {THRESHOLD:g}: rank correlation {spearmanr(seen[both], told[both]).statistic:.2f}, {both.sum()} runs"
+    )
+    for kind in KINDS:
+        mine = np.array([run.kind == kind for run in runs])
+        if mine.any():
+            agree = sum(flow.kind == kind for flow, own in zip(flows, mine, strict=True) if own)
+            middle = np.nanmedian(seen[mine]), np.nanmedian(told[mine])
+            print(
+                f"{kind}: recorded {middle[0]:.0f} steps (median of {mine.sum()}), flow {middle[1]:.0f}, a factor of"
+                f" {middle[0] / middle[1]:.2f}; {agree} of {mine.sum()} flows take this branch"
+            )
+    with (output / "copying_flow.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("words", "seed", "branch of the run", "branch of the flow", "steps of the run", "of the flow"))
+        for (words, seed, run), flow in zip(pairs, flows, strict=True):
+            table.writerow((words, seed, run.kind, flow.kind, f"{run.time:.1f}", f"{flow.time:.1f}"))
+    save(figure(runs, flows), output / "copying_flow.svg")
+    print(f"written to {output}: copying_flow.svg, copying_flow.csv")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    given = sys.argv[3:]
+    place = Path(given[0] if given else "results")
+    sample = int(given[1]) if len(given) > 1 else SAMPLE
+    main(sys.argv[1], sys.argv[2], place, sample, float(given[2]) if len(given) > 2 else 1e-2)
