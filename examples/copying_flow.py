@@ -32,7 +32,8 @@ from derivations.program import Program
 from dynamics import load_program
 from dynamics.lowering.arrays import array_kernel
 from dynamics.plot import save
-from dynamics.plot.frame import PAGE, house_style
+from dynamics.plot.frame import house_style
+from dynamics.plot.layout import PAGE
 from dynamics.problems.adam import Adam, Averages
 
 PROGRAM = Path(__file__).with_name("copying_program.py")
