@@ -18,9 +18,12 @@ It takes half a minute of one core for each run.
 
 import csv
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -43,6 +46,7 @@ THRESHOLD, LEARNT = 0.9, 0.92
 KINDS = {"10 of 20 words": "#009E73", "permutations, right": "#0072B2", "permutations, mirror": "#D55E00"}
 MARKS = dict(zip(KINDS, "os^", strict=True))
 Array = NDArray[np.float64]
+Tensors = dict[str, Any]
 
 
 class Draws:
@@ -123,43 +127,59 @@ def with_moments() -> tuple[Program, Program]:
     return flow, second_moments(flow, by=(flow.examples,))
 
 
-def followed(words: int, seed: int, count: int = SAMPLE, parts: int = PARTS) -> Course:
-    """The flow under Adam from the start of a seed, until it has learnt.
+def under_adam(
+    gradient: Callable[[Tensors], tuple[Tensors, Tensors | None]], states: Tensors, parts: int, lr: float = LR,
+    examples: float = BATCH,
+) -> Iterator[tuple[float, Tensors]]:  # fmt: skip
+    """Steps of Adam that are past, and the states then, along the flow; a step is gone in some parts.
 
-    A step of Adam is gone in some parts, each by the gradient on the next sentences. The running averages decay exactly
-    while it is held, and are known half a part ahead of the states: a leapfrog, of second order. The averages of the
-    flow are half a step of Adam ahead at the start, and with one part the scheme is Adam itself.
+    The gradient on so many examples, and its second moments, are held over a part. The running averages decay exactly
+    while it is, and are known half a part ahead of the states: a leapfrog, of second order. The averages of the flow
+    are half a step of Adam ahead at the start (0.504 in `solve`), and with one part the scheme is Adam itself.
     """
+    adam, averages = Adam(lr, batch=BATCH), Averages.none(states)
+    for k in count():
+        yield k / parts, states
+        slopes, moments = gradient(states)
+        if k == 0 and parts > 1:
+            _, averages = adam.step(states, averages, slopes, moments, examples, steps=(1 - 1 / parts) / 2)
+        states, averages = adam.step(states, averages, slopes, moments, examples, steps=1 / parts)
+
+
+def followed(words: int, seed: int, sample: int = SAMPLE, parts: int = PARTS) -> Course:
+    """The flow from the start of a seed until it has learnt; every evaluation is on so many further sentences."""
     flow, program = with_moments()
-    sizes = {"V": words + 2, "D": WIDTH, "N": count}
-    bars, moments = ({name: of[name] for name in flow.state_names} for of in (program.adjoints, program.moments))
-    slopes = array_kernel(program, (*bars.values(), *moments.values()), "float32")
+    sizes = {"V": words + 2, "D": WIDTH}
+    bars, squares = ({name: of[name] for name in flow.state_names} for of in (program.adjoints, program.moments))
+    if sample <= BATCH:  # squares of the gradient have all the noise of a batch already
+        squares = {}
+    slopes = array_kernel(program, (*bars.values(), *squares.values()), "float32")
     forward = array_kernel(flow, ("z", "alpha"), "float32")
     random, probes = np.random.default_rng([words, 0]), sentences(np.random.default_rng([words, 1]), PROBES, words)
-    states = {name: value.astype(np.float32) for name, value in start(words, seed).items()}
-    adam, averages, found = Adam(LR, batch=BATCH), Averages.none(states), []
-    for k in range(LAST * parts + 1):
-        if k % (EVERY * parts) == 0:
-            seen = forward(**states, **probes, **{**sizes, "N": PROBES})
+    found = []
+
+    def gradient(states: Tensors) -> tuple[Tensors, Tensors | None]:
+        got = slopes(**states, **sentences(random, sample, words), **sizes, N=sample)
+        return {name: got[own] for name, own in bars.items()}, {name: got[own] for name, own in squares.items()} or None
+
+    begun = {name: value.astype(np.float32) for name, value in start(words, seed).items()}
+    for step, states in under_adam(gradient, begun, parts, examples=sample):
+        if step % EVERY == 0:
+            seen = forward(**states, **probes, **sizes, N=PROBES)
             right = seen["alpha"].argmax(axis=2)[:, :LENGTH] == np.arange(LENGTH)
-            found.append((k / parts, (seen["z"].argmax(axis=2) == probes["x"]).mean(), right.mean()))
-            if found[-1][1] > LEARNT:
+            found.append((step, (seen["z"].argmax(axis=2) == probes["x"]).mean(), right.mean()))
+            if found[-1][1] > LEARNT or step >= LAST:
                 break
-        got = slopes(**states, **sentences(random, count, words), **sizes)
-        own, squares = ({name: got[which] for name, which in of.items()} for of in (bars, moments))
-        if k == 0 and parts > 1:
-            _, averages = adam.step(states, averages, own, squares, sizes["N"], steps=(1 - 1 / parts) / 2)
-        states, averages = adam.step(states, averages, own, squares, sizes["N"], steps=1 / parts)
     return Course(words, *np.array(found, dtype=float).T)
 
 
-def kept(folder: Path, words: int, seed: int, count: int, parts: int) -> Course:
+def kept(folder: Path, words: int, seed: int, sample: int, parts: int) -> Course:
     """A flow from the output directory, or followed now and put there."""
-    path = folder / f"flow_{LENGTH}_of_{words}_seed{seed}_sentences{count}_parts{parts}.npz"
+    path = folder / f"flow_{LENGTH}_of_{words}_seed{seed}_sentences{sample}_parts{parts}.npz"
     if path.is_file():
         data = np.load(path)
         return Course(words, data["steps"], data["accuracy"], data["attention"])
-    found = followed(words, seed, count, parts)
+    found = followed(words, seed, sample, parts)
     aside = path.with_suffix(".part.npz")
     np.savez(aside, steps=found.steps, accuracy=found.accuracy, attention=found.attention)
     aside.rename(path)
@@ -201,14 +221,14 @@ def figure(runs: list[Course], flows: list[Course]) -> Figure:
     return drawn
 
 
-def main(permutations: str, subsets: str, output: Path, count: int = SAMPLE, parts: int = PARTS) -> None:
+def main(permutations: str, subsets: str, output: Path, sample: int = SAMPLE, parts: int = PARTS) -> None:
     for path in (permutations, subsets):
         if not Path(path).is_file():
             sys.exit(f"skipped: there is no {path}; it takes the recorded runs of Snell et al.'s LSTMs")
     output.mkdir(parents=True, exist_ok=True)
     pairs = [(2 * LENGTH, *one) for one in measured(subsets, 2 * LENGTH)]
     pairs += [(LENGTH, *one) for one in measured(permutations, LENGTH)]
-    flows = [kept(output, words, seed, count, parts) for words, seed, _ in pairs]
+    flows = [kept(output, words, seed, sample, parts) for words, seed, _ in pairs]
     runs = [run for _, _, run in pairs]
     seen, told = (np.array([one.time for one in courses]) for courses in (runs, flows))
     both = np.isfinite(seen) & np.isfinite(told)
@@ -238,5 +258,5 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     given = sys.argv[3:]
     place = Path(given[0] if given else "results")
-    sample = int(given[1]) if len(given) > 1 else SAMPLE
-    main(sys.argv[1], sys.argv[2], place, sample, int(given[2]) if len(given) > 2 else PARTS)
+    many = int(given[1]) if len(given) > 1 else SAMPLE
+    main(sys.argv[1], sys.argv[2], place, many, int(given[2]) if len(given) > 2 else PARTS)

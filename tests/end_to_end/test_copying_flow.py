@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import random
 import sys
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynamics import rhs
+from dynamics import rhs, solve
 from dynamics.lowering.arrays import array_kernel
+from dynamics.program_file import SumOver, indices, model, sizes, tensors
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Arrays = dict[str, np.ndarray]
@@ -66,14 +68,14 @@ def loss_by_hand(w: Arrays, x: np.ndarray, p: np.ndarray) -> float:
 def test_the_gradient_of_a_small_one_is_that_of_differences() -> None:
     places, words, width = 3, 4, 3
     numbers, program = np.random.default_rng(0), loaded("copying_program").copier(places)
-    sizes = {"N": 2, "V": words, "D": width}
-    shape_of = {str(index): int(n.xreplace({s: sizes[s.name] for s in n.free_symbols}))
+    extents = {"N": 2, "V": words, "D": width}
+    shape_of = {str(index): int(n.xreplace({s: extents[s.name] for s in n.free_symbols}))
                 for index, n in program.extents.items()}  # fmt: skip
     weights = {s.base.name: numbers.normal(size=[shape_of[str(k)] for k in s.indices]) for s in program.states}
     data = {"x": numbers.integers(words, size=(2, places)), "p": numbers.integers(words, size=(2, places))}
     flow = rhs(program, data, backend="numpy", values={"V": words, "D": width})
     found = flow.unpack(flow(0, flow.pack(weights)))
-    loss = array_kernel(flow.problem.program, ("loss",))(**weights, **data, **sizes)["loss"]
+    loss = array_kernel(flow.problem.program, ("loss",))(**weights, **data, **extents)["loss"]
     assert float(loss) == pytest.approx(loss_by_hand(weights, **data), abs=1e-13)
     step = 1e-5
     for name, value in weights.items():
@@ -109,6 +111,26 @@ def test_steps_to_the_threshold(script: ModuleType) -> None:
     assert np.isnan(script.Course(20, steps, np.array([0.1, 0.2, 0.3]), rest).time)
 
 
+def test_parts_of_a_step_come_to_the_flow_of_adam_with_second_order(script: ModuleType) -> None:
+    """Against the full flow by `solve`, where a loss with a narrow valley makes the averages swing."""
+    (D,), (d,), (w, y) = sizes("D"), indices("d"), tensors("w y")
+    valley = model(extents={d: D}, data=y[d], states=w[d], loss=SumOver(y[d] * (w[d] ** 2 / 2 + w[d] ** 4 / 4), d))
+    steep, begun, last = np.array([1.0, 3.0]), np.array([1.0, -0.6]), 24
+    flow = solve(
+        valley, {"y": steep}, [0, 0.05 * last], initial={"w": begun}, optimizer="adam", lr=0.05, rtol=1e-10, atol=1e-13
+    )
+    ends = []
+    for parts in (2, 4, 8, 16):
+        going = script.under_adam(
+            lambda now: ({"w": steep * (now["w"] + now["w"] ** 3)}, None), {"w": begun}, parts, 0.05
+        )
+        ends += [states["w"] for step, states in islice(going, last * parts + 1) if step == last]
+    moved = abs(np.diff(ends, axis=0)).max(axis=1)
+    assert (abs(np.log2(moved[:-1] / moved[1:]) - 2) < 0.2).all(), moved
+    # The averages begin half a step ahead, and those of `solve` 0.504 of one.
+    np.testing.assert_allclose(ends[-1], flow.w.values[-1], atol=2e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [10, 20])
 def test_start_loss_and_gradient_are_those_of_pytorch(script: ModuleType, words: int) -> None:
@@ -133,9 +155,9 @@ def test_start_loss_and_gradient_are_those_of_pytorch(script: ModuleType, words:
     for name, value in script.start(words, seed).items():
         np.testing.assert_allclose(value, weights[name], atol=5e-7, err_msg=name)  # single precision, other routines
     data = {"x": source.numpy().T.copy(), "p": target.numpy().T[:, :-1].copy()}
-    sizes = {"V": words + 2, "D": script.WIDTH}
-    flow = rhs(loaded("copying_program").program, data, backend="numpy", values=sizes)
-    ours = array_kernel(flow.problem.program, ("loss",))(**weights, **data, **sizes, N=32)["loss"]
+    known = {"V": words + 2, "D": script.WIDTH}
+    flow = rhs(loaded("copying_program").program, data, backend="numpy", values=known)
+    ours = array_kernel(flow.problem.program, ("loss",))(**weights, **data, **known, N=32)["loss"]
     assert float(ours) == pytest.approx(loss.item(), abs=1e-12)
     found = flow.unpack(flow(0, flow.pack(weights)))
     for name, slope in slopes.items():
