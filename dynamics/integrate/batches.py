@@ -23,8 +23,9 @@ from dynamics.integrate.events import Event, Status, check_known, check_method, 
 from dynamics.integrate.initial_value import STEPPED
 from dynamics.lowering import Bound, lower
 from dynamics.lowering.hoist import apart
-from dynamics.lowering.native import Native
-from dynamics.support.errors import InputError
+from dynamics.lowering.native import Native, routine
+from dynamics.support import trajectory
+from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.threads import limited, side_by_side
 from dynamics.support.typing import Vector
 
@@ -99,12 +100,11 @@ def integrate_cells(
     method, rtol, atol, max_steps, threads :
         As for :func:`dynamics.integrate.sweeps.sweep`.
     """
-    from dynamics.integrate.cells import run_cells
-    from dynamics.integrate.run import tableau
+    from dynamics.integrate.run import loop, tableau
 
     cells, n = initial.shape
     pair = tableau(method, stepped=method == "DOP853" and rtol < STEPPED)
-    wanted = np.empty(0) if wanted is None else wanted
+    wanted = np.empty(0) if wanted is None else np.ascontiguousarray(wanted, dtype=float)
     seen = 0 if watch is None else watch.output_size
     moves = flow.native
     looks = moves if watch is None else watch.native
@@ -124,22 +124,28 @@ def integrate_cells(
     places = np.array([place for place, _ in events], dtype=np.int64)
     thresholds = np.array([event.threshold for _, event in events], dtype=float)
     ways = np.array(
-        [[event.direction != "falling", event.direction != "rising", event.terminal] for _, event in events], dtype=bool
+        [[event.direction != "falling", event.direction != "rising", event.terminal] for _, event in events],
+        dtype=np.int8,
     ).reshape(len(events), 3)
     queue = np.zeros(2, np.int64)
     given = np.array(initial, dtype=float, order="C"), np.array(ends, dtype=float)
 
-    def work() -> None:
+    def worker() -> Native:
         scratch = np.empty(max(flow.workspace.size, 1)), np.empty(max(looks_at(watch), 1))
-        run_cells(
-            *(queue, entries, function_words, scratch[0], watch_words, scratch[1], pair.kind, pair.order, pair.A),
-            *(pair.B, pair.E, pair.A_more, pair.P, *given, wanted, places, thresholds, ways, rtol, atol, max_steps),
-            *(found.states, found.observed, found.event_times, found.end_time, found.status, found.steps),
-            found.evaluations,
+        return routine(
+            *(loop("run_cells", "cells"), queue, entries, function_words, scratch[0], watch_words, scratch[1]),
+            *(pair.kind, pair.order, pair.A, pair.B, pair.E, pair.A_more, pair.P, *given, wanted, places, thresholds),
+            *(ways, float(rtol), float(atol), max_steps, found.states, found.observed, found.event_times),
+            *(found.end_time, found.status, found.steps, found.evaluations),
         )
 
     beside = moves.beside and looks.beside
     workers = min(number_of(threads) if beside else 1, cells)
+    waiting = [worker() for _ in range(workers)]
+
+    def work() -> None:
+        if waiting.pop()():
+            raise IntegrationError(f"the compiled batch of {flow.kernel.program.name} failed")
 
     def give_up() -> None:
         queue[1] = 1
@@ -440,8 +446,6 @@ def labelled(
     attributes: dict[str, Any],
 ) -> xr.Dataset:
     """What came out, with names."""
-    import xarray as xr
-
     cells, moments = found.states.shape[:2]
     before: tuple[str, ...] = ("cell", "time") if at.size else ("cell",)
     variables: dict[str, Any] = {}
@@ -469,17 +473,17 @@ def labelled(
         add(name, found.observed[..., first : first + size].reshape(cells, moments, *shape), subscript(lefts[name]))
     flags = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name.lower() for s in Status)}
     variables |= {
-        "end_time": ("cell", found.end_time),
-        "status": ("cell", found.status, flags),
-        "steps": ("cell", found.steps),
-        "evaluations": ("cell", found.evaluations),
+        "end_time": (("cell",), found.end_time),
+        "status": (("cell",), found.status, flags),
+        "steps": (("cell",), found.steps),
+        "evaluations": (("cell",), found.evaluations),
     }
     coordinates: dict[str, Any] = {
-        name: ("cell", np.broadcast_to(value, cells).copy()) for name, value in numbers.items() if name in known
+        name: (("cell",), np.broadcast_to(value, cells).copy()) for name, value in numbers.items() if name in known
     }
     if at.size:
-        coordinates["time"] = at
+        coordinates["time"] = ("time",), at
     if events:
         variables["event_time"] = ("cell", "event"), found.event_times
-        coordinates["event"] = list(events)
-    return xr.Dataset(variables, coordinates, attributes)
+        coordinates["event"] = ("event",), np.array(list(events))
+    return trajectory.labelled(variables, coordinates, attributes)

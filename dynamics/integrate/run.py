@@ -42,10 +42,10 @@ OUTCOMES = (
 
 
 @cache
-def loop(name: str) -> Code:
+def loop(name: str, file: str = "whole") -> Code:
     """A compiled loop, with what it is made of."""
-    own = ("run", "stability")
-    return code_in("dynamics.integrate.whole", name, *(f"dynamics.integrate.{each}" for each in own))
+    own = ("whole", "run", "stability")
+    return code_in(f"dynamics.integrate.{file}", name, *(f"dynamics.integrate.{each}" for each in own))
 
 
 @dataclass(frozen=True, eq=False)

@@ -131,15 +131,12 @@ def call_blas(helpers: dict[str, int]) -> None:
 
 @cache
 def helpers() -> dict[str, int]:
-    """Where the functions of numba's run-time library stand, by the names that its code calls them by.
-
-    What allocates is not among them: numba's memory has to be set up by numba.
-    """
+    """Where the functions of numba's run-time library stand, by the names that its code calls them by."""
     found: dict[str, int] = {}
     for name, prefix in (("_helperlib", "numba_"), ("_dynfunc", "numba_"), ("core.runtime._nrt_python", "NRT_")):
         module = alone("numba", name)
         found |= {prefix + own: address for own, address in module.c_helpers.items()} if module else {}
-    return {name: address for name, address in found.items() if "lloc" not in name}
+    return found
 
 
 def address_of(name: str) -> int | None:

@@ -17,6 +17,12 @@ SWEEP = (
 )
 TASK = "from dynamics import copying, solve; solve(copying(vocab=8, length=8), [0, 40], initial={'u': 0.01, 'a': 0.01})"
 
+BATCH = (
+    "from derivations.closures import linear; from dynamics import batch;"
+    " batch(linear(), {'eta_W': [1.0, 2.0]}, {'W': [[0.0, 0.0]] * 2}, 9.0,"
+    " data={'C': [[0.5, 0.0], [0.1, 0.4]], 'c': [0.5, 0.5]})"
+)
+
 
 def imported(work: str) -> set[str]:
     """What a new process has imported after some work."""
@@ -30,7 +36,7 @@ def imported(work: str) -> set[str]:
     return set(told.stdout.split())
 
 
-@pytest.mark.parametrize("work", [SOLVE, SWEEP, TASK], ids=["solve", "sweep", "task"])
+@pytest.mark.parametrize("work", [SOLVE, SWEEP, TASK, BATCH], ids=["solve", "sweep", "task", "batch"])
 def test_what_is_not_used_is_not_imported(work: str) -> None:
     """SciPy's solvers bring optimisation, transforms and spatial trees; dask is asked for by xarray's usual way."""
     unused = {"scipy.integrate", "scipy.optimize", "scipy.spatial", "scipy.fft", "scipy.stats", "dask", "matplotlib"}

@@ -151,14 +151,12 @@ def test_what_calls_things_that_are_not_here_is_left_to_numba(capfd: pytest.Capt
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine()
     told = "declare i32 @{0}()\ndefine i32 @given() {{ %x = call i32 @{0}() ret i32 %x }}"
-    absent, memory, present = (
-        machine.emit_object(llvm.parse_assembly(told.format(name)))
-        for name in ("function_that_nobody_has", "NRT_MemInfo_alloc", "getpid")
+    absent, present = (
+        machine.emit_object(llvm.parse_assembly(told.format(name))) for name in ("function_that_nobody_has", "getpid")
     )
     assert object_code.names(absent) is not None
     assert object_code.names(absent)[1] == {"function_that_nobody_has"}
     assert object_code.linked([absent], "given") is None
-    assert object_code.linked([memory], "given") is None, "numba's memory is not set up"
     assert object_code.linked([present], "another") is None
     assert object_code.linked([b"MZ" + present[2:]], "given") is None
     found = object_code.linked([present], "given")
@@ -181,6 +179,28 @@ def test_bits_are_those_of_the_function_that_numba_calls() -> None:
     assert np.isfinite(linked).all()
     with pytest.raises(TypeError):  # as numba has it, for arrays that do not fit
         bound(np.empty(2 * bound.state_size)[::2], linked)
+
+
+MEMORY = """
+from dynamics.support.object_code import alone
+import sys, ctypes
+helpers = alone("numba", "core.runtime._nrt_python").c_helpers
+allocate = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t)(helpers["Allocate"])
+free = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(helpers["Free"])
+places = [allocate(1 << 20) for _ in range(64)]
+for place in places:
+    ctypes.memset(place, 1, 1 << 20)
+    free(place)
+assert not [name for name in sys.modules if name.startswith("numba")]
+import numba, numpy as np
+assert numba.core.runtime._nrt_python.c_helpers["Allocate"] == helpers["Allocate"]
+print(numba.njit(lambda n: np.ones(n).sum())(5))
+"""
+
+
+def test_memory_of_numbas_code_works_without_numba_and_with_it_later() -> None:
+    told = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert (told.stdout, told.stderr) == ("5.0\n", "")
 
 
 def test_arrays_that_are_not_contiguous_are_refused() -> None:
