@@ -27,7 +27,7 @@ from derivations.program.language import (
     unused,
 )
 
-__all__ = ["by_products", "linearised", "tangents"]
+__all__ = ["at_rest", "beside", "by_products", "linearised", "tangents"]
 
 
 def tangents(
@@ -189,6 +189,65 @@ def linearised(program: Program, of: tuple[str, ...] = (), also: tuple[str, ...]
         starts=starts,
         tangents={**{name: moved[name] for name in moved}, **names},
     )
+
+
+@cache
+def beside(program: Program, tangent: Program, count: int) -> tuple[Program, tuple[Mapping[str, str], ...]]:
+    """A flow with several tangents, which move in directions of their own and share what does not.
+
+    Parameters
+    ----------
+    program : Program
+    tangent : Program
+        The same with one tangent, of :func:`linearised`.
+    count : int
+        Tangents in all.
+
+    Returns
+    -------
+    program : Program
+        Its states are those of the program and their directions, one tangent after another.
+    tangents : tuple of mapping
+        What the tangents of each direction are called.
+
+    Examples
+    --------
+    >>> from derivations.registry import program
+    >>> found, names = beside(program("joint"), linearised(program("joint")), 2)
+    >>> [str(state) for state in found.states[2:]]
+    ['W_direction[i, v]', 'A_direction[i, o]', 'W_direction_2[i, v]', 'A_direction_2[i, o]']
+    >>> names[1]["Wdot"], found.flow["W_direction_2"]
+    ('Wdot_tangent_2', 'Wdot_tangent_2')
+    """
+    own, taken = names_of(program), names_of(tangent)
+    added = [name for name in tangent.declarations if name not in own]
+    found, every = tangent, [tangent.tangents]
+    for k in range(2, count + 1):
+        called = {name: unused([f"{name}_{k}"], taken) for name in added}
+
+        def copied(expr: Expr, called: Mapping[str, str] = called) -> Expr:
+            return expr.xreplace(
+                {
+                    access: renamed(access, called[name_of(access)])
+                    for access in accesses(expr)
+                    if name_of(access) in called
+                }
+            )
+
+        found = replace(
+            found,
+            data=(*found.data, *(copied(a) for a in tangent.data if name_of(a) in called)),
+            parameters=(*found.parameters, *(copied(a) for a in tangent.parameters if name_of(a) in called)),
+            states=(*found.states, *(copied(a) for a in tangent.states if name_of(a) in called)),
+            definitions=(
+                *found.definitions,
+                *(replace(d, lhs=copied(d.lhs), rhs=copied(d.rhs)) for d in tangent.definitions if d.name in called),
+            ),
+            flow={**found.flow, **{called[a]: called[b] for a, b in tangent.flow.items() if a in called}},
+            starts={**found.starts, **{called[a]: called[b] for a, b in tangent.starts.items() if a in called}},
+        )
+        every.append({name: called[moved] for name, moved in tangent.tangents.items()})
+    return found, tuple(every)
 
 
 @cache

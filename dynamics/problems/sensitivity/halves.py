@@ -77,24 +77,27 @@ class Passed:
     """
 
     def __init__(self, flow: TangentFlow, halves: Halves, end: float) -> None:
-        self.flow, self.halves, self.found = flow, halves, HalfTimes(halves)
+        self.flow, self.halves = flow, halves
         self.ticks = fine(end)
-        self.values, self.moved = (np.empty((self.ticks.size, halves.levels.size)) for _ in range(2))
+        self.values = np.empty((self.ticks.size, halves.levels.size))
+        self.moved = np.empty((flow.together, *self.values.shape))
 
     def save(self, k: int, seen: Mapping[str, NDArray[Any]]) -> None:
         """Keep what is seen at a time of the grid."""
-        names = self.flow.program.tangents
         self.values[k] = self.halves.taken(seen)
-        self.moved[k] = self.halves.taken({name: seen[names[name]] for name in self.halves.cells})
+        for moved, names in zip(self.moved, self.flow.tangents, strict=True):
+            moved[k] = self.halves.taken({name: seen[names[name]] for name in self.halves.cells})
 
-    def add(self, name: str, shift: float) -> None:
-        """When each entry comes to its level, and how that moves in the direction that was followed.
+    def found(self, direction: int, name: str, shift: float) -> tuple[Vector, Vector]:
+        """When each entry comes to its level, and how that moves in a direction that was followed.
 
         By the implicit function of ``q(t, p) = q(T, p)/2``: ``dt/dp = (dq/dp(T)/2 - dq/dp(t)) / (dq/dt)(t)``. What
         starts beyond its level has come to it at 0, whatever is given.
 
         Parameters
         ----------
+        direction : int
+            Which of those that were followed.
         name : str
             Of the direction.
         shift : float
@@ -103,17 +106,17 @@ class Passed:
         from scipy.optimize import brentq  # here: it takes its time
 
         t, levels = self.ticks, self.halves.levels
-        when, moved = np.zeros(levels.size), np.zeros(levels.size)
+        when, moved, moves = np.zeros(levels.size), np.zeros(levels.size), self.moved[direction]
         for j, level in enumerate(levels):
             curve = self.values[:, j]
             k = int(np.argmax(curve >= level))
             if k == 0:
                 continue
-            value, tangent = (near(t, of[:, j], k) for of in (self.values, self.moved))
+            value, tangent = (near(t, of[:, j], k) for of in (self.values, moves))
             when[j] = brentq(lambda at, value=value, level=level: value(at) - level, t[k - 1], t[k], xtol=1e-15 * t[-1])
-            last = self.moved[-1, j] + (shift * near(t, curve, t.size - 1).deriv()(t[-1]) if shift else 0.0)
+            last = moves[-1, j] + (shift * near(t, curve, t.size - 1).deriv()(t[-1]) if shift else 0.0)
             moved[j] = (last / 2 - tangent(when[j])) / value.deriv()(when[j])
-        self.found.append(*self.in_time(name, when, moved))
+        return self.in_time(name, when, moved)
 
     def in_time(self, name: str, when: Vector, moved: Vector) -> tuple[Vector, Vector]:
         """Times in tau: an optimiser's are steps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from dynamics.problems.problem import Problem
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.sensitivity.directions import Direction, Setting, core
 from dynamics.problems.sensitivity.halves import HalfTimes, Halves, Passed
-from dynamics.problems.sensitivity.tangent_flow import Named, TangentFlow, along
+from dynamics.problems.sensitivity.tangent_flow import TOGETHER, Named, TangentFlow, along
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 
@@ -37,31 +38,50 @@ def sensitivities(
     """
     problem = setting.problem
     own = () if problem.loss is None else (problem.loss,)
-    flow = TangentFlow(setting, tuple(names), own, () if halves is None else tuple(halves.cells))
+    turns = -(-len(names) // TOGETHER)
+    together = -(-len(names) // turns)
+    beyond = () if halves is None else tuple(halves.cells)
     names_of = (*core(problem).program.state_names, *own)
     found: dict[str, list[NDArray[Any]]] = {name: [] for name in names_of}
-    passed = None if halves is None else Passed(flow, halves, float(ticks[-1]))
-    for direction in flow.directions:
-        kept = Tangents(flow, direction, names_of, flow.shifted(direction.name, tau))
+    times = None if halves is None else HalfTimes(halves)
+    flow = TangentFlow(setting, tuple(names), own, beyond, together)
+    for first in range(0, len(names), together):
+        directions = flow.directions[first : first + together]
+        flow = flow if len(directions) == together else replace(flow, together=len(directions))
+        passed = None if halves is None else Passed(flow, halves, float(ticks[-1]))
+        kept = [
+            Tangents(flow, k, direction, names_of, flow.shifted(direction.name, tau))
+            for k, direction in enumerate(directions)
+        ]
+
+        def save(k: int, states: Named, seen: Named, kept: Sequence[Tangents] = kept) -> None:
+            for one in kept:
+                one.save(k, states, seen)
+
         between = None if passed is None else (passed.ticks, tuple(passed.halves.cells), passed.save)
-        flow.follow(direction, ticks, kept.save, between, **control)
-        for name in names_of:
-            found[name].append(np.array([kept.values[name][k] for k in range(len(ticks))]))
-        if passed is not None:
-            passed.add(direction.name, 0.0 if kept.shift is None else float(kept.shift[-1]))
-    return {name: np.array(values) for name, values in found.items()}, None if passed is None else passed.found
+        flow.follow(directions, ticks, save, between, **control)
+        for k, one in enumerate(kept):
+            for name in names_of:
+                found[name].append(np.array([one.values[name][j] for j in range(len(ticks))]))
+            if passed is not None and times is not None:
+                shift = 0.0 if one.shift is None else float(one.shift[-1])
+                times.append(*passed.found(k, one.direction.name, shift))
+    return {name: np.array(values) for name, values in found.items()}, times
 
 
 class Tangents:
-    """The tangents of some names in one direction, at the times that are kept."""
+    """The tangents of some names in one of the directions that are followed, at the times that are kept."""
 
-    def __init__(self, flow: TangentFlow, direction: Direction, names: Sequence[str], shift: Vector | None) -> None:
+    def __init__(
+        self, flow: TangentFlow, k: int, direction: Direction, names: Sequence[str], shift: Vector | None
+    ) -> None:
         self.flow, self.direction, self.shift = flow, direction, shift
+        self.moved = flow.tangents[k]
         self.values: dict[str, dict[int, NDArray[Any]]] = {name: {} for name in names}
-        self.slopes = None if shift is None else flow.bound(None, direction)
+        self.slopes = None if shift is None else flow.bound(None, [direction] * flow.together)
 
     def save(self, k: int, states: Named, seen: Named) -> None:
-        moved = self.flow.program.tangents
+        moved = self.moved
         for name, values in self.values.items():
             here = states if name in states else seen
             values[k] = np.array(here[moved[name]]) if name in moved else np.zeros_like(here[name])
@@ -176,12 +196,12 @@ def passing(
 
         def save(k: int, states: Named, seen: Named, kept: Any = kept) -> None:
             kept["whole"] = np.concatenate([np.ravel(v) for v in states.values()])
-            tangent = flow.program.tangents.get(quantity)
+            tangent = flow.tangents[0].get(quantity)
             here = states if state else seen
             kept["moves"] = 0.0 if tangent is None else float(here[tangent][entry])
 
-        flow.follow(direction, ticks, save, **control)
-        rate = flow.bound(None, direction).evaluate(kept["whole"])
+        flow.follow([direction], ticks, save, **control)
+        rate = flow.bound(None, [direction]).evaluate(kept["whole"])
         speed = (
             rate[program.flow[quantity]][entry]
             if state

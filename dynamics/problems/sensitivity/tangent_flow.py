@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derivations.gradient_flow.tangents import at_rest, by_products, linearised
+from derivations.gradient_flow.tangents import at_rest, beside, by_products, linearised
 from derivations.program import Program, ProgramError, name_of
 from dynamics.integrate.initial_value import integrate
 from dynamics.lowering import Bound, lower
@@ -25,11 +25,14 @@ Named = Mapping[str, NDArray[Any]]
 
 UNSEEN = 2.0**-80
 """The unit of tangents while they are integrated: a power of two, which rounds nothing."""
+TOGETHER = 3
+"""Directions that are integrated at once: they share what does not move with them, a third of a direction's products of
+matrices. Kernels grow with them, and take longer to compile."""
 
 
 @dataclass(frozen=True, eq=False)
 class TangentFlow:
-    """The flow of a setting, with that of one tangent.
+    """The flow of a setting, with those of some tangents.
 
     Attributes
     ----------
@@ -40,12 +43,15 @@ class TangentFlow:
         Definitions whose tangents are wanted beside those of states.
     beyond : tuple of str
         Those whose tangents are wanted at other times only.
+    together : int
+        Tangents that are followed at once.
     """
 
     setting: Setting
     names: tuple[str, ...]
     also: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
+    together: int = 1
 
     @cached_property
     def directions(self) -> tuple[Direction, ...]:
@@ -57,32 +63,45 @@ class TangentFlow:
         return tuple(dict.fromkeys(one for d in self.directions for one in (*d.numbers, *d.arrays)))
 
     @cached_property
-    def program(self) -> Program:
+    def whole(self) -> tuple[Program, tuple[Mapping[str, str], ...]]:
+        """The program of states and tangents, and what tangents are called in each direction."""
+        own = self.setting.problem.program
         try:
-            wanted = (*self.also, *self.beyond)
-            return at_rest(by_products(linearised(self.setting.problem.program, self.moving, wanted)))
+            one = at_rest(by_products(linearised(own, self.moving, (*self.also, *self.beyond))))
+            return beside(own, one, self.together)
         except ProgramError as error:
             raise InputError(str(error)) from None
 
-    def bound(self, outputs: Sequence[str] | None, direction: Direction) -> Bound:
-        """The compiled flow of states and tangents, or other tensors, in one direction."""
-        problem, program = self.setting.problem, self.program
-        moved = program.tangents
-        data = {name_of(a) for a in problem.program.data}
-        numbers = {moved[p]: direction.numbers.get(p, 0.0) for p in self.moving if p not in data}
-        arrays = problem.arrays
-        still = {moved[a]: np.zeros_like(arrays[a], dtype=float) for a in self.moving if a in data}
-        moves = {moved[a]: np.asarray(value, dtype=float) for a, value in direction.arrays.items()}
-        kernel = lower(program, outputs, parallel=problem.parallel, constants=problem.constants)
-        return kernel.bind({**arrays, **still, **moves}, {**self.setting.numbers, **numbers})
+    @property
+    def program(self) -> Program:
+        return self.whole[0]
 
-    def start(self, direction: Direction) -> Vector:
+    @property
+    def tangents(self) -> tuple[Mapping[str, str], ...]:
+        """What the tangents of each direction are called."""
+        return self.whole[1]
+
+    def bound(self, outputs: Sequence[str] | None, directions: Sequence[Direction]) -> Bound:
+        """The compiled flow of states and tangents, or other tensors, in some directions."""
+        problem = self.setting.problem
+        data = {name_of(a) for a in problem.program.data}
+        arrays, given, numbers = problem.arrays, dict[str, NDArray[Any]](), dict[str, float]()
+        for moved, direction in zip(self.tangents, directions, strict=True):
+            numbers |= {moved[p]: direction.numbers.get(p, 0.0) for p in self.moving if p not in data}
+            given |= {moved[a]: np.zeros_like(arrays[a], dtype=float) for a in self.moving if a in data}
+            given |= {moved[a]: np.asarray(value, dtype=float) for a, value in direction.arrays.items()}
+        kernel = lower(self.program, outputs, parallel=problem.parallel, constants=problem.constants)
+        return kernel.bind({**arrays, **given}, {**self.setting.numbers, **numbers})
+
+    def start(self, directions: Sequence[Direction]) -> Vector:
         """States with their averages, and how they move, packed."""
         names = tuple(self.program.starts)
-        bound = self.bound(tuple(self.program.starts[name] for name in names), direction)
+        bound = self.bound(tuple(self.program.starts[name] for name in names), directions)
         whole, y0 = np.zeros(bound.state_size), self.setting.y0
-        half = sum(view.size for view in list(bound.states(whole).values())[: self.states])
-        whole[: y0.size], whole[half : half + y0.size] = y0, direction.y0
+        size = sum(view.size for view in list(bound.states(whole).values())[: self.states])
+        whole[: y0.size] = y0
+        for part, direction in zip(whole[size:].reshape(self.together, -1), directions, strict=True):
+            part[: y0.size] = direction.y0
         found, views = bound.evaluate(whole), bound.states(whole)
         for name in names:
             views[name][...] = found[self.program.starts[name]]
@@ -95,7 +114,7 @@ class TangentFlow:
 
     def follow(
         self,
-        direction: Direction,
+        directions: Sequence[Direction],
         ticks: Vector,
         save: Callable[[int, Named, Named], None],
         between: tuple[Vector, Sequence[str], Callable[[int, Named], None]] | None = None,
@@ -105,22 +124,24 @@ class TangentFlow:
 
         Steps are those that the states need: tangents, which are linear, are taken along in units so large that the
         estimate of the error does not see them. They are the derivatives of what the same steps make of the states.
+        The estimate is a mean over all numbers; tolerances are those of one tangent, however many are followed.
 
         Parameters
         ----------
-        direction : Direction
+        directions : sequence of Direction
+            As many as are followed at once.
         ticks : ndarray, shape (times,)
         save : callable
             At each of these, with its number.
         between : tuple of (times, names, callable), optional
             The same for definitions alone, with their tangents, at other times up to the last of ``ticks``.
         """
-        flow, small = self.bound(None, direction), direction.times(UNSEEN)
+        flow, small = self.bound(None, directions), [direction.times(UNSEEN) for direction in directions]
         states = flow.state_size - sum(flow.states(np.empty(flow.state_size))[one].size for one in self.directed)
-        beside = self.bound(self.with_tangents(self.also), direction)
-        out = np.empty(beside.output_size)
+        shown = self.bound(self.with_tangents(self.also), directions)
+        out = np.empty(shown.output_size)
         more, names, keep = between or (ticks[:0], (), None)
-        fine = self.bound(self.with_tangents(names), direction) if names else beside
+        fine = self.bound(self.with_tangents(names), directions) if names else shown
         room = np.empty(fine.output_size)
 
         def show(t: float, y: Vector) -> None:
@@ -128,15 +149,16 @@ class TangentFlow:
             y = y.copy()
             y[states:] /= UNSEEN
             if ticks[k] == t:
-                beside(y, out)
-                save(k, flow.states(y), beside.results(out))
+                shown(y, out)
+                save(k, flow.states(y), shown.results(out))
             if keep is not None and more[m] == t:
                 fine(y, room)
                 keep(m, fine.results(room))
 
         at = ticks if between is None else np.union1d(ticks, more)
-        span = (0.0, float(ticks[-1]))
-        integrate(self.bound(None, small), self.start(small), span, save=show, at=at, **control)
+        span, diluted = (0.0, float(ticks[-1])), np.sqrt(2 / (1 + self.together))
+        closer: dict[str, Any] = {name: diluted * control[name] for name in ("rtol", "atol") if name in control}
+        integrate(self.bound(None, small), self.start(small), span, save=show, at=at, **{**control, **closer})
 
     @property
     def directed(self) -> tuple[str, ...]:
@@ -145,8 +167,8 @@ class TangentFlow:
 
     def with_tangents(self, names: Sequence[str]) -> tuple[str, ...]:
         """Definitions, and the tangents of those that move."""
-        moved = self.program.tangents
-        return tuple(dict.fromkeys((*names, *(moved[name] for name in names if name in moved))))
+        moving = (moved[name] for moved in self.tangents for name in names if name in moved)
+        return tuple(dict.fromkeys((*names, *moving)))
 
     def shifted(self, name: str, tau: Vector) -> Vector | None:
         """How the clock of steps at given times moves with a learning rate; None where it does not."""
@@ -160,14 +182,15 @@ class TangentFlow:
 
 def along(flow: TangentFlow, what: str, direction: Direction, whole: Vector, rate: Named | None = None) -> NDArray[Any]:
     """How fast a definition moves along the flow: its tangent where the direction of every state is its slope."""
-    program = flow.program
-    tangent = program.tangents.get(what)
+    names = flow.tangents[0]
+    tangent = names.get(what)
     if tangent is None:
         return np.zeros(())
-    rate = flow.bound(None, direction).evaluate(whole) if rate is None else rate
-    bound, moved = flow.bound((tangent,), Direction(direction.name, {}, {}, direction.y0)), whole.copy()
+    still = [Direction(direction.name, {}, {}, direction.y0)] * flow.together
+    rate = flow.bound(None, still).evaluate(whole) if rate is None else rate
+    bound, moved = flow.bound((tangent,), still), whole.copy()
     views = bound.states(moved)
     for state, dot in flow.setting.problem.program.flow.items():
-        if state in program.tangents:
-            views[program.tangents[state]][...] = rate[dot]
+        if state in names:
+            views[names[state]][...] = rate[dot]
     return np.array(bound.evaluate(moved)[tangent])

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from dynamics import CoOccurrence, copying, half_time, solve
+from dynamics.integrate.initial_value import integrate
 from dynamics.problems.bags import BagsClosure
 from dynamics.problems.closure import Closure
 from dynamics.problems.sensitivity import fit as fit_module
+from dynamics.problems.sensitivity import tangent_flow
 from dynamics.problems.sensitivity.fit import fit
 from dynamics.problems.sensitivity.sensitivity import passing
 from dynamics.support.errors import InputError, IntegrationError
@@ -56,6 +58,27 @@ def test_derivatives_are_those_of_differences(adam: dict[str, Any]) -> None:
         for variable in ("W", "A", "loss"):
             slope = (moved[name](h)[variable] - moved[name](-h)[variable]).values / (2 * step)
             assert np.abs(found[f"d_{variable}"].values[k] - slope).max() < 1e-6 * max(1.0, np.abs(slope).max())
+
+
+def test_directions_that_are_followed_together_are_those_of_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to three share an integration, with the steps that one would take; a fourth begins another."""
+    names = ["rate W", "count a x", "initial A", "rate A"]
+    taken = []
+
+    def counted(*given: Any, **control: Any) -> Any:
+        found = integrate(*given, **control)
+        taken.append(found.statistics.evaluations)
+        return found
+
+    monkeypatch.setattr(tangent_flow, "integrate", counted)
+    both = solved(sensitivity=names)
+    assert len(taken) == 2
+    for name in names:
+        one, all_of_them = solved(sensitivity=name), both.sel(parameter=name)
+        for kind in ("d_W", "d_A", "d_loss", "d_beta_half_time"):
+            scale = float(np.abs(one[kind]).max())
+            assert np.abs(all_of_them[kind] - one[kind].sel(parameter=name)).max() <= 1e-10 * scale, (name, kind)
+    assert len(set(taken)) == 1
 
 
 def test_times_of_half_move_as_differences_do() -> None:
