@@ -34,8 +34,11 @@ BESIDE_THE_CODE = ("NUMBA_NUM_THREADS", "NUMBA_CACHE_DIR", "NUMBA_THREADING_LAYE
 
 def version() -> str:
     """numba's version, which is not imported for it."""
-    if "numba" in sys.modules:
-        return str(sys.modules["numba"].__version__)
+    return str(sys.modules["numba"].__version__) if "numba" in sys.modules else _installed()
+
+
+@cache
+def _installed() -> str:
     return metadata.version("numba")
 
 
