@@ -19,6 +19,7 @@ from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from itertools import count
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -48,9 +49,11 @@ def compiler() -> str:
     import llvmlite
     import llvmlite.binding as llvm
 
-    told = sorted(
+    told: list[Any] = sorted(
         item for item in os.environ.items() if item[0].startswith("NUMBA_") and item[0] not in BESIDE_THE_CODE
     )
+    settings = Path(".numba_config.yaml")  # which numba reads, too
+    told += [settings.read_bytes()] if settings.is_file() else []
     machine = llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     return repr((version(), llvmlite.__version__, sys.version, machine, told))
 
@@ -103,7 +106,9 @@ def load_blas() -> None:
 
     numba's helpers look it up by the name of the module that holds it, when it is first called: that is now.
     """
-    module, helpers = alone("scipy", "linalg.cython_blas"), alone("numba", "_helperlib")
+    module = helpers = None
+    if sys.platform.startswith("linux"):  # elsewhere SciPy says on import where its libraries are
+        module, helpers = alone("scipy", "linalg.cython_blas"), alone("numba", "_helperlib")
     if module is None or helpers is None:
         import scipy.linalg  # noqa: F401
 

@@ -116,8 +116,12 @@ def test_other_versions_and_machines_have_files_of_their_own(
     getattr(object_code.compiler, "cache_clear", lambda: None)()
 
 
-def test_how_numba_is_told_to_compile_is_part_of_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_numba_is_told_to_compile_is_part_of_the_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     usual = object_code.compiler.__wrapped__()
+    (tmp_path / ".numba_config.yaml").write_text("opt: 1")
+    assert object_code.compiler.__wrapped__() != usual
+    (tmp_path / ".numba_config.yaml").unlink()
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     assert object_code.compiler.__wrapped__() == usual
     for name, value in (("NUMBA_OPT", "1"), ("NUMBA_CPU_NAME", "generic"), ("NUMBA_DISABLE_JIT", "1")):
