@@ -138,8 +138,8 @@ def rows(setting: Setting) -> Iterator[Row]:
     exact = alone(v, U, 1e-12, "DOP853")
     given = (loss, data(), (v, U), (1.0, 1.0), END)
     contenders = {
-        "dynamics DOP853": lambda rtol: partial(alone, v, U, rtol, "DOP853"),
         "dynamics RK45": lambda rtol: partial(alone, v, U, rtol),
+        "dynamics DOP853": lambda rtol: partial(alone, v, U, rtol, "DOP853"),
     }
     if here("diffrax"):
         contenders["diffrax Tsit5"] = lambda rtol: with_diffrax(*given, rtol, 1e-2 * rtol)

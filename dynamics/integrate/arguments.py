@@ -7,6 +7,7 @@ truth values for times, drop an imaginary part or a mask, and numba cannot type 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -194,6 +195,9 @@ def within(at: ArrayLike, start: float, end: float) -> Vector:
     """
     direction = -1.0 if end < start else 1.0
     found = _in_order(_finite(at, "at", "times in the order in which they are met"), "at", direction)
+    first, last = min(start, end), max(start, end)
+    if found.size and first <= found[0] <= last and first <= found[-1] <= last:
+        return found.copy()
     return found[(direction * found >= direction * start) & (direction * found <= direction * end)]
 
 
@@ -204,6 +208,8 @@ def span_of(span: Any) -> tuple[float, float]:
     Traceback (most recent call last):
     dynamics.support.errors.InputError: the span must be from one finite time to another, not (0, nan)
     """
+    if type(span) is tuple and len(span) == 2 and all(type(end) is float and isfinite(end) for end in span):
+        return span  # the usual case, quickly
     if np.ndim(span) != 1 or len(span) != 2 or why_not_real(span) or not np.isfinite(np.asarray(span, float)).all():
         raise InputError(f"the span must be from one finite time to another, not {shown(span)}")
     return float(span[0]), float(span[1])
@@ -280,6 +286,8 @@ def _finite(t: ArrayLike, name: str, wanted: str) -> Vector:
 
 def _in_order(found: Vector, name: str, direction: float) -> Vector:
     """Times that follow one another in a direction."""
+    if found.size < 2:
+        return found
     rising = found[1:] > found[:-1] if direction > 0 else found[1:] < found[:-1]
     if not rising.all():
         k, order = int(rising.argmin()), "increasing" if direction > 0 else "decreasing, as the span is"

@@ -63,6 +63,8 @@ def drift(now: ArrayLike, start: ArrayLike, scale: ArrayLike, atol: float = 0.0)
     """
     now, start, scale = (np.asarray(value, dtype=float) for value in (now, start, scale))
     with np.errstate(over="ignore", invalid="ignore"):
+        if now.size and scale.size and np.abs(now - start).max() <= atol and scale.max() < np.inf:
+            return 0.0  # the usual case, quickly
         finite = np.isfinite(now.sum() + start.sum() + scale.sum())  # or a sum overflows
     if not (finite or (np.isfinite(now).all() and np.isfinite(start).all() and np.isfinite(scale).all())):
         return float("inf")

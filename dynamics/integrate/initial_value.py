@@ -289,7 +289,8 @@ def integrate(
                 raise fail(*why(run, into, fun))
             if found["held"] != run.t:  # not looked at there already
                 check(run.t, run.y, run.steps)
-        return Integration(run.t, run.y, Statistics(run.evaluations + at_rest, run.steps, perf_counter() - began))
+        statistics = Statistics(run.evaluations + at_rest, run.steps, perf_counter() - began)
+        return Integration(run.t, run.done(), statistics)
 
     from scipy.integrate import solve_ivp
 

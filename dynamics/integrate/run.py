@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamics.lowering.native import Code, Native, code_in, routine
+from dynamics.lowering.native import Code, Native, address_of, code_in, routine
 from dynamics.lowering.pairs import pair
 from dynamics.support.threads import one_at_a_time
 from dynamics.support.typing import Vector
@@ -79,6 +79,47 @@ def tableau(name: str, stepped: bool = False) -> Tableau:
     return Tableau(STEPPED if stepped else EXTENDED, method.error_estimator_order, A, B, E, more, np.array(method.D))
 
 
+class Space:
+    """The arrays of an integration, and the loops on them: to hand these over takes as long as some evaluations.
+
+    Parameters
+    ----------
+    function : Native
+        The right-hand side.
+    method : Tableau
+    n, capacity : int
+        Numbers of the state, and how many states are shown in one go.
+    """
+
+    def __init__(self, function: Native, method: Tableau, n: int, capacity: int) -> None:
+        count = method.A.shape[0]
+        self.clock, self.counts = np.zeros(POWERS + method.P.shape[1]), np.zeros(COUNTS, np.int64)
+        self.y, self.y_old, self.work = np.empty(n), np.empty(n), np.empty((6, n))
+        self.more = np.empty((count + 1 + method.A_more.shape[0], n))
+        shape = {POLYNOMIAL: (n, method.P.shape[1]), EXTENDED: (7, n), STEPPED: (0, n)}[method.kind]
+        self.parts, self.again = np.empty(shape), np.empty((count if method.kind == STEPPED else 0, n))
+        self.rows, self.taken = np.empty((capacity, n)), np.zeros(capacity, np.int64)
+        self.first_step = routine(
+            *(loop("first_step"), function.address, function.words, self.y, self.work[4], method.order),
+            *(self.clock, self.counts, self.work[0], self.work[1], self.work[2]),
+        )
+        self.advance = routine(
+            *(loop("advance"), function.address, function.words, method.kind, method.A, method.B, method.E),
+            *(method.A_more, method.P, self.y, self.y_old, self.more, self.parts, self.again, self.work, self.clock),
+            *(self.counts, np.empty(0), self.rows, self.taken, 0),
+        )
+
+    def wanting(self, wanted: Vector, budget: int) -> None:
+        """What the loop is told anew: the times, which must live as long as it runs, and how many steps it may take."""
+        words, places = self.advance.words, self.advance.places
+        words[places[-4]], words[places[-4] + 1] = address_of(wanted), wanted.size
+        words[places[-1]] = budget
+
+
+SPARE = 4
+"""Spaces of one kind that wait at a right-hand side to be used again."""
+
+
 class Run:
     """An integration that is under way.
 
@@ -114,33 +155,33 @@ class Run:
         max_evaluations: int,
         leave: bool = False,
     ) -> None:
-        n, count = y0.size, method.A.shape[0]
+        n, capacity = y0.size, max(1, min(wanted.size, BUFFER // y0.size))
         self.function, self.method, self.wanted = function, method, np.ascontiguousarray(wanted, dtype=float)
+        self.waiting: list[Space] = function.spare.setdefault((method, n, capacity), [])
+        try:
+            space = self.waiting.pop()
+        except IndexError:  # none, or all in use
+            space = Space(function, method, n, capacity)
+        self.space, self.y, self.work = space, space.y, space.work
+        self.clock, self.counts, self.rows, self.taken = space.clock, space.counts, space.rows, space.taken
         direction = 1.0 if span[1] > span[0] else -1.0
-        self.clock = np.zeros(POWERS + method.P.shape[1])
         limits = (direction, span[1], max_step, rtol, atol, method.exponent)
         self.clock[:POWERS] = span[0], span[0], first or 0.0, 0.0, *limits
-        self.counts = np.zeros(COUNTS, np.int64)
+        self.counts[:] = 0
         self.counts[[EVALUATIONS, MAX_STEPS, MAX_EVALUATIONS, WATCH]] = 1, max_steps, max_evaluations, leave
-        self.y, self.y_old = y0.copy(), y0.copy()
-        self.work = np.empty((6, n))
-        self.work[4] = slope
-        self.more = np.empty((count + 1 + method.A_more.shape[0], n))
-        shape = {POLYNOMIAL: (n, method.P.shape[1]), EXTENDED: (7, n), STEPPED: (0, n)}[method.kind]
-        self.parts, self.again = np.empty(shape), np.empty((count if method.kind == STEPPED else 0, n))
-        capacity = max(1, min(wanted.size, BUFFER // n))
-        self.rows, self.taken = np.empty((capacity, n)), np.zeros(capacity, np.int64)
+        self.y[:], space.y_old[:], self.work[4] = y0, y0, slope
         self.outcome = "running"
         if wanted.size and wanted[0] == span[0]:
             self.counts[SHOWN] = 1
         if first is None:
-            code = self.alone(
-                routine(
-                    *(loop("first_step"), function.address, function.words, self.y, self.work[4], method.order),
-                    *(self.clock, self.counts, self.work[0], self.work[1], self.work[2]),
-                )
-            )()
-            self.outcome = "raised" if code else self.outcome
+            self.outcome = "raised" if self.alone(space.first_step)() else self.outcome
+
+    def done(self) -> Vector:
+        """The state that was reached; what the integration worked in is there for the next one."""
+        reached = self.y.copy()
+        if len(self.waiting) < SPARE:
+            self.waiting.append(self.space)
+        return reached
 
     def alone(self, loop: Callable[[], int]) -> Callable[[], int]:
         """A loop, which takes one caller at a time if the right-hand side has loops that run on several threads."""
@@ -174,16 +215,11 @@ class Run:
 
     def __iter__(self) -> Iterator[tuple[float, Vector, int]]:
         """Wanted times, states there, and steps until then; ``outcome`` says how it ended. States are overwritten."""
-        method, function, budget = self.method, self.function, 64
-        advance = routine(
-            *(loop("advance"), function.address, function.words, method.kind, method.A, method.B, method.E),
-            *(method.A_more, method.P, self.y, self.y_old, self.more, self.parts, self.again, self.work, self.clock),
-            *(self.counts, self.wanted, self.rows, self.taken, budget),
-        )
+        budget, advance = 64, self.space.advance
         go_on = self.alone(advance)
         while self.outcome == "running":
             began, before, steps = perf_counter(), int(self.counts[SHOWN]), self.steps
-            advance.words[advance.places[-1]] = budget
+            self.space.wanting(self.wanted, budget)
             self.outcome = OUTCOMES[go_on()]
             seconds, done = perf_counter() - began, self.steps - steps
             if done:

@@ -90,6 +90,11 @@ class Native:
         return address_of(self.words)
 
     @cached_property
+    def spare(self) -> dict[Any, Any]:
+        """What integrations of this function have worked in, for the next ones."""
+        return {}
+
+    @cached_property
     def entry(self) -> Callable[[int | None, int | None, int], int]:
         return ENTRY(self.address)
 

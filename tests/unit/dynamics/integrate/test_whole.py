@@ -277,3 +277,32 @@ def test_errors_of_compiled_code_are_raised() -> None:
 
     with pytest.raises(ValueError, match="enough"):
         integrate(Raises(), np.ones(2), (0, 9))
+
+
+def test_what_integrations_work_in_is_used_again_and_shows_nothing_of_the_last_one() -> None:
+    flow, y0 = bound(competition(), 5), np.full(5, 0.1)
+    expected = integrate(flow, y0, (0, 3), rtol=1e-8)
+    seen: list[np.ndarray] = []
+
+    def see(t: float, y: np.ndarray) -> None:
+        seen.append(y.copy())
+
+    for method in METHODS:
+        seen.clear()
+        for end in (3.0, 1.0, 3.0):
+            found = integrate(flow, y0, (0, end), at=[0, end], save=see, method=method)
+            np.testing.assert_array_equal(found.y, seen[-1])
+        np.testing.assert_array_equal(seen[1], seen[-1])
+        with pytest.raises(IntegrationError):
+            integrate(flow, y0, (0, 3), method=method, max_steps=2)
+    within = []
+
+    def nested(t: float, y: np.ndarray) -> None:
+        within.append(integrate(flow, y0, (0, 3), rtol=1e-8).y)
+
+    found = integrate(flow, y0, (0, 3), rtol=1e-8, at=[0, 1, 3], save=nested)
+    for one in (found.y, *within):
+        np.testing.assert_array_equal(one, expected.y)
+    kept = found.y.copy()
+    integrate(flow, 2 * y0, (0, 3), rtol=1e-8)
+    np.testing.assert_array_equal(found.y, kept)
