@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dynamics.problems.forecast.forecast import forecast
     from dynamics.problems.models import Model, keyword, lexical, positional, topic
     from dynamics.problems.optimisers.optimizer import Optimizer
+    from dynamics.problems.optimisers.oscillating import central_flow
     from dynamics.problems.problem import Problem
     from dynamics.problems.reduction import Reduction, copying
     from dynamics.problems.right_hand_sides import rhs
@@ -70,6 +71,7 @@ _HOMES = {
     "solve": "problems.solve",
     "passing": "problems.sensitivity.sensitivity",
     "fit": "problems.sensitivity.fit",
+    "central_flow": "problems.optimisers.oscillating",
     "noise": "comparison.noise",
     "noise_odds": "comparison.odds",
     "forecast": "problems.forecast.forecast",
@@ -115,6 +117,7 @@ __all__ = [
     "TopicSentences",
     "ToyLexicon",
     "batch",
+    "central_flow",
     "compare",
     "copying",
     "derive",

@@ -5,7 +5,8 @@ as there are labels, and a score). purity.svg: how pure the most attended words 
 against score of the 100 words of highest score, beside the identity with m = mean length of the sentences that hold the
 word, minus 1.
 
-With --lr, also whether steps at that learning rate follow the flow, by its curvature, and where full-batch descent is.
+With --lr, also whether steps at that learning rate follow the flow, by its curvature, where full-batch descent is, and
+where the central flow says that it is; sst_edge.svg: lr times the largest curvature, and the loss, of all three.
 
     python examples/sst.py FILE [output directory] [end of training, tau] [--padding word] [--lr RATE]
 """
@@ -19,11 +20,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from dynamics import simulate, solve
+from dynamics import Optimizer, central_flow, simulate, solve
 from dynamics.plot import save
 from dynamics.plot.frame import number
 from dynamics.problems.closed_forms import norm_squared
+from dynamics.problems.exact import Exact
 from dynamics.problems.models import Model, embeddings, topic
+from dynamics.problems.optimisers.curvature import by_tangents, largest
 from dynamics.tasks.examples import Examples
 
 DIMENSION, SHOWN = 200, (10, 100, 1000)
@@ -47,21 +50,65 @@ def statistics(examples: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return number_of, length, 0.5 * np.abs(share - base).sum(axis=1) / farthest
 
 
-def beside(model: Model, examples: Examples, lr: float, start: dict[str, np.ndarray], rates: dict[str, float]) -> None:
-    """The first steps of full-batch descent beside the flow, and the curvature there."""
-    at = [0, 1, 2, 4, 8, 16, 32, 64]
+def beside(
+    model: Model, examples: Examples, lr: float, start: dict[str, np.ndarray], rates: dict[str, float], output: Path
+) -> None:
+    """The first steps of full-batch descent beside the flows, and the curvature there."""
+    at = [0, 1, 2, 3, 4, 5, 6, 8, 11, 16, 23, 32, 45, 64, 90, 128, 181, 256]
     run = simulate(
         model, examples, lr, steps=at[-1], records=at, initial=start, rates=rates, keep_partial=True, stability=False
     )
     flow = solve(model, examples, lr * np.array(at), initial=start, rates=rates)
+    steps = Optimizer("descent", lr, form="limit")  # that to second order is not known of flows with a metric
     with warnings.catch_warnings():  # it is printed here
         warnings.simplefilter("ignore")
-        stable = solve(
-            model, examples, lr * np.array(at), initial=start, rates=rates, lr=lr, optimizer="descent", stability=True
-        )
+        stable = solve(model, examples, lr * np.array(at), initial=start, rates=rates, optimizer=steps, stability=True)
     print(stable.attrs["stability"])
     for k, step in enumerate(at):
         print(f"step {step}: loss of descent {float(run.loss[0, k]):.3f}, of the flow {float(flow.loss[k]):.3f}")
+    central = central_flow(Exact(model, examples), lr * np.array(at), lr, initial=start, rates=rates)
+    for k, step in enumerate(at[7:], 7):
+        there = run.s[0, k].values
+        off = [np.linalg.norm(found.s[k].values - there) / np.linalg.norm(there) for found in (central, flow)]
+        print(
+            f"step {step}: loss of descent {float(run.loss[0, k]):.4f}, of the central flow"
+            f" {float(central.loss[k]):.4f}; scores off by {off[0]:.3f} of their size, of the gradient flow"
+            f" by {off[1]:.3f}"
+        )
+    apply = by_tangents(Exact(model, examples), {"W": 1.0, **rates})
+
+    def curvature(found) -> list[float]:
+        states = [np.concatenate([np.ravel(found[n].values[k]) for n in ("s", "W")]) for k in range(len(at))]
+        return [lr * largest(lambda v, y=y: apply(y, v), y.size) for y in states]
+
+    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    one = run.isel(seed=0)
+    lines = {"gradient flow": (flow, "black", "-"), "central flow": (central, COLOURS[0], "-")}
+    left.plot(at, curvature(one), "o", color=COLOURS[1], markersize=3.5, alpha=0.6, markeredgewidth=0, label="descent")
+    right.plot(at, one.loss, "o", color=COLOURS[1], markersize=3.5, alpha=0.6, markeredgewidth=0, label="descent")
+    for label, (found, colour, style) in lines.items():
+        left.plot(at, curvature(found), style, color=colour, linewidth=1.2, label=label)
+        right.plot(at, found.loss, style, color=colour, linewidth=1.2, label=label)
+    left.axhline(2, color="0.5", linewidth=0.8, linestyle=(0, (4, 2)))
+    left.text(8, 2.03, "edge of stability", color="0.4", fontsize=7, va="bottom")
+    left.set_ylim(0, None)
+    left.set_ylabel("learning rate × largest curvature", fontsize=8)
+    right.set_ylabel("loss (nats)", fontsize=8)
+    right.set_ylim(0.61, 0.78)
+    above = [(step, float(one.loss[k])) for k, step in enumerate(at) if one.loss[k] > 0.78]
+    told = ", ".join(f"{value:.2f}" for _, value in above)
+    right.text(
+        above[0][0], 0.772, f"steps {above[0][0]} to {above[-1][0]}: {told}", color=COLOURS[1], fontsize=7, va="top"
+    )
+    right.legend(frameon=False, fontsize=7, loc="lower left")
+    for ax in (left, right):
+        ax.set_xscale("symlog", linthresh=1, linscale=0.4)
+        ax.set_xlim(-0.1, 300)
+        ax.set_xlabel("step of descent", fontsize=8)
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda step, _: number(step)))
+        _plain(ax)
+    save(figure, output / "sst_edge.svg")
 
 
 def main(path: str, output: Path, end: float, padding: bool, lr: float | None) -> None:
@@ -86,7 +133,7 @@ def main(path: str, output: Path, end: float, padding: bool, lr: float | None) -
         f" {found.attrs['evaluations']} evaluations, {seconds:.1f} s"
     )
     if lr is not None:
-        beside(model, examples, lr, start, {"s": eta})
+        beside(model, examples, lr, start, {"s": eta}, output)
     print("highest scores:", ", ".join(str(found.input.values[k]) for k in order[-1, :12]))
 
     figure = Figure(figsize=(3.4, 2.6), layout="constrained")
