@@ -124,16 +124,25 @@ def routine(function: Code, *arguments: Any) -> Native:
 
 def _bound(function: Any, arguments: tuple[Any, ...], words: list[int]) -> Native:
     code = function if isinstance(function, Code) else _by_itself(function)
-    found = _entry(code, tuple(map(_kind, arguments)), len(words))
-    places = []
+    vectors, places = len(words), []
+    kinds: list[Any] = []
     for argument in arguments:
         places.append(len(words))
         if isinstance(argument, np.ndarray):
-            words += [address_of(argument), *argument.shape]
-        elif isinstance(argument, float):
+            told = argument.__array_interface__
+            if told["strides"] is not None and not argument.flags.c_contiguous:  # or it cannot be written to
+                raise ValueError(f"an array of shape {argument.shape} is not contiguous")
+            shape = told["shape"]
+            kinds.append((argument.dtype.char, len(shape)))
+            words.append(told["data"][0])
+            words.extend(shape)
+            continue
+        kinds.append(type(argument))
+        if isinstance(argument, float):
             words.append(unpack("q", pack("d", argument))[0])
         else:
             words.append(int(argument))
+    found = _entry(code, tuple(kinds), vectors)
     kept = found, arguments
     return Native(found.address, np.array(words, dtype=np.int64), kept, found.beside, tuple(places))
 
@@ -163,15 +172,6 @@ def called(one: Native, otherwise: Callable[..., None]) -> Callable[..., None]:
 
 def _is_vector(array: Any, size: int) -> bool:
     return type(array) is np.ndarray and array.shape == (size,) and array.dtype.char == "d" and array.flags.carray
-
-
-def _kind(argument: Any) -> Any:
-    """What decides how an argument is passed."""
-    if not isinstance(argument, np.ndarray):
-        return type(argument)
-    if not argument.flags.c_contiguous:
-        raise ValueError(f"an array of shape {argument.shape} is not contiguous")
-    return argument.dtype.char, argument.ndim
 
 
 @dataclass(frozen=True, eq=False)
