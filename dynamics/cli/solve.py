@@ -107,6 +107,8 @@ def solve(
     if sensitivity is not None and not words_of(sensitivity):
         raise InputError("--sensitivity names nothing; give numbers such as 'rate W'")
     stepping = optimizing.chosen(solving.lr, solving.momentum, solving.batch)
+    if stepping is not None:
+        stepping.require_noise()
     stepped = set() if stepping is None else STEPPED
     if not system.of_a_model and solving.theory in (None, "closure"):
         refuse_idle(solving, {*CLOSURE, *ALWAYS, *stepped}, "the closure on counts; --theory exact takes it")

@@ -295,6 +295,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     if lr is not None and not (np.isfinite(lr) and lr > 0):
         raise InputError(f"lr = {lr} is not a positive number; leave it out for the gradient flow")
     stepping = optimizer_of(optimizer, lr, batch, schedule)
+    if stepping is not None and batch is not None:
+        stepping.require_noise()
     plain, steps_of = chosen, stepping
     if stability:
         steps_of = stepping or (None if lr is None else Optimizer("descent", lr))

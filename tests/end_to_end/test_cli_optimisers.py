@@ -60,6 +60,10 @@ def test_a_comparison_goes_by_the_steps_of_the_optimiser(tmp_path: Path, capsys:
         (["solve", "--schedule", "warmup:3"], "--schedule is of an optimizer"),
         (["solve", "--batch", "3"], "--batch does not apply"),
         (["solve", "--optimizer", "adam", "--lr", "1", "--momentum", "0.5"], "momentum does not apply to adam"),
+        (
+            ["solve", "--optimizer", "momentum", "--lr", "1", "--batch", "8"],
+            "the flow of momentum is the same at any batch",
+        ),
         (["solve", "--optimizer", "adam", "--lr", "1", "--betas", "0.5"], "takes 2"),
         (["solve", "--task", "copying", "--theory", "reduction", "--optimizer", "adam", "--lr", "1"], "--theory exact"),
         (["simulate", "--optimizer", "adam", "--lr", "1", "--flow", "limit"], "--flow is of predictions"),

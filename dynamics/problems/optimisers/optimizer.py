@@ -161,6 +161,14 @@ class Optimizer:
         """Whether its flow is the modified flow of descent, whose time is tau."""
         return (self.name, self.followed, self.decays) == ("descent", "modified", "none") and self.schedule.is_constant
 
+    def require_noise(self) -> None:
+        """Raise InputError if a batch is given that the flow does not know: noise enters by normalisers alone."""
+        if self.batch is not None and not self.rule.is_adaptive:
+            raise InputError(
+                f"the flow of {self.name} is the same at any batch: its noise has no normaliser to enter; leave batch"
+                " out, or simulate or compare"
+            )
+
     def passed(self, tau: Vector) -> Vector:
         """The steps at which learning rates have added up to some times."""
         return self.schedule.steps(tau / self.lr)
