@@ -13,7 +13,7 @@ copying_flow.csv: these steps. A flow that stands in the output directory alread
 
     python examples/copying_flow.py PERMUTATIONS.npz SUBSETS.npz [output directory [sentences [parts of a step]]]
 
-It takes half a minute of one core for each run.
+It takes half a minute of one core for each run. Parts of a step: evaluations, which share the noise of sentences.
 """
 
 import csv
@@ -41,7 +41,7 @@ from dynamics.problems.adam import Adam, Averages
 
 PROGRAM = Path(__file__).with_name("copying_program.py")
 LENGTH, WIDTH, LR, BATCH = 10, 64, 1e-3, 128
-LAST, EVERY, PROBES, SAMPLE, PARTS = 320, 4, 200, 128, 2
+LAST, EVERY, PROBES, SAMPLE, PARTS = 320, 4, 200, 128, 4
 THRESHOLD, LEARNT = 0.9, 0.92
 KINDS = {"10 of 20 words": "#009E73", "permutations, right": "#0072B2", "permutations, mirror": "#D55E00"}
 MARKS = dict(zip(KINDS, "os^", strict=True))
