@@ -228,8 +228,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         As for :func:`dynamics.integrate.integrate`; of a problem (:class:`~dynamics.problems.problem.Tolerances`) if
         not given: 1e-6, 1e-9 and RK45 for most.
     threads : int, optional
-        Threads of compiled loops and, for states of a million numbers, of BLAS. The result does not depend on it, save
-        for rounding in products of dense matrices of that size.
+        Threads of compiled loops, products of large matrices among them. The result does not depend on it. By default
+        one, and for large problems (closures of 100,000 numbers and more) as many as there are cores.
     errors : int, optional
         For the closure ``bags``: two errors beside the prediction, that of the method, from a second run with other,
         smaller groups of sentences, and that of the corpus, from this many bootstrap draws of its sentences (0: not
