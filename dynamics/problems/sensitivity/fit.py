@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from dynamics.problems.rates import learning_rates
 from dynamics.problems.sensitivity.directions import Setting, direction_of, names_of, require_tangents
 from dynamics.problems.sensitivity.sensitivity import sensitivities
 from dynamics.support.errors import InputError, IntegrationError
+from dynamics.support.threads import limited
 from dynamics.support.typing import Vector
 
 __all__ = ["Fit", "fit"]
@@ -145,10 +147,11 @@ def fit(
     logs, far = np.log(first), np.log(FAR)
     most = np.where([name in BELOW_ONE for name in names], -np.finfo(float).eps, np.inf)
     try:
-        solved = least_squares(
-            search.residual, logs, jac=search.jacobian, bounds=(logs - far, np.minimum(logs + far, most)),
-            xtol=rtol, ftol=1e-12, gtol=1e-12,
-        )  # fmt: skip
+        with limited(None, sys.maxsize if chosen.parallel else 0):
+            solved = least_squares(
+                search.residual, logs, jac=search.jacobian, bounds=(logs - far, np.minimum(logs + far, most)),
+                xtol=rtol, ftol=1e-12, gtol=1e-12,
+            )  # fmt: skip
     except RanAway as away:
         found = away.value
         raise InputError(

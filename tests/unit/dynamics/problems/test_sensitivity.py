@@ -15,6 +15,7 @@ from dynamics.problems.sensitivity import fit as fit_module
 from dynamics.problems.sensitivity import tangent_flow
 from dynamics.problems.sensitivity.fit import fit
 from dynamics.problems.sensitivity.sensitivity import passing
+from dynamics.support import threads
 from dynamics.support.errors import InputError, IntegrationError
 
 CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-13}
@@ -66,6 +67,7 @@ def test_directions_that_are_followed_together_are_those_of_each_alone(monkeypat
     taken = []
 
     def counted(*given: Any, **control: Any) -> Any:
+        assert threads.used() == 1  # states as small as these have one, whatever the machine has
         found = integrate(*given, **control)
         taken.append(found.statistics.evaluations)
         return found
