@@ -335,7 +335,10 @@ class Emitter:
         return position or "0"
 
     def row_slots(self) -> dict[Slot, int]:
-        """The temporaries that are short rows everywhere, with their sizes: values, not arrays."""
+        """The temporaries that are short rows everywhere, with their sizes: values, not arrays.
+
+        The row is along the last subscript of what they hold: along another one, numbers come one by one.
+        """
         arrays = {
             self.storage.places[name_of(a)].slot
             for _, loops, step in walk(self.nodes)
@@ -347,8 +350,12 @@ class Emitter:
             slot: self.short[slot.dims[0]]
             for slot in self.storage.slots
             if slot.kind is Kind.LOCAL and len(slot.dims) == 1 and slot.dims[0] in self.short
-            if slot not in arrays
+            if slot not in arrays and all(self.along_last(name) for name in self.storage.occupants(slot))
         }
+
+    def along_last(self, name: str) -> bool:
+        """Whether what is kept of a tensor is along its last subscript."""
+        return self.storage.places[name].kept == (len(subscript(self.declared[name])) - 1,)
 
     def row(self, ragged: Symbol, owner: str) -> str:
         """Where a row of a ragged index begins."""
