@@ -138,17 +138,15 @@ def _shown(compared: xr.Dataset, form: str = "text") -> list[str]:
         error = error.isel(stages=0) if "stages" in error.dims else error
         size = abs(error.mean([dim for dim in error.dims if dim in ("seed", "head")]))
         worst = size.isel(time=int(size.fillna(0).argmax("time")))
-        unit = " nats" if error.attrs.get("units") == "nats" else ""
-        rows.append(
-            [
-                of,
-                f"{float(worst):.2g}{unit}",
-                f"{float(worst.time):.4g}",
-                f"{float(size.isel(time=-1)):.2g}{unit}",
-            ]
-        )
+        unit = "nats" if error.attrs.get("units") == "nats" else ""
+        numbers = f"{float(worst):.2g}", f"{float(worst.time):.4g}", f"{float(size.isel(time=-1)):.2g}"
+        if form != "text":  # to be read: units have a column of their own
+            rows.append([of, *numbers, unit])
+        else:
+            largest, when, at_end = numbers
+            rows.append([of, f"{largest} {unit}".rstrip(), when, f"{at_end} {unit}".rstrip()])
     if form != "text":
-        return [table(head, rows, form)]
+        return [table([*head, ("unit", "left")], rows, form)]
     lines = [f"theory against the mean of {compared.sizes['seed']} seeds; relative, loss in nats", table(head, rows)]
     ratios = {
         name: compared[f"{name}_spread"][1:] / compared[f"{name}_scatter"][1:]

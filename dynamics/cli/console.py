@@ -74,7 +74,7 @@ def _write(stream: TextIO | None, text: str) -> None:
 def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str | float]], form: str = "text") -> str:
     """A table: plain, with columns as wide as they need to be, ``left`` or ``right``; or csv, or json, to be read.
 
-    Numbers stay numbers in json, and null if they are not finite.
+    In json, columns on the right have numbers, and null where there is none or it is not finite.
 
     Examples
     --------
@@ -84,8 +84,11 @@ def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str | float]]
     a     0.25
     """
     if form == "json":
-        rows = [[None if isinstance(c, float) and not math.isfinite(c) else c for c in row] for row in rows]  # type: ignore[misc]
-        return json.dumps([dict(zip((name for name, _ in head), row, strict=True)) for row in rows], ensure_ascii=False)
+        told = [
+            {name: _number(cell) if side == "right" else cell for (name, side), cell in zip(head, row, strict=True)}
+            for row in rows
+        ]
+        return json.dumps(told, ensure_ascii=False)
     if form == "csv":
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([[name for name, _ in head], *rows])
@@ -103,6 +106,23 @@ def table(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str | float]]
         return "  ".join(parts).rstrip()
 
     return "\n".join(map(line, cells))
+
+
+def _number(cell: str | float) -> str | float | None:
+    """What a cell of numbers says; None of a dash, or of what is not finite; text of what is more than a number.
+
+    Examples
+    --------
+    >>> _number("0.25"), _number("-"), _number("inf"), _number("228 ± 3"), _number(4)
+    (0.25, None, None, '228 ± 3', 4)
+    """
+    if cell == "-":
+        return None
+    try:
+        found = float(cell) if isinstance(cell, str) else cell
+    except ValueError:
+        return cell
+    return found if math.isfinite(found) else None
 
 
 def table_format(form: str) -> str:

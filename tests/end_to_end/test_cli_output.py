@@ -39,6 +39,8 @@ def test_tables_are_read_back(counts: list[str], capsys: pytest.CaptureFixture[s
     assert run([*counts, "--figures", "none", "--format", "json", "--words", "Hund"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["word"], row["learnt translation"]) == ("Hund", "dog")
+    assert 0 < row["KTIW beta"] <= 1
+    assert isinstance(row["tau at half of KTIW"], float)
     assert run([*counts, "--figures", "none", "--format", "csv", "--words", "Hund"]) == 0
     head, line = capsys.readouterr().out.splitlines()
     assert head.split(",")[0] == "word"
