@@ -6,6 +6,7 @@ computed once and shared with the adjoint), and reductions become an initial val
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -176,6 +177,52 @@ def terms_of(expr: Expr, table: Mapping[Symbol, Expr]) -> list[tuple[Expr, Expr]
     return [*([(rest, S.true)] if rest != 0 else []), *((term.value, term.condition) for term in held)]
 
 
+def products_of(definitions: Sequence[Definition]) -> dict[str, Definition]:
+    """The tensors that are products of others and nothing else, by name."""
+    count = Counter(d.name for d in definitions)
+    return {
+        d.name: d
+        for d in definitions
+        if count[d.name] == 1 and not d.over and is_plain(d.lhs)
+        if isinstance(d.rhs, Mul) and all(f.is_number or isinstance(f, Indexed | Symbol) for f in d.rhs.args)
+    }
+
+
+def spelt_out(value: Expr, products: Mapping[str, Definition]) -> Expr:
+    """A product with what its factors are products of."""
+    factors = Mul.make_args(value)
+    found = {f: products[name_of(f)] for f in factors if isinstance(f, Indexed) and name_of(f) in products}
+    if not found:
+        return value
+    spelt = {f: d.rhs.xreplace(dict(zip(subscript(d.lhs), subscript(f), strict=True))) for f, d in found.items()}
+    return spelt_out(Mul(*(spelt.get(f, f) for f in factors)), products)
+
+
+def taken_out(
+    value: Expr, d: Definition, table: Mapping[Symbol, Expr], products: Mapping[str, Definition]
+) -> tuple[Expr, list[Expr]] | None:
+    """What can be taken out of a sum of products, and the factors of the sum that is left, if that has fewer numbers.
+
+    ``sum_n v[h] x[n] y[n, d]`` is ``v[h]`` times a sum that has no h: one for all h.
+    """
+    over, own = set(d.over), set(subscript(d.lhs))
+    if not is_plain(d.lhs) or any(isinstance(table[index], Indexed) for index in (*own, *over)):
+        return None
+    outside: list[Expr] = []
+    inside: list[Expr] = []
+    for factor in Mul.make_args(value):
+        parts = Mul.make_args(spelt_out(factor, products))
+        rest = [one for one in parts if index_symbols(one, table) & over]
+        if any(index_symbols(one, table) & own for one in parts if one not in rest):
+            outside += [one for one in parts if one not in rest]
+            inside += [Mul(*rest)] if rest else []
+        else:
+            inside.append(factor)
+    fewer = own - index_symbols(Mul(*inside), table)
+    found = index_symbols(Mul(*outside), table) & fewer and index_symbols(Mul(*inside), table) & over
+    return (Mul(*outside), inside) if found else None
+
+
 def of_indices(condition: Expr, table: Mapping[Symbol, Expr]) -> bool:
     """Whether a condition depends on indices, and otherwise on sizes and tables of whole numbers only."""
     whole = all(access.is_integer for access in accesses(condition)) and not condition.has(Piecewise)
@@ -196,6 +243,7 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
         found.append(Statement(target, op, expr, tuple(sorted(space, key=order.index)), condition))
 
     definitions = needed(program.definitions, outputs)
+    products = products_of(definitions)
     for k, d in enumerate(definitions):
         rhs = d.rhs
         for share, weight, value in shared:
@@ -250,7 +298,22 @@ def statements_of(program: Program, outputs: Iterable[str]) -> list[Statement]:
             if not d.accumulate:
                 add(d.lhs, "=", start)
             for value, condition in terms_of(rhs.body, table) if op == "+=" else [(rhs.body, S.true)]:
-                add(d.lhs, op, value, d.over, condition)
+                apart = taken_out(value, d, table, products) if op == "+=" and condition == S.true else None
+                if apart is None:
+                    add(d.lhs, op, value, d.over, condition)
+                    continue
+                before, summed = apart
+                for factor in summed:
+                    if isinstance(factor, Mul):
+                        at = sorted(index_symbols(factor, table), key=order.index)
+                        term = part(d.lhs, "term", taken, layout_of(factor, tuple(at), table))
+                        add(term, "=", factor)
+                        summed = [term if one == factor else one for one in summed]
+                within = index_symbols(Mul(*summed), table)
+                whole = part(d.lhs, "part", taken, tuple(k for k in subscript(d.lhs) if k in within))
+                add(whole, "=", S.Zero)
+                add(whole, "+=", Mul(*summed), d.over)
+                add(d.lhs, "+=", before * whole)
         else:
             terms = terms_of(rhs, table)
             if not d.accumulate and terms[0][1] != True:  # noqa: E712  sympy's own
