@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, reduce
 
-from sympy import Abs, Basic, Expr, Heaviside, Max, Min, Symbol, sign, tanh
+from sympy import Abs, Basic, Expr, Heaviside, Indexed, Max, Min, Symbol, sign, tanh
+from sympy.logic.boolalg import Boolean
 
-from derivations.gradient_flow.adjoints import depends_on_state
+from derivations.gradient_flow.adjoints import depends_on_state, gradient_flow
 from derivations.program.functions import sigmoid, softplus
 from derivations.program.language import Definition, Program, ProgramError, accesses, name_of, names_of, unused
 
@@ -26,7 +28,7 @@ def rounded(flow: Program) -> tuple[Program, str]:
     which are above the maximum, below the minimum and above the size by at most c log 2, and so are as far from the
     corner as that changes the loss. The slopes turn with them, ``Heaviside(a - b) -> 1/(1 + e^((b - a)/c))``: the
     rounded flow is the gradient flow of the rounded loss. As c goes to 0 it goes to the flow that slides, by the order
-    of c.
+    of c. Arguments are as sympy has them: it writes 3 |a| for |3 a|. Conditions are looked at as they stand.
 
     Parameters
     ----------
@@ -57,33 +59,33 @@ def rounded(flow: Program) -> tuple[Program, str]:
     sigmoid((f[j] + u[n, j])/corner)*hiddenbar[n, j]
     """
     moving = depends_on_state(flow)
-    turns = any(_corners(d.rhs, moving) for d in flow.definitions)
-    jumps = next((d for d in _forward(flow) if any(_moves(one, moving) for one in d.rhs.atoms(sign, Heaviside))), None)
+    jumps = next((d for d in _forward(flow) if _kinds(d.rhs, moving, (sign, Heaviside))), None)
     if jumps is not None:
         raise ProgramError(f"{flow.name}: {jumps.lhs} jumps where its argument is 0; a jump cannot be rounded")
-    if not turns:
-        raise ProgramError(f"{flow.name} has no Max, Min or abs of what moves: there is no corner to round")
+    if not has_corners(flow):
+        raise ProgramError(
+            f"{flow.name} has no Max, Min or abs of what moves: there is no corner to round (a rectifier that is"
+            " written by cases is not seen; Max(w, 0) is)"
+        )
     name = unused(["corner"], names_of(flow))
     width = Symbol(name, positive=True)
-    model = flow.model
-    return (
-        replace(
+    model = flow.model and replace(
+        flow.model,
+        definitions=_all_rounded(flow.model.definitions, moving, width),
+        parameters=(*flow.model.parameters, width),
+    )
+    if flow.model is not None and model is not None and gradient_flow(flow.model).definitions == flow.definitions:
+        found = gradient_flow(model)
+    else:  # a flow of its own, or one that moves by more than its slopes: as it stands
+        found = replace(
             flow,
-            name=f"{flow.name}-rounded",
             definitions=_all_rounded(flow.definitions, moving, width),
             metric=_all_rounded(flow.metric, moving, width),
             parameters=(*flow.parameters, width),
-            model=None
-            if model is None
-            else replace(
-                model,
-                definitions=_all_rounded(model.definitions, moving, width),
-                parameters=(*model.parameters, width),
-            ),
-            assumptions=(*flow.assumptions, f"corners are rounded within a width `{name}` of their arguments"),
-        ),
-        name,
-    )
+            model=model,
+        )
+    told = f"corners are rounded within a width `{name}` of their arguments"
+    return replace(found, name=f"{flow.name}-rounded", assumptions=(*flow.assumptions, told)), name
 
 
 @cache
@@ -97,7 +99,7 @@ def has_corners(flow: Program) -> bool:
     (True, False)
     """
     moving = depends_on_state(flow)
-    return any(_corners(d.rhs, moving) for d in flow.definitions)
+    return any(_kinds(d.rhs, moving, (Max, Min, Abs)) for d in flow.definitions)
 
 
 def _forward(flow: Program) -> tuple[Definition, ...]:
@@ -110,8 +112,17 @@ def _moves(expr: Basic, moving: set[str]) -> bool:
     return isinstance(expr, Expr) and any(name_of(access) in moving for access in accesses(expr))
 
 
-def _corners(rhs: Expr, moving: set[str]) -> list[Expr]:
-    return [one for one in rhs.atoms(Max, Min, Abs) if _moves(one, moving)]
+def _values(expr: Basic) -> Iterator[Basic]:
+    """An expression and its parts, without conditions: on which side of one a point is, is not rounded."""
+    if not isinstance(expr, Boolean):
+        yield expr
+        for part in expr.args:
+            yield from _values(part)
+
+
+def _kinds(rhs: Expr, moving: set[str], kinds: tuple[type, ...]) -> list[Basic]:
+    """The parts of some kinds that move."""
+    return [one for one in _values(rhs) if isinstance(one, kinds) and _moves(one, moving)]
 
 
 def _all_rounded(definitions: tuple[Definition, ...], moving: set[str], width: Symbol) -> tuple[Definition, ...]:
@@ -140,5 +151,12 @@ def _rounded(rhs: Expr, moving: set[str], width: Symbol) -> Expr:
             case _:
                 return sigmoid(a / width)
 
-    kinds = (Max, Min, Abs, sign, Heaviside)
-    return rhs.replace(lambda one: isinstance(one, kinds) and _moves(one, moving), turned)
+    def within(one: Basic) -> Basic:
+        if isinstance(one, Boolean | Indexed) or not one.args:
+            return one
+        parts = tuple(within(part) for part in one.args)
+        whole = one if parts == one.args else one.func(*parts)
+        corner = isinstance(whole, Max | Min | Abs | sign | Heaviside) and _moves(whole, moving)
+        return turned(whole) if corner else whole
+
+    return within(rhs)
