@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dynamics.comparison.compare import compare
     from dynamics.comparison.noise import noise
     from dynamics.comparison.odds import noise_odds
+    from dynamics.comparison.oscillating import central_flow
     from dynamics.comparison.side_by_side import distance
     from dynamics.counts.context import ContextCounts
     from dynamics.counts.cooccurrence import CoOccurrence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from dynamics.problems.forecast.forecast import forecast
     from dynamics.problems.models import Model, keyword, lexical, positional, topic
     from dynamics.problems.optimisers.optimizer import Optimizer
-    from dynamics.problems.optimisers.oscillating import central_flow
     from dynamics.problems.problem import Problem
     from dynamics.problems.reduction import Reduction, copying
     from dynamics.problems.right_hand_sides import rhs
@@ -71,7 +71,7 @@ _HOMES = {
     "solve": "problems.solve",
     "passing": "problems.sensitivity.sensitivity",
     "fit": "problems.sensitivity.fit",
-    "central_flow": "problems.optimisers.oscillating",
+    "central_flow": "comparison.oscillating",
     "noise": "comparison.noise",
     "noise_odds": "comparison.odds",
     "forecast": "problems.forecast.forecast",

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynamics import CoOccurrence, central_flow, simulate, solve
+from dynamics import CoOccurrence, SparseBoolean, central_flow, simulate, solve
 from dynamics.problems.arrays import on_arrays
 from dynamics.problems.closure import Closure
-from dynamics.program_file import model, scalars
-from dynamics.support.errors import InputError, StabilityWarning
+from dynamics.program_file import SumOver, indices, model, scalars, sizes, tensors
+from dynamics.support.errors import InputError, IntegrationError, StabilityWarning
 
 LR = 0.2
 
@@ -83,6 +83,9 @@ def test_what_it_is_not_for_is_said() -> None:
     sparse = Closure(CoOccurrence.from_counts([[8, 1], [1, 8]]))
     for problem, given, says in (
         (valley(), {"lr": 0.0}, "not a positive number"),
+        *((valley(), {"lr": lr}, "not a positive number") for lr in ("x", None, [0.1, 0.2], True)),
+        (SparseBoolean("and", 5, (0, 1)), {"lr": 0.1}, "give the model first"),
+        (3, {"lr": 0.1}, "cannot solve a int"),
         (valley(), {"lr": 0.1, "parts": 0}, "whole number from 1"),
         (valley(), {"lr": 0.1, "rates": {"q": 1.0}}, "q"),
         (sparse, {"lr": 0.1, "initial": {"Q": 1.0}}, "Q"),
@@ -91,3 +94,38 @@ def test_what_it_is_not_for_is_said() -> None:
             central_flow(problem, [0, 1.0], **given)
     with pytest.raises(InputError, match="not increasing"):
         central_flow(valley(), [0, 2.0, 1.0], 0.1)
+
+
+def test_of_equal_curvatures_it_oscillates_along_the_displacement() -> None:
+    """Descent on a bowl is known: each step takes 1 - lr of the state, in whichever direction it is, without a mean."""
+    states = scalars("a b c")
+    bowl, lr, steps = model("Bowl", states=states, loss=sum(s**2 for s in states) / 2), 1.9, np.array([0, 1, 2, 4])
+    for start in ([1.0, 0, 0], [0, 0, 1.0], [0.6, 0, -0.8]):
+        found = central_flow(bowl, lr * steps, lr, initial=dict(zip("abc", start, strict=True)))
+        assert found.oscillation.values == pytest.approx(abs(1 - lr) ** steps, rel=1e-9)
+        assert found.loss_mean.values[1:] == pytest.approx((1 - lr) ** (2 * steps[1:]) / 2, rel=2e-3)  # and the mean's
+        assert found.curvature.values == pytest.approx(1.0)
+
+
+def test_a_gradient_without_the_first_direction_does_not_hide_it() -> None:
+    a, b = scalars("a b")
+    found = central_flow(model("Trough", states=(a, b), loss=2 * a**2 + b**2 / 2), [0, 0.3], 0.3, initial={"b": 1.0})
+    assert found.curvature.values == pytest.approx(4.0)
+    assert float(found.oscillation.max()) < 1e-12
+
+
+def test_it_takes_what_solve_takes() -> None:
+    counts, start = CoOccurrence.from_counts([[8, 1], [1, 8]]), {"W": 0.3, "A": 0.2}
+    ours, theirs = (central_flow(one, [0, 1.0], 0.1, initial=start) for one in (counts, Closure(counts)))
+    assert ours.identical(theirs.assign_attrs(ours.attrs))
+    (size,), (i,), (w, x) = sizes("V"), indices("i"), tensors("w x")
+    program = model("Bowl", extents={i: size}, data=x[i], states=w[i], loss=SumOver(x[i] * w[i] ** 2 / 2, i))
+    assert float(central_flow(program, [0, 1.0], 0.1, data={"x": [1.0, 3.0]}).curvature[0]) == pytest.approx(3.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_flow_that_runs_away_is_told_in_words() -> None:
+    start = {"a": 4.0, "b": 0.24}
+    for given, begin in (({"lr": 0.2, "parts": 1}, start), ({"lr": 1.0}, start), ({"lr": 0.2}, start | {"a": 1e200})):
+        with pytest.raises(IntegrationError, match=r"not finite at tau = .*smaller lr"):
+            central_flow(valley(), [0, 50.0], initial=begin, **given)

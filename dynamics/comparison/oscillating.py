@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +18,17 @@ from dynamics.lowering import lower
 from dynamics.problems.closure import Closure
 from dynamics.problems.problem import Problem
 from dynamics.problems.rates import learning_rates
+from dynamics.problems.solve import as_problem
 from dynamics.support import trajectory
 from dynamics.support.errors import InputError, IntegrationError, StabilityWarning
 from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from derivations.program import Program
+    from dynamics.counts.cooccurrence import CoOccurrence
+    from dynamics.problems.models import Model
 
 __all__ = ["central_flow"]
 
@@ -64,21 +70,26 @@ class Landscape:
             moved = linearised(program, (), (problem.loss,))
         except ProgramError as error:
             raise InputError(str(error)) from None
-        numbers = problem.all_numbers(self.rates)
+        given = problem.all_numbers(self.rates)
         slopes = [moved.flow[moved.tangents[state]] for state in program.state_names]
 
         def bound(outputs: list[str]) -> Any:
             kernel = lower(moved, outputs, parallel=problem.parallel, constants=problem.constants)
-            return kernel.bind(problem.arrays, numbers)
+            return kernel.bind(problem.arrays, given)
 
         object.__setattr__(self, "_slopes", bound(slopes))
         object.__setattr__(self, "_along", bound([moved.tangents[problem.loss]]))
         object.__setattr__(self, "_flow", problem.bind(self.rates)[0])
 
-    def slope(self, y: Vector) -> Vector:
-        """The flow of descent to second order in its rate."""
+    def downhill(self, y: Vector) -> Vector:
+        """The gradient flow: minus rates times the gradient."""
         out = np.empty_like(y)
         self._flow(np.ascontiguousarray(y), out)  # type: ignore[attr-defined]
+        return out
+
+    def slope(self, y: Vector) -> Vector:
+        """The flow of descent to second order in its rate."""
+        out = self.downhill(y)
         return out + self.lr / 2 * self.curve(y, out)
 
     def curve(self, y: Vector, v: Vector) -> Vector:
@@ -101,7 +112,7 @@ class Landscape:
         """The two largest eigenvalues that are found, and the first eigenvector, of length 1 for the rates.
 
         By Arnoldi's method, as the Hessian times rates is symmetric in another scalar product only, in which the length
-        of ``u`` is that of ``u Hessian u / eigenvalue``.
+        of ``u`` is that of ``u Hessian u / eigenvalue``. Not numbers, where the flow has run away.
         """
         basis, upper = [start / np.linalg.norm(start)], np.zeros((MOST + 1, MOST))
         values, vectors = np.zeros(1), np.ones((1, 1))
@@ -113,6 +124,8 @@ class Landscape:
                     upper[i, k] += part
                     w = w - part * b
             rest = float(np.linalg.norm(w))
+            if not np.isfinite([rest, *upper[: k + 1, k]]).all():
+                return np.nan, np.nan, basis[0]
             values, vectors = np.linalg.eig(upper[: k + 1, : k + 1])
             order = np.argsort(-values.real)
             values, vectors = values.real[order], vectors.real[:, order]
@@ -128,6 +141,21 @@ class Landscape:
         bend = (self.along(y + h * u, u) - self.along(y - h * u, u)) / (2 * h)
         return value, second, u / np.sqrt(max(bend / value, 1e-300))
 
+    def begun(self, y: Vector) -> tuple[float, float, Vector]:
+        """The same where nothing is known yet.
+
+        Of several directions of the largest curvature, descent oscillates in the one that it is displaced in: the part
+        of the gradient there, which is all that the products of the gradient have of them. It may have nothing of the
+        first eigenvector, at a bottom or a saddle: that is seen from a start that is drawn.
+        """
+        drawn = self.top(y, np.random.default_rng(0).standard_normal(y.size))
+        slope = self.downhill(y)
+        size = float(np.abs(slope).max())
+        if not (np.isfinite(size) and size > 0):
+            return drawn
+        value, second, u = self.top(y, slope / size)
+        return (value, max(second, drawn[1]), u) if value >= (1 - CLOSE) * drawn[0] > 0 else drawn
+
     def push(self, y: Vector, u: Vector) -> Vector:
         """Rates times the gradient of the eigenvalue of an eigenvector: third derivatives, by differences."""
         h = self.nearby(y, u)
@@ -135,8 +163,9 @@ class Landscape:
 
 
 def central_flow(
-    problem: Problem, t: ArrayLike, lr: float, *, initial: Mapping[str, ArrayLike | float] | None = None,
-    rates: Mapping[str, float] | None = None, seed: int = 0, parts: int = PARTS,
+    problem: Problem | CoOccurrence | Model | Program, t: ArrayLike, lr: float, *, data: Any = None,
+    initial: Mapping[str, ArrayLike | float] | None = None, rates: Mapping[str, float] | None = None, seed: int = 0,
+    parts: int = PARTS,
 ) -> xr.Dataset:  # fmt: skip
     """Follow full-batch descent past the edge of stability: its mean, and its oscillation in one unstable direction.
 
@@ -154,13 +183,13 @@ def central_flow(
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem, CoOccurrence, Model or Program
         With a loss that its flow descends.
     t : array_like, shape (times,)
         Times to keep, tau = lr x steps, rising from 0 on.
     lr : float
         The learning rate of descent.
-    initial, rates, seed
+    data, initial, rates, seed
         As for :func:`dynamics.solve`.
     parts : int
         Of a step of descent, in which the flow is taken where it oscillates.
@@ -176,7 +205,7 @@ def central_flow(
     InputError
         A problem without a loss, with sparse counts or that is not differentiable; times or numbers that are of no use.
     IntegrationError
-        A state is not finite any more; the message names the time.
+        A state, the loss or the curvature is not finite any more; the message names the time.
 
     Warns
     -----
@@ -185,57 +214,69 @@ def central_flow(
 
     Examples
     --------
-    >>> from dynamics.problems.arrays import on_arrays
     >>> from dynamics.program_file import model, scalars
     >>> a, b = scalars("a b")
-    >>> valley = on_arrays(model("Valley", states=(a, b), loss=(a * b - 1) ** 2 / 2))
+    >>> valley = model("Valley", states=(a, b), loss=(a * b - 1) ** 2 / 2)
     >>> found = central_flow(valley, [0, 50.0], 0.2, initial={"a": 4.0, "b": 0.24})  # a curvature of 16, beyond 2/lr
     >>> float(found.curvature[0]) > 10 > float(found.curvature[-1]) > 2
     True
     """
     wanted = times(t)
-    if not (np.isfinite(lr) and lr > 0):
-        raise InputError(f"lr = {lr} is not a positive number; it is that of the descent that is followed")
+    if isinstance(lr, bool) or not isinstance(lr, numbers.Real) or not (np.isfinite(lr) and lr > 0):
+        raise InputError(f"lr = {lr!r} is not a positive number; it is that of the descent that is followed")
     if isinstance(parts, bool) or not isinstance(parts, int | np.integer) or parts < 1:
         raise InputError(f"parts = {parts!r} must be a whole number from 1; 8 is usual")
-    if problem.loss is None:
-        raise InputError(f"{problem.name} has no loss, and descent needs one")
-    if problem.program.clock:
-        raise InputError(f"{problem.name} has a time of its own; the central flow is of a loss that stays")
-    if isinstance(problem, Closure) and problem.sparse:
+    try:
+        chosen = as_problem(problem, data, seed=seed)
+    except InputError as error:
+        if data is not None:
+            raise
+        raise InputError(f"{error}; to central_flow data are given by name, data=...") from None
+    if chosen.loss is None:
+        raise InputError(f"{chosen.name} has no loss, and descent needs one")
+    if chosen.program.clock:
+        raise InputError(f"{chosen.name} has a time of its own; the central flow is of a loss that stays")
+    if isinstance(chosen, Closure) and chosen.sparse:
         raise InputError("the central flow is of dense states, and these counts are sparse: count fewer words")
-    speeds = learning_rates(tuple(problem.rates), rates, problem.described)
-    land, y = Landscape(problem, speeds, float(lr)), problem.initial(initial, seed).astype(float)
-    rest = (np.finfo(float).eps * (1 + float(np.abs(y).max()))) ** 2  # what rounding leaves of an oscillation
-    curvature, second, u = land.top(y, np.random.default_rng(0).standard_normal(y.size))
-    square = max((land.along(y, u) / curvature) ** 2, rest) if lr * curvature > 1 else rest  # else it does not turn
-    observe, warned = problem.bind(speeds)[1], False
-    rows: dict[str, list[Any]] = {name: [] for name in ("state", "loss", "curvature", "square")}
-    now = 0.0
-    for then in wanted:
-        while now < then:
-            calm = lr * curvature < CALM and 0.5 * square * curvature <= SMALL
-            step = min(lr if calm else lr / parts, float(then) - now)
-            step = step if then - now - step > 1e-9 * lr else float(then) - now
-            y = classical(land, y, step) if calm else pushed(land, y, step, square, u)
-            if not np.isfinite(y).all():
-                raise IntegrationError(
-                    f"the central flow met a value that is not finite at tau = {now:.6g}; smaller lr"
-                )
-            growth = np.log(max((1 - lr * curvature) ** 2, rest)) / lr
-            square = max(square * np.exp(min(step * growth, 50.0)), rest)
-            now += step
-            curvature, second, u = land.top(y, u)
-        if lr * second > LIMIT and not warned:
-            warned = True
-            warnings.warn(
-                StabilityWarning(f"at tau = {now:.3g} a second direction is unstable, and the central flow has one"),
-                stacklevel=2,
-            )
-        for name, value in (("state", y), ("curvature", curvature), ("square", square)):
-            rows[name].append(value)
-        rows["loss"].append(float(observe.evaluate(np.ascontiguousarray(y))[problem.loss]))
-    return dataset(problem, wanted, lr, rows)
+    speeds = learning_rates(tuple(chosen.rates), rates, chosen.described)
+    land, y = Landscape(chosen, speeds, float(lr)), chosen.initial(initial, seed).astype(float)
+    with np.errstate(all="ignore"):  # a flow that runs away is told in words
+        rest = (np.finfo(float).eps * (1 + float(np.abs(y).max()))) ** 2  # what rounding leaves of an oscillation
+        curvature, second, u = land.begun(y)
+        square = max((land.along(y, u) / curvature) ** 2, rest) if lr * curvature > 1 else rest  # else it does not turn
+        observe, warned = chosen.bind(speeds)[1], False
+        rows: dict[str, list[Any]] = {name: [] for name in ("state", "loss", "curvature", "square")}
+        now = 0.0
+        require_finite(now, lr, np.append(y, [curvature, square]))
+        for then in wanted:
+            while now < then:
+                calm = lr * curvature < CALM and 0.5 * square * curvature <= SMALL
+                step = min(lr if calm else lr / parts, float(then) - now)
+                step = step if then - now - step > 1e-9 * lr else float(then) - now
+                y = classical(land, y, step) if calm else pushed(land, y, step, square, u)
+                growth = np.log(max((1 - lr * curvature) ** 2, rest)) / lr
+                square = max(square * np.exp(min(step * growth, 50.0)), rest)
+                now += step
+                curvature, second, u = land.top(y, u)
+                require_finite(now, lr, np.append(y, [curvature, square]))
+            if lr * second > LIMIT and not warned:
+                warned = True
+                says = f"at tau = {now:.3g} a second direction is unstable, and the central flow has one"
+                warnings.warn(StabilityWarning(says), stacklevel=2)
+            for name, value in (("state", y), ("curvature", curvature), ("square", square)):
+                rows[name].append(value)
+            rows["loss"].append(float(observe.evaluate(np.ascontiguousarray(y))[chosen.loss]))
+            require_finite(now, lr, rows["loss"][-1:])
+    return dataset(chosen, wanted, float(lr), rows)
+
+
+def require_finite(tau: float, lr: float, values: ArrayLike) -> None:
+    """Raise IntegrationError where the flow has run away."""
+    if not np.isfinite(values).all():
+        raise IntegrationError(
+            f"the central flow met a value that is not finite at tau = {tau:.6g}; give a smaller lr than {lr:g}, or"
+            " more parts"
+        )
 
 
 def classical(land: Landscape, y: Vector, h: float) -> Vector:
