@@ -81,7 +81,7 @@ def solve(
         str | None,
         typer.Option(
             help="Derivatives of states, loss and, of a text, times of half by these: 'rate W', 'initial W', 'count"
-            " INPUT OUTPUT', a parameter, lr of an --optimizer; with commas.",
+            " INPUT OUTPUT', a parameter, lr of --lr or an --optimizer; with commas.",
             rich_help_panel=SOLVING,
         ),
     ] = None,

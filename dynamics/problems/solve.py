@@ -365,7 +365,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
                 raise IntegrationError(f"{error}; or round the corners of its flow, corners=1e-3") from None
             parts.append(record)
     if moved_by:
-        setting = Setting.of(chosen, speeds, initial, seed)
+        setting = Setting.of(chosen, speeds, initial, seed, lr=lr)
         how = {**control, "conserved": (), **options}
         shown_inputs = keeping.positions.get("input", np.arange(0))
         halves = halves_of(setting, parts[0].end, shown_inputs) if end > 0 else None

@@ -207,3 +207,19 @@ def test_what_cannot_be_fitted_is_said_in_a_line(
     assert said in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_derivatives_along_the_modified_flow_of_descent(tmp_path: Path) -> None:
+    two = """
+from dynamics.program_file import model, scalars
+
+a, b, p, q = scalars("a b p q")
+program = model("Two", states=(a, b), parameters=(p, q), loss=(p * a * b - q) ** 2 / 2)
+"""
+    (tmp_path / "two.py").write_text(two)
+    task = ["solve", "--program", str(tmp_path / "two.py"), "--set", "p=1,q=0.5", "--at", "0,1", "--figures", "none"]
+    task += ["--init", "a=1,b=0.3", "--lr", "0.1", "--sensitivity", "p,lr"]
+    assert run([*task, "-o", str(tmp_path / "out")]) == 0
+    found = trajectory.load(tmp_path / "out" / "trajectory.nc")
+    assert list(found.parameter.values) == ["p", "lr"]
+    assert (np.abs(found.d_loss[:, -1]) > 1e-4).all()

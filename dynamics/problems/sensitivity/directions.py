@@ -40,6 +40,8 @@ class Setting:
         Standard deviations that initial states were drawn with; others were given, and have the size 1.
     asked : str
         The argument that names what moves, for messages.
+    lr : float, optional
+        Of descent whose modified flow the problem has.
     numbers : mapping of str to float
         Of everything that kernels take.
     """
@@ -49,18 +51,19 @@ class Setting:
     y0: Vector
     sizes: Mapping[str, float] = field(default_factory=dict)
     asked: str = "sensitivity"
+    lr: float | None = None
 
     @classmethod
     def of(
         cls, problem: Problem, rates: Mapping[str, float], initial: Mapping[str, ArrayLike | float] | None, seed: int,
-        asked: str = "sensitivity",
+        asked: str = "sensitivity", lr: float | None = None,
     ) -> Setting:  # fmt: skip
         sizes = {name: float(v) for name, v in (initial or {}).items() if np.ndim(v) == 0}  # type: ignore[arg-type]
-        return cls(problem, rates, problem.initial(initial, seed), sizes, asked)
+        return cls(problem, rates, problem.initial(initial, seed), sizes, asked, lr)
 
     @property
     def numbers(self) -> dict[str, float]:
-        return self.problem.all_numbers(self.rates)
+        return self.problem.all_numbers(self.rates) | ({} if self.lr is None else {"lr": self.lr})
 
     def value(self, name: str) -> float:
         """What a number is now."""
@@ -82,6 +85,8 @@ class Setting:
             y0, (part, _) = self.y0.copy(), self.part(what)
             y0[part] *= value / self.value(name)
             return replace(self, y0=y0, sizes={**self.sizes, what: value})
+        if what == "lr" and self.lr is not None:
+            return replace(self, lr=value)
         return replace(self, problem=with_number(self.problem, what, value))
 
     def part(self, state: str) -> tuple[slice, int]:

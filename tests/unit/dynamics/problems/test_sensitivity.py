@@ -15,6 +15,7 @@ from dynamics.problems.sensitivity import fit as fit_module
 from dynamics.problems.sensitivity import tangent_flow
 from dynamics.problems.sensitivity.fit import fit
 from dynamics.problems.sensitivity.sensitivity import passing
+from dynamics.program_file import model, scalars
 from dynamics.support import threads
 from dynamics.support.errors import InputError, IntegrationError
 
@@ -59,6 +60,26 @@ def test_derivatives_are_those_of_differences(adam: dict[str, Any]) -> None:
         for variable in ("W", "A", "loss"):
             slope = (moved[name](h)[variable] - moved[name](-h)[variable]).values / (2 * step)
             assert np.abs(found[f"d_{variable}"].values[k] - slope).max() < 1e-6 * max(1.0, np.abs(slope).max())
+
+
+@pytest.mark.parametrize("named", [{}, {"optimizer": "descent"}])
+def test_of_the_modified_flow_of_descent_they_are_those_of_differences(named: dict[str, str]) -> None:
+    """By its learning rate too, which is a number of the flow."""
+    a, b, p = scalars("a b p")
+    two = model("Two", states=(a, b), parameters=p, loss=(p * a * b - 1) ** 2 / 2 + p * a**2 / 8)
+
+    def at(lr: float = 0.1, p: float = 1.0, a: float = 1.0, b: float = 1.0, **more: Any) -> Any:
+        return solve(two, [0, 1.0, 5.0], values={"p": p}, lr=lr, initial={"a": a, "b": 0.3}, rates={"b": b},
+                     **named, **CLOSE, **more)  # fmt: skip
+
+    names, h = {"lr": "lr", "p": "p", "initial a": "a", "rate b": "b"}, 1e-4
+    found, now = at(sensitivity=list(names)), {"lr": 0.1}
+    for name, given in names.items():
+        later, before = (at(**{given: now.get(given, 1.0) + s}) for s in (h, -h))
+        for variable in ("a", "b", "loss"):
+            slope = (later[variable] - before[variable]).values / (2 * h)
+            assert np.abs(slope).max() > 1e-3
+            assert np.abs(found[f"d_{variable}"].sel(parameter=name).values - slope).max() < 1e-6 * np.abs(slope).max()
 
 
 def test_directions_that_are_followed_together_are_those_of_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
