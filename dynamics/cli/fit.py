@@ -65,6 +65,8 @@ def fit(
     stepping = optimizing.chosen(solving.lr, solving.momentum, solving.batch)
     acting = {"theory", "rtol", "method"} | (set() if stepping is None else {"lr", "momentum", "batch"})
     refuse_idle(solving, acting, "a fit, whose times are those of the curves")
+    if not words_of(free):
+        raise InputError("--free names nothing; give numbers such as 'rate W'")
     times, found = read(measured, words_of(curves))
     chosen = system.chosen()
     own = system.program is not None

@@ -77,5 +77,7 @@ def number_of(threads: int | None) -> int:
     if threads is None:
         return used()
     if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads <= most:
-        raise InputError(f"threads = {shown(threads)} is not between 1 and the {most} that this machine has")
+        raise InputError(
+            f"threads = {shown(threads)} is not between 1 and the {most} that there are (cores, or NUMBA_NUM_THREADS)"
+        )
     return int(threads)

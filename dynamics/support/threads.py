@@ -173,7 +173,9 @@ def limited(threads: int | None, size: int, blas: bool = True) -> Iterator[int]:
     """
     most = available()
     if threads is not None and not (isinstance(threads, numbers.Integral) and 1 <= threads <= most):
-        raise InputError(f"threads = {threads!r} is not between 1 and the {most} that this machine has")
+        raise InputError(
+            f"threads = {threads!r} is not between 1 and the {most} that there are (cores, or NUMBA_NUM_THREADS)"
+        )
     wanted = int(threads or (most if size >= WORTH_SHARING else 1))
     before, after = _asked.__dict__.get("threads"), used()
     _asked.threads = wanted

@@ -195,6 +195,7 @@ def test_a_fit_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ("time,loss\n0,1.6\n10,1.2\n", ["--time", "5"], "--time does not apply"),
         ("time,loss\n0,1.6\n10,1.2\n", ["--lr", "0.1"], "--lr does not apply"),
         ("time,loss\n0,1.6\n10,1.2\n", ["--free", "rate Q"], "error: --free 'rate Q': the states are W, P"),
+        ("time,loss\n0,1.6\n10,1.2\n", ["--free", ","], "error: --free names nothing; give numbers such as 'rate W'"),
     ],
 )
 def test_what_cannot_be_fitted_is_said_in_a_line(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from dynamics import CoOccurrence, plot, solve
 from dynamics.plot import layout
 from dynamics.plot.frame import UNDATED, house_style
-from dynamics.plot.predictions import distance, loss, words
+from dynamics.plot.predictions import distance, ktiw, loss, words
 
 LEXICON = CoOccurrence.from_counts([[8, 1, 2], [1, 8, 1], [2, 2, 9]])
 
@@ -104,3 +104,13 @@ def test_distances_share_one_layout(trajectory, tmp_path: Path, monkeypatch) -> 
     monkeypatch.setattr(layout.Layout, "execute", counted("execute", layout.Layout.execute, calls))
     plot.save(figure, tmp_path / "distance.png")
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("draw", [loss, words, ktiw])
+@pytest.mark.parametrize("form", ["png", "svg"])
+def test_a_figure_that_is_saved_again_has_the_same_bytes(trajectory, draw, form: str, tmp_path: Path) -> None:
+    figure = draw(trajectory)
+    for name in "abc":
+        plot.save(figure, tmp_path / f"{name}.{form}")
+        figure.draw_without_rendering()
+    assert len({(tmp_path / f"{name}.{form}").read_bytes() for name in "abc"}) == 1
