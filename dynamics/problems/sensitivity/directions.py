@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -42,6 +42,8 @@ class Setting:
         The argument that names what moves, for messages.
     lr : float, optional
         Of descent whose modified flow the problem has.
+    unit : ndarray, shape (size,), optional
+        What it would start from if sizes that are 0 were 1; None if there are none.
     numbers : mapping of str to float
         Of everything that kernels take.
     """
@@ -52,14 +54,18 @@ class Setting:
     sizes: Mapping[str, float] = field(default_factory=dict)
     asked: str = "sensitivity"
     lr: float | None = None
+    unit: Vector | None = None
 
     @classmethod
     def of(
         cls, problem: Problem, rates: Mapping[str, float], initial: Mapping[str, ArrayLike | float] | None, seed: int,
         asked: str = "sensitivity", lr: float | None = None,
     ) -> Setting:  # fmt: skip
-        sizes = {name: float(v) for name, v in (initial or {}).items() if np.ndim(v) == 0}  # type: ignore[arg-type]
-        return cls(problem, rates, problem.initial(initial, seed), sizes, asked, lr)
+        y0, given = problem.initial(initial, seed), initial or {}
+        sizes = {name: float(v) for name, v in given.items() if np.ndim(v) == 0}  # type: ignore[arg-type]
+        none = {name: 1.0 for name, size in sizes.items() if size == 0}
+        unit = problem.initial({**given, **none}, seed) if none else None
+        return cls(problem, rates, y0, sizes, asked, lr, unit)
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -113,18 +119,21 @@ class Direction:
         Data that move.
     y0 : ndarray
         How what it starts from moves.
+    from_zero : bool
+        Whether it is along a state that is 0, which may stay there whatever its tangent does.
     """
 
     name: str
     numbers: Mapping[str, float]
     arrays: Mapping[str, NDArray[Any]]
     y0: Vector
+    from_zero: bool = False
 
     def times(self, factor: float) -> Direction:
         """So many times as far."""
         numbers = {name: factor * value for name, value in self.numbers.items()}
         arrays = {name: factor * np.asarray(value, dtype=float) for name, value in self.arrays.items()}
-        return Direction(self.name, numbers, arrays, factor * self.y0)
+        return Direction(self.name, numbers, arrays, factor * self.y0, self.from_zero)
 
 
 def parsed(setting: Setting, name: str) -> tuple[str, str]:
@@ -167,7 +176,9 @@ def names_of(given: str | Sequence[str] | None, what: str = "sensitivity") -> tu
     >>> names_of("rate W"), names_of(["rate W", "lr"]), names_of(None)
     (('rate W',), ('rate W', 'lr'), ())
     """
-    names = (given,) if isinstance(given, str) else tuple(given or ())
+    if given is not None and not isinstance(given, Iterable):
+        raise InputError(f"{what} = {given!r} is no name; give one such as 'rate W', or several")
+    names = (given,) if isinstance(given, str) else () if given is None else tuple(given)
     for k, name in enumerate(names):
         if not isinstance(name, str):
             raise InputError(f"{what} {name!r} is no name; give one such as 'rate W'")
@@ -233,8 +244,9 @@ def direction_of(setting: Setting, name: str) -> Direction:
         return Direction(name, {problem.rates[what]: 1.0}, {}, still)
     if kind == "initial":
         part, _ = setting.part(what)
-        still[part] = setting.y0[part] / setting.value(name)
-        return Direction(name, {}, {}, still)
+        size = setting.value(name)
+        still[part] = setting.unit[part] if size == 0 and setting.unit is not None else setting.y0[part] / size
+        return Direction(name, {}, {}, still, size == 0)
     if kind == "count":
         return Direction(name, {}, count_direction(core(problem), what), still)
     if what == "lr" and isinstance(problem, Optimised) and not problem.optimizer.schedule.is_constant:

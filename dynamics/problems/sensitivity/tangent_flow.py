@@ -124,6 +124,7 @@ class TangentFlow:
 
         Steps are those that the states need: tangents, which are linear, are taken along in units so large that the
         estimate of the error does not see them. They are the derivatives of what the same steps make of the states.
+        States at rest need no steps at all, though tangents move: there, and along states that are 0, they are seen.
         The estimate is a mean over all numbers; tolerances are those of one tangent, however many are followed.
 
         Parameters
@@ -136,7 +137,9 @@ class TangentFlow:
         between : tuple of (times, names, callable), optional
             The same for definitions alone, with their tangents, at other times up to the last of ``ticks``.
         """
-        flow, small = self.bound(None, directions), [direction.times(UNSEEN) for direction in directions]
+        flow = self.bound(None, directions)
+        unit = 1.0 if any(one.from_zero for one in directions) or self.rests(flow, directions) else UNSEEN
+        small = [direction.times(unit) for direction in directions]
         states = flow.state_size - sum(flow.states(np.empty(flow.state_size))[one].size for one in self.directed)
         shown = self.bound(self.with_tangents(self.also), directions)
         out = np.empty(shown.output_size)
@@ -147,7 +150,7 @@ class TangentFlow:
         def show(t: float, y: Vector) -> None:
             k, m = int(np.searchsorted(ticks, t)), int(np.searchsorted(more, t))
             y = y.copy()
-            y[states:] /= UNSEEN
+            y[states:] /= unit
             if ticks[k] == t:
                 shown(y, out)
                 save(k, flow.states(y), shown.results(out))
@@ -159,6 +162,12 @@ class TangentFlow:
         span, diluted = (0.0, float(ticks[-1])), np.sqrt(2 / (1 + self.together))
         closer: dict[str, Any] = {name: diluted * control[name] for name in ("rtol", "atol") if name in control}
         integrate(self.bound(None, small), self.start(small), span, save=show, at=at, **{**control, **closer})
+
+    def rests(self, flow: Bound, directions: Sequence[Direction]) -> bool:
+        """Whether nothing of the states moves at the start."""
+        own = self.setting.problem.program
+        rate = flow.evaluate(self.start(directions))
+        return not any(np.any(rate[own.flow[name]]) for name in own.state_names)
 
     @property
     def directed(self) -> tuple[str, ...]:

@@ -62,6 +62,35 @@ def test_derivatives_are_those_of_differences(adam: dict[str, Any]) -> None:
             assert np.abs(found[f"d_{variable}"].values[k] - slope).max() < 1e-6 * max(1.0, np.abs(slope).max())
 
 
+@pytest.mark.filterwarnings("error")
+def test_by_a_size_of_zero_they_are_along_what_would_be_drawn() -> None:
+    """Of states that are drawn after others too, and of a number, which is its own size."""
+    found, h = solved(initial={"W": 0.3, "A": 0.0}, sensitivity=["initial A", "initial W"]), 1e-5
+    later, before = (solved(initial={"W": 0.3, "A": s}) for s in (h, -h))
+    for variable in ("W", "A", "loss"):
+        slope = (later[variable] - before[variable]).values / (2 * h)
+        moved = found[f"d_{variable}"].sel(parameter="initial A").values
+        assert np.abs(slope).max() > 1e-3
+        assert np.abs(moved - slope).max() < 1e-6 * max(1.0, np.abs(slope).max())
+    assert found.d_W.sel(parameter="initial W").values[0] == pytest.approx(found.W.values[0] / 0.3)
+
+
+def test_tangents_of_states_at_rest_take_steps_of_their_own() -> None:
+    """At a saddle a state of 0 stays, and what it takes to move it grows as e^t; so too where others come to rest."""
+    w, b, p = scalars("w b p")
+    t = np.array([0, 5.0, 20.0])
+    still, saddle = np.exp(t), (w**2 - 1) ** 2 / 4
+    held = still * np.exp((np.exp(-2 * t) - 1) / 2)  # by (b - 1)^2, which falls from 1 as e^-2t
+    for loss, grown in ((saddle + b**2 / 2, still), (saddle + (b - 1) ** 2 * (1 + w**2) / 2, held)):
+        well = model("Well", states=(w, b), loss=loss)
+        found = solve(well, t, initial={"w": 0.0}, sensitivity=["initial w", "rate w"], **CLOSE)
+        assert found.d_w.sel(parameter="initial w").values == pytest.approx(grown, rel=1e-7)
+        assert not found.d_w.sel(parameter="rate w").any()
+    follower = model("Follower", states=w, parameters=p, loss=(w - p) ** 2 / 2)
+    found = solve(follower, t, values={"p": 0.0}, initial={"w": 0.0}, sensitivity="p", **CLOSE)
+    assert found.d_w.values[0] == pytest.approx(1 - np.exp(-t), abs=1e-8)
+
+
 @pytest.mark.parametrize("named", [{}, {"optimizer": "descent"}])
 def test_of_the_modified_flow_of_descent_they_are_those_of_differences(named: dict[str, str]) -> None:
     """By its learning rate too, which is a number of the flow."""
@@ -278,6 +307,9 @@ def test_names_are_given_once_and_the_start_has_derivatives() -> None:
         solved(sensitivity=["rate W", "rate W"])
     with pytest.raises(InputError, match="3 is no name"):
         solved(sensitivity=[3])
+    for given in (3, 0, 0.5, True):
+        with pytest.raises(InputError, match=f"sensitivity = {given} is no name"):
+            solved(sensitivity=given)
     start = solve(lexicon(), [0], initial=START, sensitivity=["rate W", "initial W"])
     assert not start.d_W.sel(parameter="rate W").any()
     assert start.d_W.sel(parameter="initial W").any()
