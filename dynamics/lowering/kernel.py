@@ -244,10 +244,10 @@ class Bound:
     @cached_property
     def _call(self) -> Callable[..., None]:
         """The function, which takes one caller at a time if it has loops that run on several threads."""
-        from dynamics.support.threads import one_at_a_time
+        from dynamics.support.threads import one_at_a_time, with_blas_alone
 
         beside = getattr(self.function, "targetoptions", {}).get("nogil", False)
-        return self.function if beside else one_at_a_time(self.function)
+        return self.function if beside else one_at_a_time(with_blas_alone(self.function))
 
     def __call__(self, y: Vector, out: Vector) -> None:
         self._call(y, out, *self.arguments)

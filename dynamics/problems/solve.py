@@ -369,7 +369,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         how = {**control, "conserved": (), **options}
         shown_inputs = keeping.positions.get("input", np.arange(0))
         halves = halves_of(setting, parts[0].end, shown_inputs) if end > 0 else None
-        with limited(threads, shared):
+        with limited(threads, shared, blas=False):
             moved, halved = sensitivities(setting, moved_by, wanted, ticks, halves, **how)
         moves = derivatives(chosen, moved, keeping) | ({} if halved is None else half_variables(chosen, halved))
     stable = None

@@ -165,6 +165,23 @@ def blas_limited(wanted: int) -> Iterator[None]:
             library.set_num_threads(before)
 
 
+def with_blas_alone(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, within which BLAS has one thread: loops that share products call it from threads of their own.
+
+    Examples
+    --------
+    >>> with_blas_alone(max)(1, 2)
+    2
+    """
+
+    @wraps(function)
+    def called(*args: P.args, **options: P.kwargs) -> R:
+        with blas_limited(1):
+            return function(*args, **options)
+
+    return called
+
+
 @contextmanager
 def limited(threads: int | None, size: int, blas: bool = True) -> Iterator[int]:
     """Within the context, loops use this many threads, and so does BLAS for large states, one for small ones.

@@ -147,7 +147,7 @@ def fit(
     logs, far = np.log(first), np.log(FAR)
     most = np.where([name in BELOW_ONE for name in names], -np.finfo(float).eps, np.inf)
     try:
-        with limited(None, sys.maxsize if chosen.parallel else 0):
+        with limited(None, sys.maxsize if chosen.parallel else 0, blas=False):
             solved = least_squares(
                 search.residual, logs, jac=search.jacobian, bounds=(logs - far, np.minimum(logs + far, most)),
                 xtol=rtol, ftol=1e-12, gtol=1e-12,

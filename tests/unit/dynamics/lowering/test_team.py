@@ -9,10 +9,11 @@ import numba
 import numpy as np
 import pytest
 
+from dynamics import Closure, CoOccurrence
 from dynamics.lowering.parallel import in_turns
 from dynamics.lowering.runtime import ROWS_TOGETHER, SHARED_PRODUCTS, SHARED_ROWS, dense_product, first_row
 from dynamics.lowering.team import INSIDE, OPEN, PRESENT, standing_by, team
-from dynamics.support.threads import limited
+from dynamics.support.threads import blas_limited, libraries, limited
 
 SEVERAL = pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="this machine has one thread")
 
@@ -106,3 +107,25 @@ def test_products_in_blocks(shape: tuple[int, int, int], turned: tuple[bool, boo
 
 def test_some_of_these_products_are_shared() -> None:
     assert SHARED_PRODUCTS <= 224**3
+
+
+def test_blas_has_one_thread_where_loops_share_products() -> None:
+    """Called from outside of a solve, too: threads of BLAS would wait for each other in every block."""
+    counts = CoOccurrence.from_counts(np.random.default_rng(0).random((240, 240)))
+    problem = Closure(counts)
+    flow, _ = problem.bind(dict.fromkeys(problem.rates, 1.0))
+    seen: list[int] = []
+    whole = flow.function
+
+    def looking(*given: object) -> None:
+        seen.extend(library.get_num_threads() for library in libraries())
+        whole(*given)
+
+    looking.targetoptions = {"nogil": False}  # type: ignore[attr-defined]
+    vars(flow)["function"] = looking
+    out = np.empty(flow.output_size)
+    with blas_limited(2):
+        flow(np.zeros(flow.state_size), out)
+        after = [library.get_num_threads() for library in libraries()]
+    assert set(seen) == {1}
+    assert set(after) == {2}
