@@ -16,6 +16,7 @@ import os
 import platform
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ OPEN, INSIDE, PRESENT, STOP, LOOPS, TOLD, RECORD = 8, 16, 24, 32, 40, 48, 49
 """Places on the board, in words; the first of it are not used, as it may begin within a line of cache."""
 SPINS, YIELDS = 5_000, 500
 """Looks at the board that find nothing before other processes are let go first, and how often before sleep."""
+BRIEF = 5e-5
+"""Seconds in which a thread that was started comes to stand by."""
 NAP = 200
 """Microseconds of a sleep."""
 
@@ -98,6 +101,7 @@ def standing_by(threads: int) -> Iterator[None]:
                 members = [threading.Thread(target=found.serve, daemon=True) for _ in range(threads - 1)]
                 for member in members:
                     member.start()
+                time.sleep(BRIEF)  # they need the interpreter to begin, which a kernel would keep for itself
     try:
         yield
     finally:
