@@ -178,13 +178,15 @@ def terms_of(expr: Expr, table: Mapping[Symbol, Expr]) -> list[tuple[Expr, Expr]
 
 
 def products_of(definitions: Sequence[Definition]) -> dict[str, Definition]:
-    """The tensors that are products of others and nothing else, by name."""
+    """The tensors that are products of others, as these stay, and nothing else; by name."""
     count = Counter(d.name for d in definitions)
+    last = {d.name: k for k, d in enumerate(definitions)}
     return {
         d.name: d
-        for d in definitions
+        for k, d in enumerate(definitions)
         if count[d.name] == 1 and not d.over and is_plain(d.lhs)
         if isinstance(d.rhs, Mul) and all(f.is_number or isinstance(f, Indexed | Symbol) for f in d.rhs.args)
+        if all(last.get(name_of(a), -1) < k for a in d.reads)
     }
 
 

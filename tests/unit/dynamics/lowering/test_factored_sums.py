@@ -83,3 +83,23 @@ def test_what_is_taken_out(name: str) -> None:
     if taken:
         assert h not in found["out_part"]
         assert n not in found["out"]
+
+
+def test_a_product_of_what_is_added_to_later_stays_as_it_was() -> None:
+    program = Program(
+        name="later", title="", source="", extents={n: N, d: D, h: H}, data=(x[n, d], y[n]), states=(v[h],),
+        definitions=(
+            Definition(z[n], y[n] + 1),
+            Definition(head[n, h], v[h] * z[n]),
+            Definition(z[n], y[n] ** 2, accumulate=True),
+            Definition(out[h, d], SumOver(head[n, h] * x[n, d] * z[n], n)),
+        ),
+    )  # fmt: skip
+    random = np.random.default_rng(0)
+    data = {"x": random.normal(size=(6, 4)), "y": random.normal(size=6)}
+    bound = lower(program, ["out"]).bind(data, {"H": 3})
+    at = random.normal(size=3)
+    before, after = data["y"] + 1, data["y"] + 1 + data["y"] ** 2
+    np.testing.assert_allclose(
+        bound.evaluate(at)["out"], np.einsum("h,n,nd,n->hd", at, before, data["x"], after), rtol=1e-12
+    )
