@@ -56,6 +56,10 @@ def compiled(source: str) -> Callable[..., None]:
     join()
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise InputError("NUMBA_DISABLE_JIT is set, and nothing is solved without the compiler; unset it")
+    if "nogil=False" in source:  # it has loops on threads, whose symbols are looked for when it is linked
+        from dynamics.lowering.parallel import start_threads
+
+        start_threads()
     name = module_name(source)
     module = ModuleType(name)
     # numba finds a function's module by its name, when it writes the cache and when it reads it.

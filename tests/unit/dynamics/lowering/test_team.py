@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -129,3 +132,16 @@ def test_blas_has_one_thread_where_loops_share_products() -> None:
         after = [library.get_num_threads() for library in libraries()]
     assert set(seen) == {1}
     assert set(after) == {2}
+
+
+def test_a_kernel_with_shared_loops_is_the_first_that_a_process_calls() -> None:
+    """Nothing has started threads before: neither a solve nor another kernel."""
+    here = Path(__file__).parent
+    code = f"""
+import sys
+sys.path[:0] = [{str(here)!r}, {str(here.parents[2])!r}]
+import test_lowering
+test_lowering.test_compiled_code_computes_what_the_equations_say(False)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
