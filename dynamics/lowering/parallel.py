@@ -29,6 +29,9 @@ def start_threads() -> None:
     """Start numba's threads, if they do not run: also where machine code comes from a cache."""
     from numba.np.ufunc.parallel import _launch_threads
 
+    from dynamics.support.threads import choose_layer
+
+    choose_layer()
     _launch_threads()
     team()
 
