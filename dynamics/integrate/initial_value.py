@@ -8,6 +8,7 @@ states take the compiled steps of :mod:`dynamics.integrate.runge_kutta`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter, signature
@@ -34,6 +35,7 @@ from dynamics.integrate.rotation import Rotation, rotated
 from dynamics.integrate.stability import Limits
 from dynamics.lowering.pairs import PAIRS
 from dynamics.support.errors import InputError, IntegrationError
+from dynamics.support.threads import blas_limited
 from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
@@ -46,7 +48,10 @@ Into = Callable[[Vector, Vector], None]
 METHODS = (*PAIRS, "Radau", "BDF", "LSODA")
 """Of ``solve_ivp``."""
 LARGE = 10_000
-"""States with more numbers than this take compiled steps."""
+"""States with more numbers than this take compiled steps, and BLAS would sum over them on several threads."""
+SHARED = 100_000
+"""Where the right-hand side is compiled, one loop takes all steps of smaller states; those of larger ones are shared by
+threads, as such right-hand sides are."""
 STEPPED = 1e-9
 """With relative tolerances below this, DOP853 steps to times within its steps. Its interpolant would err there by more
 than the tolerance, up to some thousand times on decaying modes that steps at the limit of stability still contain."""
@@ -146,7 +151,8 @@ def integrate(
     at : array_like, shape (times,)
         Times in the order in which they are met: increasing, or decreasing in a span that goes backwards.
     method : str or OdeSolver class
-        A method of ``solve_ivp``, RKC, ROCK4 or auto. RK45 and RK23 take steps of their own beyond 10,000 numbers.
+        A method of ``solve_ivp``, RKC, ROCK4 or auto. RK45 and RK23 take steps of their own beyond 10,000 numbers
+        (100,000 where the right-hand side is compiled).
         DOP853 interpolates within its steps, where it errs by up to some thousand times the tolerance on decaying
         modes; with rtol below 1e-9 it steps to the times of ``at``, of events and of dense output, and holds there
         what it holds at the ends of its steps. ``auto`` takes the steps of RK45 until stability limits them, and then
@@ -270,7 +276,7 @@ def integrate(
 
         assert function is not None
 
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"), blas_limited(1) if y0.size > LARGE else nullcontext():
             run = Run(
                 *(function, one_loop.tableau, (start, end), y0, fun(start, y0), wanted),
                 rtol=rtol,
@@ -429,7 +435,7 @@ def in_one_loop(method: Any, into: Into, size: int, rtol: float) -> OneLoop | No
     if isinstance(into, Rotation) or not hasattr(type(into), "native"):
         return None
     if isinstance(method, str):
-        compiled_steps = size > LARGE and method in ("RK45", "RK23")
+        compiled_steps = size > SHARED and method in ("RK45", "RK23")
         fits = method in PAIRS and not compiled_steps
         return OneLoop(method, method == "DOP853" and rtol < STEPPED) if fits else None
     if isinstance(method, type) and is_solver(method):

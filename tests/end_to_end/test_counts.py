@@ -69,7 +69,7 @@ def test_outputs_cost_no_evaluations() -> None:
 
 
 def test_compiled_steps_are_counted_alike() -> None:
-    """More than 10,000 numbers: a step takes 6 evaluations (RK45) or 3 (RK23), after the slope and 1 for the first."""
+    """Of 12,800 numbers: a step takes 6 evaluations (RK45) or 3 (RK23), after the slope and 1 for the first."""
     system = ToyLexicon(vocab=80, length=4).population()
     assert counted(solve(system, [100.0])) == (2 + 6 * 3, 3)
     assert counted(solve(system, [100.0], method="RK23")) == (2 + 3 * 16, 16)
@@ -212,7 +212,7 @@ from dynamics.problems.models import lexical
 from dynamics.integrate.sweeps import sweep
 from dynamics.tasks import ToyLexicon
 from derivations.reductions import copying
-large = ToyLexicon(vocab=80, length=4)
+large = ToyLexicon(vocab=224, length=4)
 solve(large.population(), [1.0])                            # compiled Runge-Kutta steps
 solve(lexical(), large.examples(3), [1.0])
 sweep(copying(), {"V": [60.0, 70.0], "L": 40.0, "eta_W": 1.0, "eta_A": 1.0}, {"u": 0.1, "a": 0.1}, 1.0, threads=1)

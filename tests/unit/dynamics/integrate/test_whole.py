@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numba.core.runtime import _nrt_python as memory
 from numba.core.runtime import rtsys
+from scipy.integrate import RK23, RK45
 from sympy import sqrt
 
 from derivations.program.language import Definition, Program, SumOver, indices, scalars, tensors
@@ -19,6 +20,7 @@ from dynamics.lowering import Bound, lower
 from dynamics.lowering import native as natives
 from dynamics.lowering.native import native
 from dynamics.support.errors import IntegrationError
+from dynamics.support.threads import blas_limited
 
 METHODS = ["RK45", "RK23", "DOP853"]
 
@@ -118,6 +120,19 @@ def test_steps_are_those_of_scipy_to_the_last_bit(method: str, n: int) -> None:
     at = [0.0, 1e-9, 0.3, 1.0, 1.1, 1.2, 7.0, 40.0]
     for rtol in (1e-3, 1e-6, 1e-10):
         same(both(flow, y0, (0, 40), at=at, method=method, rtol=rtol, atol=rtol / 1e3))
+
+
+@pytest.mark.parametrize("method", [RK45, RK23])
+def test_steps_of_large_states_too_on_any_number_of_threads_of_blas(method: type) -> None:
+    n = LARGE + 1
+    flow, y0 = bound(competition(), n), np.random.default_rng(n).uniform(0.01, 1.0, n) / n
+    with blas_limited(1):
+        of_scipy = integrate(lambda y, out: flow(y, out), y0, (0, 10), method=method)
+    for threads in (1, 2):
+        with blas_limited(threads):
+            found = integrate(flow, y0, (0, 10), method=method.__name__)
+        np.testing.assert_array_equal(found.y, of_scipy.y)
+        assert found.statistics.evaluations == of_scipy.statistics.evaluations
 
 
 @pytest.mark.parametrize("method", METHODS)
