@@ -17,7 +17,7 @@ from importlib import import_module, metadata
 from pkgutil import iter_modules
 from typing import Any, TypeVar
 
-from derivations.program.language import Program, ProgramError
+from derivations.program.program import Program, ProgramError
 
 __all__ = [
     "Entry",

@@ -58,31 +58,22 @@ from sympy.logic.boolalg import Boolean
 from derivations.gradient_flow.adjoints import gradient_flow
 from derivations.gradient_flow.constraints import constrained, simplex, unit_norm
 from derivations.gradient_flow.slopes import grad, with_slopes
+from derivations.program.access import accesses, extent_symbols, is_plain, name_of, size_expression, subscript
 from derivations.program.functions import gelu, log_sigmoid, rsqrt, sigmoid, softplus, stop_gradient
 from derivations.program.language import (
-    Constraint,
-    Definition,
     Gradient,
     LogSumExp,
     MaxOver,
-    Program,
-    ProgramError,
     Reduction,
     Softmax,
     SumOver,
     Where,
-    accesses,
-    extent_symbols,
     indices,
-    is_plain,
-    name_of,
     scalars,
-    size_expression,
-    subscript,
     tensors,
-    unused,
 )
 from derivations.program.normal import normal
+from derivations.program.program import Constraint, Definition, Program, ProgramError, unused
 from derivations.program.ranges import is_subscript
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean, existing

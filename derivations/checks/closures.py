@@ -8,7 +8,8 @@ from typing import Any
 from derivations.checks.check import Check, largest
 from derivations.checks.small_data import as_function, moving_point, random_values
 from derivations.closures.exactness import Exactness, OnBags, OnSentences, SpecialCase
-from derivations.program.language import Program, accesses, name_of
+from derivations.program.access import accesses, name_of
+from derivations.program.program import Program
 from derivations.program.role import Role
 from derivations.registry import program as program_of
 

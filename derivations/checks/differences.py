@@ -5,7 +5,8 @@ from __future__ import annotations
 from derivations.checks.check import Check, largest
 from derivations.checks.small_data import Values, as_function, moving_point
 from derivations.gradient_flow.adjoints import is_smooth
-from derivations.program.language import Program, name_of
+from derivations.program.access import name_of
+from derivations.program.program import Program
 
 __all__ = ["against_differences", "is_gradient"]
 

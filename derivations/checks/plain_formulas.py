@@ -8,7 +8,7 @@ from sympy import Expr, Indexed, Symbol
 from sympy.printing.numpy import SciPyPrinter
 
 from derivations.checks.plain_python import function_name, safe
-from derivations.program.language import name_of, subscript
+from derivations.program.access import name_of, subscript
 from derivations.program.words import unmarked
 
 __all__ = ["plain_formulas"]

@@ -6,7 +6,7 @@ from derivations.checks.check import Check
 from derivations.checks.closures import against_softmax, against_what_it_is_exact_for
 from derivations.checks.differences import against_differences, is_gradient
 from derivations.closures.exactness import Exactness
-from derivations.program.language import Program
+from derivations.program.program import Program
 
 __all__ = ["checked"]
 

@@ -35,7 +35,7 @@ from derivations.gradient_flow import gradient_flow
 from derivations.models import lexical_attention
 from derivations.models.symbols import SNELL, kept
 from derivations.program.glossary import GLOSSARY
-from derivations.program.language import Definition, Program
+from derivations.program.program import Definition, Program
 from derivations.program.role import Role
 from derivations.registry import closure, title
 

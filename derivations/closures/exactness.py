@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from derivations.program.language import Definition, Program
+from derivations.program.program import Definition, Program
 
 __all__ = ["Exactness", "OnBags", "OnSentences", "SpecialCase"]
 

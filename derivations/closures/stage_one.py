@@ -37,7 +37,8 @@ from derivations.gradient_flow import gradient_flow
 from derivations.models import keyword_classifier
 from derivations.models.symbols import SNELL, kept
 from derivations.program.glossary import GLOSSARY
-from derivations.program.language import Definition, LogSumExp, Program, SumOver
+from derivations.program.language import LogSumExp, SumOver
+from derivations.program.program import Definition, Program
 from derivations.program.role import Role
 from derivations.registry import closure, title
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sympy import Symbol, exp
 
-from derivations.program.language import Definition, LogSumExp, indices, scalars, tensors
+from derivations.program.language import LogSumExp, indices, scalars, tensors
+from derivations.program.program import Definition
 
 __all__ = ["DIMENSIONS", "ktiw"]
 

@@ -14,26 +14,11 @@ from dataclasses import dataclass
 from sympy import Add, DiracDelta, Dummy, Expr, Heaviside, Indexed, IndexedBase, Max, Min, Mul, S, Symbol, exp
 
 from derivations.gradient_flow.constraints import constrained
+from derivations.program.access import Access, accesses, index_symbols, is_plain, name_of, subscript
 from derivations.program.functions import stop_gradient
-from derivations.program.language import (
-    Access,
-    Definition,
-    LogSumExp,
-    MaxOver,
-    Program,
-    ProgramError,
-    SumOver,
-    Where,
-    accesses,
-    conjuncts,
-    index_symbols,
-    is_plain,
-    name_of,
-    names_of,
-    subscript,
-    unused,
-)
+from derivations.program.language import LogSumExp, MaxOver, SumOver, Where, conjuncts
 from derivations.program.normal import pulled
+from derivations.program.program import Definition, Program, ProgramError, names_of, unused
 
 __all__ = ["accented", "adjoints", "descent_flow", "gradient_flow"]
 
@@ -230,7 +215,7 @@ def adjoints(
     Examples
     --------
     >>> from sympy import exp
-    >>> from derivations.program.language import Program, Definition, SumOver, indices, scalars, tensors
+    >>> from derivations.program import Program, Definition, SumOver, indices, scalars, tensors
     >>> (i,), (w, y), (loss,) = indices("i"), tensors("w y"), scalars("loss")
     >>> V = Symbol("V", integer=True)
     >>> program = Program("square", "", "", {i: V}, (y[i],), (w[i],),

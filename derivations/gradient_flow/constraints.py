@@ -10,18 +10,9 @@ from typing import Any
 
 from sympy import Expr, IndexedBase, Symbol
 
-from derivations.program.language import (
-    Access,
-    Constraint,
-    Definition,
-    Program,
-    ProgramError,
-    SumOver,
-    name_of,
-    names_of,
-    subscript,
-    unused,
-)
+from derivations.program.access import Access, name_of, subscript
+from derivations.program.language import SumOver
+from derivations.program.program import Constraint, Definition, Program, ProgramError, names_of, unused
 
 __all__ = ["constrained", "simplex", "unit_norm"]
 

@@ -12,21 +12,9 @@ from dataclasses import replace
 
 from sympy import Expr, Indexed, S, Symbol
 
-from derivations.program.language import (
-    Definition,
-    LogSumExp,
-    MaxOver,
-    Program,
-    ProgramError,
-    Reduction,
-    SumOver,
-    accesses,
-    index_symbols,
-    name_of,
-    names_of,
-    subscript,
-    unused,
-)
+from derivations.program.access import accesses, index_symbols, name_of, subscript
+from derivations.program.language import LogSumExp, MaxOver, Reduction, SumOver
+from derivations.program.program import Definition, Program, ProgramError, names_of, unused
 
 __all__ = ["on_minibatches"]
 

@@ -18,7 +18,8 @@ from derivations.gradient_flow.optimised import MEANINGS, gradients_of, require_
 from derivations.gradient_flow.rules import Average, Rule, decay, gradient, power, rule_of
 from derivations.gradient_flow.schedules import scheduled
 from derivations.gradient_flow.tangents import tangents
-from derivations.program.language import Definition, Program, ProgramError, name_of, names_of, unused
+from derivations.program.access import name_of
+from derivations.program.program import Definition, Program, ProgramError, names_of, unused
 
 __all__ = ["age", "modified"]
 

@@ -22,15 +22,8 @@ from derivations.gradient_flow.rules import (
 )
 from derivations.gradient_flow.schedules import scheduled
 from derivations.gradient_flow.second_moments import second_moments
-from derivations.program.language import (
-    Access,
-    Definition,
-    Program,
-    ProgramError,
-    name_of,
-    names_of,
-    unused,
-)
+from derivations.program.access import Access, name_of
+from derivations.program.program import Definition, Program, ProgramError, names_of, unused
 
 __all__ = ["FORMS", "gradients_of", "optimised", "require_gradient", "with_noise"]
 

@@ -6,7 +6,8 @@ from functools import cache
 
 from sympy import Expr, Integer, Max, Symbol, sqrt
 
-from derivations.program.language import Definition, Program, indices, scalars, tensors
+from derivations.program.language import indices, scalars, tensors
+from derivations.program.program import Definition, Program
 
 __all__ = ["adam", "expected_square", "kept_average"]
 

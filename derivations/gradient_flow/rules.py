@@ -8,7 +8,8 @@ from functools import cache
 
 from sympy import Abs, Expr, Float, S, Symbol, erf, log, sign, sqrt
 
-from derivations.program.language import Definition, Program, ProgramError, indices, scalars, tensors
+from derivations.program.language import indices, scalars, tensors
+from derivations.program.program import Definition, Program, ProgramError
 
 __all__ = ["DECAYS", "RULES", "Average", "Rule", "kept_before", "one_step", "rule_of"]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sympy import Expr, Integer, Max, Min, Rational, S, Symbol, cos, floor, pi
 
-from derivations.program.language import Definition, ProgramError, SumOver, indices, scalars, tensors
+from derivations.program.language import SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, ProgramError
 
 __all__ = ["SHAPES", "Scheduled", "factor", "scheduled"]
 

@@ -11,18 +11,9 @@ from dataclasses import replace
 from sympy import Expr, IndexedBase, S, Symbol
 
 from derivations.gradient_flow.adjoints import renamed
-from derivations.program.language import (
-    Access,
-    Definition,
-    Program,
-    ProgramError,
-    SumOver,
-    index_symbols,
-    name_of,
-    names_of,
-    subscript,
-    unused,
-)
+from derivations.program.access import Access, index_symbols, name_of, subscript
+from derivations.program.language import SumOver
+from derivations.program.program import Definition, Program, ProgramError, names_of, unused
 
 __all__ = ["second_moments"]
 

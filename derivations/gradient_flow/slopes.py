@@ -9,17 +9,10 @@ from typing import Any
 from sympy import Expr, Indexed, IndexedBase, Symbol
 
 from derivations.gradient_flow.adjoints import adjoints
-from derivations.program.language import (
-    Access,
-    Definition,
-    Gradient,
-    Program,
-    ProgramError,
-    name_of,
-    subscript,
-    unused,
-)
+from derivations.program.access import Access, name_of, subscript
+from derivations.program.language import Gradient
 from derivations.program.normal import normal
+from derivations.program.program import Definition, Program, ProgramError, unused
 
 __all__ = ["Slopes", "grad", "with_slopes"]
 

@@ -13,19 +13,10 @@ from functools import cache
 from sympy import Add, And, Expr, Indexed, Mul, Piecewise, Pow, S, exp
 
 from derivations.gradient_flow.adjoints import local_derivatives, product_of, renamed, reuse, unguarded
+from derivations.program.access import accesses, index_symbols, name_of
 from derivations.program.functions import stop_gradient
-from derivations.program.language import (
-    Definition,
-    Program,
-    ProgramError,
-    Reduction,
-    SumOver,
-    accesses,
-    index_symbols,
-    name_of,
-    names_of,
-    unused,
-)
+from derivations.program.language import Reduction, SumOver
+from derivations.program.program import Definition, Program, ProgramError, names_of, unused
 
 __all__ = ["at_rest", "beside", "by_products", "linearised", "tangents"]
 

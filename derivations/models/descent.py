@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from derivations.gradient_flow import descent_flow
-from derivations.program.language import Program
+from derivations.program.program import Program
 from derivations.registry import model, program
 
 __all__ = ["descent"]

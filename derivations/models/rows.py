@@ -38,7 +38,9 @@ from derivations.models.symbols import (
     y,
     z,
 )
-from derivations.program.language import Access, Definition, LogSumExp, Program, SumOver, indices, scalars, tensors
+from derivations.program.access import Access
+from derivations.program.language import LogSumExp, SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, Program
 from derivations.program.role import Role
 from derivations.registry import model, title
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from sympy import Expr, Rational, Symbol
 
-from derivations.program.language import Access, Definition, LogSumExp, SumOver, indices, scalars, subscript, tensors
+from derivations.program.access import Access, subscript
+from derivations.program.language import LogSumExp, SumOver, indices, scalars, tensors
+from derivations.program.program import Definition
 
 __all__ = ["DIMENSIONS", "LU", "SMALL", "SNELL", "TINY", "affine", "cross_entropy", "kept"]
 

@@ -50,7 +50,8 @@ from derivations.models.symbols import (
     z,
 )
 from derivations.program.glossary import GLOSSARY
-from derivations.program.language import Definition, LogSumExp, Program, SumOver
+from derivations.program.language import LogSumExp, SumOver
+from derivations.program.program import Definition, Program
 from derivations.program.role import Role
 from derivations.registry import model, title
 

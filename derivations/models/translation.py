@@ -40,8 +40,10 @@ from derivations.models.symbols import (
     y,
     z,
 )
+from derivations.program.access import Access
 from derivations.program.glossary import GLOSSARY
-from derivations.program.language import Access, Definition, LogSumExp, Program, SumOver
+from derivations.program.language import LogSumExp, SumOver
+from derivations.program.program import Definition, Program
 from derivations.program.role import Role
 from derivations.registry import model, title
 

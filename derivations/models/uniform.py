@@ -27,7 +27,8 @@ from derivations.models.symbols import (
     z,
 )
 from derivations.program.glossary import GLOSSARY
-from derivations.program.language import Definition, Program, SumOver
+from derivations.program.language import SumOver
+from derivations.program.program import Definition, Program
 from derivations.program.role import Role
 from derivations.registry import model, title
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sympy import Expr, Symbol
 
-from derivations.program.language import Access, name_of, subscript
+from derivations.program.access import Access, name_of, subscript
 
 __all__ = ["GLOSSARY", "SCALARS", "of_index", "of_scalar", "of_tensor"]
 

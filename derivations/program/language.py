@@ -10,73 +10,35 @@ indices on substitution, and differentiates by an ``Indexed`` to a silent zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
-from importlib import import_module
 from typing import Any
 
-from sympy import And, Expr, Indexed, IndexedBase, Integer, Mul, Piecewise, Pow, S, Symbol, Tuple, sympify
+from sympy import And, Expr, Indexed, IndexedBase, Piecewise, S, Symbol, Tuple, sympify
 
-from derivations.program.frozen import Frozen
-from derivations.program.role import Role
+from derivations.program.access import (
+    Access,
+    extent_symbols,
+    index_symbols,
+    is_plain,
+    name_of,
+    size_expression,
+    subscript,
+)
+from derivations.program.program import Program, ProgramError
 
 __all__ = [
-    "Constraint",
-    "Definition",
     "Gradient",
     "LogSumExp",
     "MaxOver",
-    "Program",
-    "ProgramError",
     "Reduction",
     "Softmax",
     "SumOver",
     "Where",
-    "accesses",
+    "check",
     "conjuncts",
-    "entries",
     "indices",
-    "is_plain",
-    "name_of",
-    "names_of",
     "scalars",
-    "size_expression",
-    "subscript",
     "tensors",
-    "unused",
 ]
-
-Access = Any  # an Indexed, or a Symbol for a tensor without indices (sympy has no type stubs)
-
-
-def later(place: str) -> Any:
-    """A function of a room above, found when it is called: what a program offers, and does not depend on."""
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
-
-
-class Flow(Frozen[str, str]):
-    """For each state the tensor that holds its rate; called, the flow of the program that it belongs to."""
-
-    __slots__ = ("_program",)
-
-    def __init__(self, entries: Mapping[str, str], program: Program) -> None:
-        super().__init__(entries)
-        self._program = program
-
-    def __call__(self) -> Program:
-        program = self._program
-        if set(self) >= set(program.state_names):
-            return program
-        return later("derivations.gradient_flow:gradient_flow")(program)
-
-    def __reduce__(self) -> Any:
-        return Frozen, (dict(self),)
-
-
-class ProgramError(ValueError):
-    """A program is not well formed; the message names the definition and says in words what is wrong with it."""
 
 
 def indices(names: str) -> tuple[Symbol, ...]:
@@ -219,6 +181,7 @@ class Reduction(Expr):
 
     is_commutative = True
     is_real = True
+    is_reduction = True
 
     def __new__(cls, body: Expr, *over: Symbol, weight: Expr = S.One, mask: Any = S.true) -> Reduction:
         if mask is not S.true:
@@ -286,346 +249,6 @@ class LogSumExp(Reduction):
     @classmethod
     def _masked(cls, body: Expr, weight: Expr, mask: Any) -> tuple[Expr, Expr]:
         return body, Where(weight, mask)
-
-
-def name_of(access: Access) -> str:
-    """The name of the tensor that an access reads or writes."""
-    if not isinstance(access, Indexed):
-        return access.name
-    label = access.base.label
-    return label.name if isinstance(label, Symbol) else str(label)
-
-
-def subscript(access: Access) -> tuple[Expr, ...]:
-    """The subscripts of an access; empty for a scalar."""
-    return tuple(access.indices) if isinstance(access, Indexed) else ()
-
-
-def is_plain(access: Access) -> bool:
-    """Whether the subscripts are distinct index symbols: no gather, no diagonal."""
-    subs = subscript(access)
-    return all(isinstance(s, Symbol) for s in subs) and len(set(subs)) == len(subs)
-
-
-def accesses(expr: Expr) -> Iterator[Access]:
-    """All tensor accesses in an expression, outermost only (the table of a gather is part of its access)."""
-    if isinstance(expr, Indexed) or (isinstance(expr, Symbol) and not expr.is_integer):
-        yield expr
-    elif isinstance(expr, Reduction):
-        yield from accesses(expr.body)
-        yield from accesses(expr.weight)
-    else:
-        for arg in expr.args:
-            yield from accesses(arg)
-
-
-def gathers(expr: Expr) -> Iterator[Indexed]:
-    """The integer tables read in the subscripts of an expression's accesses; those that tables need before them."""
-    for access in accesses(expr):
-        for sub in subscript(access):
-            yield from gathers(sub)
-            yield from (a for a in accesses(sub) if isinstance(a, Indexed))
-
-
-def index_symbols(expr: Expr, table: Mapping[Symbol, Expr]) -> set[Symbol]:
-    """The indices of a program's table that occur free in an expression."""
-    return {s for s in expr.free_symbols if s in table}
-
-
-@dataclass(frozen=True)
-class Definition:
-    """``lhs = rhs``, or ``lhs += rhs`` for an accumulation into a tensor that an earlier definition began.
-
-    Attributes
-    ----------
-    lhs : Indexed or Symbol
-        What is defined. Plain indices, except in an accumulation, which may scatter (``Wbar[x[n, l], k] += ...``).
-    rhs : Expr
-        Elementwise, or one :class:`Reduction`.
-    note : str
-        What it is, in the papers' words.
-    accumulate : bool
-        ``+=`` instead of ``=``.
-    """
-
-    lhs: Access
-    rhs: Expr
-    note: str = ""
-    accumulate: bool = False
-
-    @property
-    def name(self) -> str:
-        return name_of(self.lhs)
-
-    @property
-    def over(self) -> tuple[Symbol, ...]:
-        return self.rhs.over if isinstance(self.rhs, Reduction) else ()
-
-    @property
-    def body(self) -> Expr:
-        return self.rhs.body if isinstance(self.rhs, Reduction) else self.rhs
-
-    @property
-    def reads(self) -> list[Access]:
-        """Every access of the right-hand side and every table read in a subscript of either side."""
-        return [*accesses(self.rhs), *gathers(self.rhs), *gathers(self.lhs)]
-
-    def __str__(self) -> str:
-        return f"{self.lhs} {'+=' if self.accumulate else '='} {self.rhs}"
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """What a projection keeps of a state along some of its indices: ``unit norm``, or ``simplex``."""
-
-    kind: str
-    state: Access
-    over: tuple[Symbol, ...]
-
-
-@dataclass(frozen=True)
-class Program:
-    """A model or a flow: declared tensors and an ordered list of definitions.
-
-    Attributes
-    ----------
-    name, title, source : str
-        Key, one line, and where the equations come from.
-    extents : mapping of index to extent
-        An integer symbol (``V``), a number, an expression of sizes (``2*D``), or an access for a ragged index
-        (``{l: length[n]}``).
-    data, states : tuple of accesses
-        Declarations with canonical indices, such as ``C[i, o]``. Integer tables are data.
-    parameters : tuple of Symbol
-        Scalars given at run time (learning rates, mean length).
-    definitions : tuple of Definition
-        In order: each reads only what is declared or defined before it.
-    metric : tuple of Definition
-        For a flow whose states do not move by their own slopes alone: how its rates follow from the adjoints, once
-        more, so that its definitions can be checked against it.
-    domain : mapping of Symbol to Expr
-        What is known of parameters beyond their signs: each in symbols that may be any positive number. ``V: 1 + n``
-        says that V is above 1.
-    loss : Symbol, optional
-        What a gradient flow descends.
-    flow : mapping of str to str
-        For a flow: the tensor that holds d state/d tau, by state name. Called, ``program.flow()``, the program with the
-        gradient flow of its loss for the states that have none.
-    examples : Symbol, optional
-        The index of independent examples. Lowering streams examples through all definitions one at a time.
-    assumptions : tuple of str
-        What the equations neglect, in words.
-    reduction : tuple of str
-        How it was reached from another program, step by step, in words.
-    meanings : mapping of str to str
-        What its symbols stand for: a glossary as in :mod:`derivations.program.glossary`.
-    model : Program, optional
-        For a derived flow: the program that it was derived from.
-    roles : mapping of str to Role
-        What tensors are for, by name: which states are attention logits, which definition is the attention.
-    dimensions : mapping of index to str
-        What results call the axes of its states; the name of the index if not given.
-    units : mapping of str to str
-        Of tensors, by name.
-    initial : mapping of str to Expr
-        Standard deviations of states to start from, in the sizes, where zero would be a saddle.
-    conserved : tuple of Definition
-        What the flow keeps as it is at time 0, each with a note that says so.
-    rates : mapping of str to str
-        For a flow: the parameter that is the learning rate of a state, by the state's name.
-    adjoints, second : mapping of str to str
-        For a derived flow: the tensor that holds the adjoint of another, of the first and of the second sweep.
-    moments : mapping of str to str
-        The tensor that holds the second moment of the gradient of a state, by the state's name; see
-        :func:`derivations.gradient_flow.second_moments`.
-    step : str
-        For the modified flow of descent: the parameter that is the learning rate of the steps.
-    shares : mapping of index to Expr
-        For a closure: the indices that tell its examples apart, and what part of the mean one of them is, ``o: q[o]``.
-        Of what declares ``examples=n``, all are alike.
-    clock : str
-        For the flow of an optimiser: the state that counts its steps, which are its time.
-    rule : str
-        Which optimiser that is.
-    scales : mapping of str to str
-        For the flow of an adaptive optimiser: what the steps of a state are divided by.
-    tangents : mapping of str to str
-        For a flow with its tangents: the tensor that holds the tangent of another.
-    starts : mapping of str to str
-        The states that begin at what a definition is at time 0, with the name of that definition.
-    time : str
-        The state that is the time itself, if definitions read it.
-    constraints : tuple of Constraint
-        What the flow is projected on.
-    """
-
-    name: str
-    title: str
-    source: str
-    extents: Mapping[Symbol, Expr]
-    data: tuple[Access, ...]
-    states: tuple[Access, ...]
-    definitions: tuple[Definition, ...]
-    parameters: tuple[Symbol, ...] = ()
-    loss: Symbol | None = None
-    flow: Mapping[str, str] = field(default_factory=dict)
-    examples: Symbol | None = None
-    assumptions: tuple[str, ...] = ()
-    reduction: tuple[str, ...] = ()
-    meanings: Mapping[str, str] = field(default_factory=dict)
-    model: Program | None = None
-    roles: Mapping[str, Role] = field(default_factory=dict)
-    dimensions: Mapping[Symbol, str] = field(default_factory=dict)
-    units: Mapping[str, str] = field(default_factory=dict)
-    initial: Mapping[str, Expr] = field(default_factory=dict)
-    conserved: tuple[Definition, ...] = ()
-    rates: Mapping[str, str] = field(default_factory=dict)
-    adjoints: Mapping[str, str] = field(default_factory=dict)
-    second: Mapping[str, str] = field(default_factory=dict)
-    moments: Mapping[str, str] = field(default_factory=dict)
-    metric: tuple[Definition, ...] = ()
-    domain: Mapping[Symbol, Expr] = field(default_factory=dict)
-    step: str = ""
-    shares: Mapping[Symbol, Expr] = field(default_factory=dict)
-    clock: str = ""
-    rule: str = ""
-    scales: Mapping[str, str] = field(default_factory=dict)
-    tangents: Mapping[str, str] = field(default_factory=dict)
-    starts: Mapping[str, str] = field(default_factory=dict)
-    time: str = ""
-    constraints: tuple[Constraint, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).copy().items():
-            if isinstance(value, Mapping):
-                object.__setattr__(self, name, Frozen(value))
-        object.__setattr__(self, "flow", Flow(self.flow, self))
-        check(self)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(tuple(getattr(self, one.name) for one in fields(self)))
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state)
-        object.__setattr__(self, "flow", Flow(self.flow, self))
-
-    def __getstate__(self) -> dict[str, Any]:
-        own = {one.name for one in fields(self)}
-        return {name: value for name, value in vars(self).items() if name in own}  # hashes are of this process
-
-    @cached_property
-    def declarations(self) -> Mapping[str, Access]:
-        """Name -> canonical access, for everything declared or defined, in order."""
-        found = {name_of(a): a for a in (*self.data, *self.states, *self.parameters)}
-        for definition in self.definitions:
-            found.setdefault(definition.name, definition.lhs)
-        return Frozen(found)
-
-    def with_role(self, role: Role) -> tuple[str, ...]:
-        """The names of the tensors that have a role, in order of declaration."""
-        return self._by_role.get(role, ())
-
-    @cached_property
-    def _by_role(self) -> Mapping[Role, tuple[str, ...]]:
-        found: dict[Role, tuple[str, ...]] = {}
-        for name in self.declarations:
-            if name in self.roles:
-                found[self.roles[name]] = (*found.get(self.roles[name], ()), name)
-        return found
-
-    @cached_property
-    def state_names(self) -> tuple[str, ...]:
-        return tuple(name_of(s) for s in self.states)
-
-    def latex(self) -> str:
-        """All definitions in LaTeX, aligned at their equals signs: for a paper, or a notebook."""
-        return later("derivations.report.shown:latex")(self)
-
-    def _repr_latex_(self) -> str:
-        return later("derivations.report.shown:displayed")(self)
-
-    def _repr_markdown_(self) -> str:
-        return later("derivations.report.shown:markdown")(self)
-
-    def _repr_html_(self) -> str:
-        return later("derivations.report.shown:html")(self)
-
-    def rhs(self, data: Mapping[str, Any] | None = None, backend: str = "numba", **options: Any) -> Any:
-        """The right-hand side of the flow on data as a plain function ``f(t, y)``; see :func:`dynamics.rhs`."""
-        return later("dynamics.problems.right_hand_sides:rhs")(self, data, backend=backend, **options)
-
-    def extended(self, definitions: Iterable[Definition], **changes: Any) -> Program:
-        """The program with more definitions at its end."""
-        return replace(self, definitions=(*self.definitions, *definitions), **changes)
-
-
-def extent_symbols(program: Program) -> tuple[Symbol, ...]:
-    """The size symbols of a program (V, K, ...), in order of appearance."""
-    sizes: dict[Symbol, None] = {}
-    for extent in program.extents.values():
-        if isinstance(extent, Symbol):
-            sizes.setdefault(extent)
-        elif not isinstance(extent, Indexed):
-            sizes |= dict.fromkeys(sorted(extent.free_symbols - set(sizes), key=str))
-    return tuple(sizes)
-
-
-def size_expression(extent: Expr) -> bool:
-    """Whether an extent is a size, a number, or a product of such: ``V``, 3, ``2*D``, which is at least 1.
-
-    Examples
-    --------
-    >>> D = Symbol("D", integer=True, positive=True)
-    >>> size_expression(2 * D), size_expression(D**2), size_expression(D - 1)
-    (True, True, False)
-    """
-    if isinstance(extent, Symbol | Integer):
-        return True
-    if isinstance(extent, Pow):
-        return size_expression(extent.base) and isinstance(extent.exp, Integer) and extent.exp.is_positive
-    return isinstance(extent, Mul) and all(size_expression(part) and part.is_positive for part in extent.args)
-
-
-def entries(extent: Expr, sizes: Mapping[str, int]) -> int | None:
-    """The number that an extent stands for, if sizes decide it: a size, a number, or a product of them.
-
-    Examples
-    --------
-    >>> D = Symbol("D", integer=True, positive=True)
-    >>> entries(2 * D, {"D": 3}), entries(D, {})
-    (6, None)
-    """
-    if str(extent) in sizes:
-        return sizes[str(extent)]
-    known = {size: Integer(sizes[size.name]) for size in extent.free_symbols if getattr(size, "name", "") in sizes}
-    number = extent.xreplace(known)
-    return int(number) if isinstance(number, Integer) else None
-
-
-def names_of(program: Program) -> set[str]:
-    """Every name that a program uses: of tensors, parameters, indices and sizes."""
-    return {*program.declarations, *(s.name for s in (*program.extents, *extent_symbols(program)))}
-
-
-def unused(wanted: Iterable[str], taken: set[str]) -> str:
-    """The first wanted name that nothing has, or the last one with as many underscores as it takes; taken from now on.
-
-    Examples
-    --------
-    >>> taken = {"W", "Wbar"}
-    >>> unused(["Wbar", "W_bar"], taken), unused(["Wbar", "W_bar"], taken)
-    ('W_bar', 'W_bar_')
-    """
-    names = list(wanted)
-    found = next((name for name in names if name not in taken), names[-1])
-    while found in taken:
-        found += "_"
-    taken.add(found)
-    return found
 
 
 def check(program: Program) -> None:

@@ -28,22 +28,9 @@ from sympy import (
 from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
 
-from derivations.program.language import (
-    Access,
-    Definition,
-    Gradient,
-    LogSumExp,
-    MaxOver,
-    ProgramError,
-    Reduction,
-    Softmax,
-    SumOver,
-    Where,
-    conjuncts,
-    name_of,
-    subscript,
-    unused,
-)
+from derivations.program.access import Access, name_of, subscript
+from derivations.program.language import Gradient, LogSumExp, MaxOver, Reduction, Softmax, SumOver, Where, conjuncts
+from derivations.program.program import Definition, ProgramError, unused
 from derivations.program.ranges import certain, is_subscript, leaving, margins
 
 __all__ = ["normal", "pulled"]

@@ -18,7 +18,8 @@ from derivations.gradient_flow import gradient_flow
 from derivations.models import positional_attention
 from derivations.models.symbols import SNELL, Q, count, n, o, t, y, z
 from derivations.program.glossary import GLOSSARY
-from derivations.program.language import Definition, Program, ProgramError, SumOver, scalars, tensors
+from derivations.program.language import SumOver, scalars, tensors
+from derivations.program.program import Definition, Program, ProgramError
 from derivations.reductions.orbits import DistinctWords, RepeatedWords, V
 from derivations.reductions.substitution import State, Substitution
 from derivations.reductions.unrolling import unrolled

@@ -13,7 +13,8 @@ from functools import cache
 from sympy import Symbol
 
 from derivations.gradient_flow import gradient_flow
-from derivations.program.language import Definition, Program, SumOver, indices, scalars, tensors
+from derivations.program.language import SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, Program
 from derivations.registry import reduction, title
 
 __all__ = ["ZHANG", "linear_attention"]

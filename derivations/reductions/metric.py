@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sympy import Expr, Symbol
 
-from derivations.program.language import Definition, Program
+from derivations.program.program import Definition, Program
 
 __all__ = ["with_flow"]
 

@@ -10,8 +10,9 @@ from sympy import Abs, Basic, Expr, Heaviside, Indexed, Max, Min, Symbol, sign, 
 from sympy.logic.boolalg import Boolean
 
 from derivations.gradient_flow.adjoints import depends_on_state, gradient_flow
+from derivations.program.access import accesses, name_of
 from derivations.program.functions import sigmoid, softplus
-from derivations.program.language import Definition, Program, ProgramError, accesses, name_of, names_of, unused
+from derivations.program.program import Definition, Program, ProgramError, names_of, unused
 
 __all__ = ["has_corners", "rounded"]
 

@@ -10,16 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from sympy import Add, Eq, Expr, Integer, Piecewise, S, Symbol, cancel
 
 from derivations.models.symbols import H, h, n
-from derivations.program.language import (
-    Definition,
-    LogSumExp,
-    Program,
-    Reduction,
-    SumOver,
-    accesses,
-    name_of,
-    subscript,
-)
+from derivations.program.access import accesses, name_of, subscript
+from derivations.program.language import LogSumExp, Reduction, SumOver
+from derivations.program.program import Definition, Program
 from derivations.program.role import Role
 from derivations.reductions.orbits import DistinctWords, L, N, Point, RepeatedWords, V
 

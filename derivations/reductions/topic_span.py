@@ -10,7 +10,8 @@ from sympy import Symbol
 from derivations.models import keyword_classifier
 from derivations.models.symbols import LU, TINY, D, K, U, d, i, k
 from derivations.program.glossary import GLOSSARY
-from derivations.program.language import Definition, Program, SumOver, indices, tensors
+from derivations.program.language import SumOver, indices, tensors
+from derivations.program.program import Definition, Program
 from derivations.program.role import Role
 from derivations.reductions.metric import with_flow
 from derivations.registry import reduction, title

@@ -15,7 +15,8 @@ from derivations.gradient_flow import gradient_flow
 from derivations.models import topic_classifier
 from derivations.models.symbols import LU, N, V, d, e, i, l, n
 from derivations.program.glossary import GLOSSARY
-from derivations.program.language import Definition, LogSumExp, Program, SumOver, indices, tensors
+from derivations.program.language import LogSumExp, SumOver, indices, tensors
+from derivations.program.program import Definition, Program
 from derivations.program.role import Role
 from derivations.reductions.metric import with_flow
 from derivations.registry import reduction, title

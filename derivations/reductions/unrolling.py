@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from sympy import Add, Expr, Max, Piecewise, S, Symbol, exp, log
 
-from derivations.program.language import Definition, LogSumExp, Program, Reduction, SumOver, name_of
+from derivations.program.access import name_of
+from derivations.program.language import LogSumExp, Reduction, SumOver
+from derivations.program.program import Definition, Program
 from derivations.reductions.orbits import SIZES
 
 __all__ = ["closed_form", "unrolled", "written_out"]

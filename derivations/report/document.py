@@ -17,8 +17,10 @@ from sympy import Add, Expr, Mul, Symbol
 from derivations.checks.check import Check
 from derivations.checks.plain_formulas import plain_formulas
 from derivations.checks.plain_python import plain_python
+from derivations.program.access import index_symbols, name_of, subscript
 from derivations.program.glossary import of_index, of_scalar, of_tensor
-from derivations.program.language import Definition, Program, SumOver, index_symbols, name_of, subscript
+from derivations.program.language import SumOver
+from derivations.program.program import Definition, Program
 from derivations.reductions.unrolling import written_out
 from derivations.report.blocks import Block, Equation, Formula, Page
 from derivations.report.html import Html

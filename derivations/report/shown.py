@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from derivations.program.language import Definition, Program
+from derivations.program.program import Definition, Program
 from derivations.report.mathml import UnknownCommand, mathml
 from derivations.report.typeset import Latex
 

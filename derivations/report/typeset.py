@@ -12,7 +12,8 @@ from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
-from derivations.program.language import Reduction, SumOver, Where, name_of, subscript
+from derivations.program.access import name_of, subscript
+from derivations.program.language import Reduction, SumOver, Where
 
 __all__ = ["GREEK", "Iverson", "Latex", "Text", "broken", "joined", "tex_name", "tex_word", "width"]
 

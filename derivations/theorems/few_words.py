@@ -13,7 +13,9 @@ from itertools import product
 from sympy import Expr, IndexedBase, Integer, Matrix, S, Symbol, exp, log
 
 from derivations.models.symbols import length, x, y
-from derivations.program.language import Definition, LogSumExp, Program, Reduction, gathers, name_of, scalars
+from derivations.program.access import gathers, name_of
+from derivations.program.language import LogSumExp, Reduction, scalars
+from derivations.program.program import Definition, Program
 from derivations.reductions import topic_words
 
 __all__ = [

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import IndexedBase, Symbol
 
-from derivations.program.language import Definition, Program, name_of, subscript, unused
+from derivations.program.access import name_of, subscript
+from derivations.program.program import Definition, Program, unused
 from dynamics.integrate.arguments import shown, times, tolerances, whole, why_not_real
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED

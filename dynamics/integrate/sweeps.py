@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from derivations.program.language import Program, name_of, subscript
+from derivations.program.access import name_of, subscript
+from derivations.program.program import Program
 from dynamics.integrate.arguments import shown, times, tolerances, whole, why_not_real
 from dynamics.integrate.batches import batch
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
@@ -117,7 +118,7 @@ def sweep(
     Examples
     --------
     >>> from sympy import exp
-    >>> from derivations.program.language import Definition, Program, scalars
+    >>> from derivations.program import Definition, Program, scalars
     >>> x, k, rate = scalars("x k rate")
     >>> decay = Program(name="decay", title="Exponential decay", source="", extents={}, data=(), states=(x,),
     ...                 parameters=(k,), definitions=(Definition(rate, -k * x),), flow={"x": "rate"})

@@ -16,12 +16,14 @@ import numpy as np
 from sympy import And, Expr, Indexed, Piecewise, Symbol
 from sympy.printing.c import C99CodePrinter
 
-from derivations.program.language import Access, Program, extent_symbols, name_of
+from derivations.program.access import Access, extent_symbols, name_of
+from derivations.program.program import Program
 from dynamics.lowering.compile import cache_directory
-from dynamics.lowering.emit import Array, Emitter
+from dynamics.lowering.emit import Emitter
 from dynamics.lowering.kernel import Kernel
 from dynamics.lowering.loops import Chunked, Loop, Node, schedule
 from dynamics.lowering.names import Names
+from dynamics.lowering.source import Array
 from dynamics.lowering.statements import BOUND, MAXIMA, Statement, statements_of
 from dynamics.lowering.storage import allocate, walk
 from dynamics.support.errors import InputError

@@ -15,7 +15,8 @@ from functools import cached_property
 
 from sympy import Indexed, Mul, S, Symbol
 
-from derivations.program.language import Access, Program, is_plain, name_of, subscript
+from derivations.program.access import Access, is_plain, name_of, subscript
+from derivations.program.program import Program
 from dynamics.lowering.statements import Statement
 
 

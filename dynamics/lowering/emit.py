@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -18,24 +17,15 @@ from pathlib import Path
 from sympy import And, Expr, Indexed, IndexedBase, Integer, Mul, Piecewise, Pow, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
-from derivations.program.language import (
-    Access,
-    Program,
-    Where,
-    conjuncts,
-    extent_symbols,
-    gathers,
-    index_symbols,
-    name_of,
-    names_of,
-    subscript,
-    unused,
-)
+from derivations.program.access import Access, extent_symbols, factors, gathers, index_symbols, name_of, subscript
+from derivations.program.language import Where, conjuncts
+from derivations.program.program import Program, names_of, unused
 from derivations.program.ranges import bounds, certain
 from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.names import ROWS, Names
 from dynamics.lowering.panels import PANELS, TILE
+from dynamics.lowering.source import Array, Ragged, Source
 from dynamics.lowering.statements import BOUND, MAXIMA, Statement
 from dynamics.lowering.storage import Kind, Slot, Storage, declarations, walk
 from dynamics.lowering.unroll import across, points, short_sizes
@@ -46,61 +36,6 @@ SHARING = 4
 """Chunks of a parallel loop that adds to shared tensors: each has its own part of them, to be cleared and added up."""
 
 FASTMATH = '{"reassoc", "contract", "nsz", "arcp"}'  # never nnan or ninf: logits may be -inf, and a NaN must show
-
-
-@dataclass(frozen=True)
-class Array:
-    """An array of a kernel: its name and its shape as names of sizes (or numbers)."""
-
-    name: str
-    shape: tuple[str | int, ...]
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """A ragged index: the data that has the lengths of its rows, and the sizes that follow from them, by name."""
-
-    lengths: str
-    total: str
-    longest: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """Generated code with everything that binding needs to know about it.
-
-    Attributes
-    ----------
-    text : str
-        The module: imports and one function ``kernel``.
-    states, outputs, workspace : tuple of Array
-        What is packed in y, out and ws, in order.
-    data : tuple of Array
-        Arrays by position, integer ones in ``integers``; ragged ones are flat.
-    ragged : tuple of Ragged
-        In the order in which the starts of their rows are passed.
-    parameters, sizes : tuple of str
-        Scalars by position; sizes that the code has as constants are not passed.
-    constants : mapping of str to int
-        Those sizes, with their values.
-    walks : tuple of (str, str)
-        (length of the longest row, size): no row must be longer than the size.
-    products : mapping of str to Expr
-        Sizes that are products of others, by their text.
-    """
-
-    text: str
-    states: tuple[Array, ...]
-    outputs: tuple[Array, ...]
-    workspace: tuple[Array, ...]
-    data: tuple[Array, ...]
-    integers: frozenset[str]
-    ragged: tuple[Ragged, ...]
-    parameters: tuple[str, ...]
-    sizes: tuple[str, ...]
-    constants: Mapping[str, int]
-    walks: tuple[tuple[str, str | int], ...]
-    products: Mapping[str, Expr]
 
 
 class ExpressionPrinter(PythonCodePrinter):
@@ -728,7 +663,7 @@ class Emitter:
             tuple(sizes),
             self.constants,
             self.walks(),
-            self.products,
+            {text: factors(extent) for text, extent in self.products.items()},
         )
 
     def walks(self) -> tuple[tuple[str, str | int], ...]:

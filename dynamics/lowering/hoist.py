@@ -14,7 +14,9 @@ from functools import cache
 
 from sympy import Abs, Function, Heaviside, Indexed, Max, Min, Piecewise, Pow, sign
 
-from derivations.program.language import Definition, Program, Reduction, is_plain, name_of, subscript
+from derivations.program.access import is_plain, name_of, subscript
+from derivations.program.language import Reduction
+from derivations.program.program import Definition, Program
 
 __all__ = ["apart"]
 

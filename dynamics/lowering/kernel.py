@@ -11,32 +11,47 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from derivations.program.language import Program, entries, extent_symbols
-from dynamics.lowering.contractions import contract
-from dynamics.lowering.emit import Array, Emitter, Source
-from dynamics.lowering.hoist import apart
-from dynamics.lowering.loops import schedule
-from dynamics.lowering.masked import within_masks
-from dynamics.lowering.statements import statements_of
-from dynamics.lowering.storage import allocate
-from dynamics.lowering.unroll import short_sizes, unroll
+from derivations.program.access import extent_symbols, number_of
+from derivations.program.program import Program
+from dynamics.lowering.source import Array, Source
 from dynamics.support.errors import InputError
+from dynamics.support.recipes import fact
 from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
     from dynamics.lowering.native import Native
 
 
-@cache
+@fact
 def source_of(
     program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
 ) -> Source:
     """Lower a program: definitions -> statements -> products, loops (short ones dissolved) -> storage -> source."""
+    from dynamics.lowering.contractions import contract
+    from dynamics.lowering.emit import Emitter
+    from dynamics.lowering.loops import schedule
+    from dynamics.lowering.masked import within_masks
+    from dynamics.lowering.statements import statements_of
+    from dynamics.lowering.storage import allocate
+    from dynamics.lowering.unroll import short_sizes, unroll
+
     steps = contract(statements_of(program, outputs), program)
     nodes = schedule(within_masks(steps, program, outputs), program)
     nodes = unroll(nodes, short_sizes(program, dict(constants)))
     storage = allocate(nodes, program, outputs)
     return Emitter(program, nodes, storage, outputs, parallel, dict(constants)).source()
+
+
+@fact
+def hoisted_source(
+    program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
+) -> tuple[Source, tuple[str, ...]]:
+    """The same without what depends on data alone, and the names of what is then data of it."""
+    from dynamics.lowering.hoist import apart
+
+    rest, names = apart(program, frozenset(outputs))
+    code = source_of(rest, outputs, parallel, constants)
+    return code, tuple(array.name for array in code.data if array.name in names)
 
 
 def lower(
@@ -72,7 +87,7 @@ def lower(
     return _kernel(program, names, parallel, fixed)
 
 
-@cache
+@fact
 def sizes_of(program: Program) -> frozenset[str]:
     """Names of the sizes of a program."""
     return frozenset(size.name for size in extent_symbols(program))
@@ -89,9 +104,7 @@ def _kernel(
 def _hoisted(
     program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
 ) -> Kernel:
-    rest, names = apart(program, frozenset(outputs))
-    code = source_of(rest, outputs, parallel, constants)
-    names = tuple(array.name for array in code.data if array.name in names)
+    code, names = hoisted_source(program, outputs, parallel, constants)
     if not names:
         return _kernel(program, outputs, parallel, constants)
     return Kernel(program, outputs, parallel, code, _kernel(program, names, parallel, constants))
@@ -195,7 +208,7 @@ class Kernel:
             raise InputError(f"{self.program.name}: no value for {', '.join(missing)}")
         sizes |= {s: int(parameters[s]) for s in code.sizes if s not in sizes}
         for text, product in code.products.items():
-            n = entries(product, {size.name: sizes[size.name] for size in product.free_symbols}) or 0
+            n = number_of(product, sizes) or 0
             if sizes.setdefault(text, n) != n:
                 raise InputError(f"there are {sizes[text]} entries where {text} = {n} are expected")
         for longest, size in code.walks:

@@ -25,7 +25,7 @@ from sympy import Add, Expr, Integer, Mul, Rational, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
 from derivations.program.identifiers import spelled
-from derivations.program.language import Program, names_of, unused
+from derivations.program.program import Program, names_of, unused
 from dynamics.lowering.compile import compiled
 from dynamics.lowering.emit import ExpressionPrinter, functions_in
 from dynamics.lowering.native import Code, code_of

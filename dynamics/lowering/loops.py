@@ -14,7 +14,9 @@ from itertools import islice, permutations
 
 from sympy import Expr, Indexed, Symbol
 
-from derivations.program.language import Access, Program, conjuncts, name_of, subscript
+from derivations.program.access import Access, name_of, subscript
+from derivations.program.language import conjuncts
+from derivations.program.program import Program
 from dynamics.lowering.contractions import Product, Step
 from dynamics.lowering.statements import Statement
 

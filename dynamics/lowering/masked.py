@@ -12,7 +12,9 @@ from dataclasses import replace
 
 from sympy import And, Expr, Indexed, Mul, S, Symbol
 
-from derivations.program.language import Access, Program, conjuncts, is_plain, name_of, subscript
+from derivations.program.access import Access, is_plain, name_of, subscript
+from derivations.program.language import conjuncts
+from derivations.program.program import Program
 from dynamics.lowering.contractions import Product, Step
 from dynamics.lowering.statements import Statement
 
@@ -26,7 +28,7 @@ def within_masks(steps: Sequence[Step], program: Program, outputs: Iterable[str]
 
     Examples
     --------
-    >>> from derivations.program.language import Definition, SumOver, Where, indices, scalars, tensors
+    >>> from derivations.program import Definition, SumOver, Where, indices, scalars, tensors
     >>> from dynamics.lowering.statements import statements_of
     >>> p, q, l = indices("p q l")
     >>> (T,) = scalars("T", integer=True, positive=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from derivations.program.access import extent_symbols
 from derivations.program.identifiers import PYTHON, spelled
-from derivations.program.language import Program, extent_symbols
+from derivations.program.program import Program
 
 __all__ = ["OWN", "ROWS", "Names"]
 

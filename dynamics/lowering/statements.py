@@ -13,23 +13,9 @@ from functools import cached_property
 
 from sympy import Add, And, Expr, Float, Function, Indexed, IndexedBase, Mul, Or, Piecewise, S, Symbol, exp, log
 
-from derivations.program.language import (
-    Access,
-    Definition,
-    LogSumExp,
-    MaxOver,
-    Program,
-    Where,
-    accesses,
-    conjuncts,
-    gathers,
-    index_symbols,
-    is_plain,
-    name_of,
-    names_of,
-    subscript,
-    unused,
-)
+from derivations.program.access import Access, accesses, gathers, index_symbols, is_plain, name_of, subscript
+from derivations.program.language import LogSumExp, MaxOver, Where, conjuncts
+from derivations.program.program import Definition, Program, names_of, unused
 
 LOW = 1e-15
 """A sum of exponentials below this is taken again with a maximum of its own.

@@ -14,7 +14,8 @@ from enum import Enum
 
 from sympy import Indexed, Symbol
 
-from derivations.program.language import Access, Program, is_plain, name_of, subscript
+from derivations.program.access import Access, is_plain, name_of, subscript
+from derivations.program.program import Program
 from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.statements import Statement

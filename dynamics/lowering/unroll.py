@@ -13,7 +13,8 @@ from math import prod
 
 from sympy import Add, Expr, Indexed, Integer, Mul, Symbol, exp
 
-from derivations.program.language import Access, Program, entries, subscript
+from derivations.program.access import Access, entries, subscript
+from derivations.program.program import Program
 from dynamics.lowering.loops import Chunked, Loop, Node, Short
 from dynamics.lowering.statements import MAXIMA, Statement
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from derivations.program.language import Program
+from derivations.program.program import Program
 from dynamics.integrate.sweeps import number_of
 from dynamics.phase.quantity import Cells, Quantity, Simulation
 from dynamics.phase.refinement import refined

@@ -12,12 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Expr, Indexed, Integer, Symbol
 
-from derivations.gradient_flow import gradient_flow
 from derivations.program import Program, ProgramError, extent_symbols, name_of, subscript
 from dynamics.problems.labelled_arrays import by_dimension, without_labels
-from dynamics.problems.masks import require_rows
 from dynamics.problems.models import Model
 from dynamics.problems.problem import Problem, size_of
 from dynamics.problems.reading import looked_up, reading
@@ -104,6 +101,8 @@ class OnArrays(Problem):
 @cache
 def _derived(program: Program) -> Program:
     """The gradient flow of a program, derived once."""
+    from derivations.gradient_flow import gradient_flow
+
     return gradient_flow(program)
 
 
@@ -205,15 +204,17 @@ def checked(
     found = _arrays(program, arrays)
     sizes, parameters = _values(program, _sizes_of(program, found), values)
     for access, sub, extent in lookups(program):
-        if not isinstance(sub, Integer | Indexed):
+        if not (sub.is_Integer or sub.is_Indexed):
             continue  # a place in a row, known when rows are bound; or a computed place, which a condition keeps within
-        low, high = (int(sub), int(sub)) if isinstance(sub, Integer) else _range(name_of(sub), found, program)
-        entries = int(found[name_of(extent)].min()) if isinstance(extent, Indexed) else size_of(extent, sizes)
+        low, high = (int(sub), int(sub)) if sub.is_Integer else _range(name_of(sub), found, program)
+        entries = int(found[name_of(extent)].min()) if extent.is_Indexed else size_of(extent, sizes)
         if low < 0 or high >= entries:
             raise InputError(
                 f"{sub} is {low if low < 0 else high} in {access}, where {name_of(access)} has {entries} entries; give"
                 f" numbers from 0 to {entries - 1}"
             )
+    from dynamics.problems.masks import require_rows
+
     require_rows(program, found, sizes)
     return found, sizes, parameters
 
@@ -253,7 +254,7 @@ def normal_arrays(program: Program, values: Mapping[str, float], seed: int = 0) 
     found = {}
     for access in program.data:
         extents = [program.extents[index] for index in subscript(access)]
-        if access.is_integer or any(isinstance(extent, Indexed) for extent in extents):
+        if access.is_integer or any(extent.is_Indexed for extent in extents):
             raise InputError(f"{program.name}: {access} cannot be drawn at random; give it as an array")
         found[name_of(access)] = random.standard_normal([size_of(extent, sizes) for extent in extents])
     return found
@@ -290,26 +291,28 @@ def _arrays(program: Program, arrays: Mapping[str, ArrayLike]) -> dict[str, NDAr
 
 def _sizes_of(program: Program, arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     """The sizes that the shapes of the arrays decide."""
+    from sympy import Integer
+
     sizes: dict[str, int] = {}
     owner: dict[str, str] = {}
-    products: list[tuple[str, Expr, int]] = []  # known when the sizes are that they are made of
+    products: list[tuple[str, Any, int]] = []  # known when the sizes are that they are made of
     for access in program.data:
         name, subs = name_of(access), subscript(access)
         array = arrays[name]
         # Rows of different lengths, and the index that they belong to, are one axis.
-        axes: list[Expr] = []
+        axes: list[Any] = []
         for k, index in enumerate(subs):
             extent = program.extents[index]
-            ragged = k > 0 and isinstance(extent, Indexed) and subs[k - 1] in extent.free_symbols
+            ragged = k > 0 and extent.is_Indexed and subs[k - 1] in extent.free_symbols
             axes[len(axes) - ragged :] = [extent]
         if array.ndim != len(axes):
             raise InputError(f"{name} has {array.ndim} dimensions where {access} has {len(axes)}")
         for extent, n in zip(axes, array.shape, strict=True):
-            if isinstance(extent, Indexed):
+            if extent.is_Indexed:
                 continue
             if n == 0:
                 raise InputError(f"{name} is empty; give at least one entry along {extent}")
-            if not isinstance(extent, Symbol):
+            if not extent.is_Symbol:
                 products.append((name, extent, n))
                 continue
             known, first = sizes.setdefault(str(extent), n), owner.setdefault(str(extent), name)
@@ -317,12 +320,12 @@ def _sizes_of(program: Program, arrays: Mapping[str, NDArray[Any]]) -> dict[str,
                 raise InputError(f"{name} has {n} entries along {extent}, and {first} has {known}; they must agree")
     for name, extent, n in products:
         left = extent.xreplace({size: Integer(sizes[size.name]) for size in extent.free_symbols if size.name in sizes})
-        if isinstance(left, Integer):
+        if left.is_Integer:
             if left != n:
                 raise InputError(f"{name} has {n} entries along an index of {extent}, which is {left}; they must agree")
             continue
         number, power = left.as_coeff_Mul()
-        if isinstance(power, Symbol):
+        if power.is_Symbol:
             if n % number:
                 raise InputError(f"{name} has {n} entries along an index of {extent}, which is no multiple of {number}")
             sizes[power.name] = n // int(number)
@@ -349,7 +352,7 @@ def sizes_of_states(program: Program, states: Mapping[str, NDArray[Any]]) -> dic
         extents = [program.extents[index] for index in subscript(access)]
         if array is not None and np.ndim(array) == len(extents):
             for extent, n in zip(extents, np.shape(array), strict=True):
-                if isinstance(extent, Symbol) and str(extent) not in decided and n > 0:
+                if extent.is_Symbol and str(extent) not in decided and n > 0:
                     found.setdefault(str(extent), n)
     return found
 

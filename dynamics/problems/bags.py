@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derivations import closures
 from derivations.program import Program
 from dynamics.counts.bags import Bags, balance, grouped, groups_for, holders, raked
 from dynamics.counts.options import positive
@@ -20,6 +19,7 @@ from dynamics.lowering import Bound
 from dynamics.problems.closure import BAGS, Closure
 from dynamics.problems.problem import Tolerances
 from dynamics.support.errors import InputError
+from dynamics.support.recipes import made
 from dynamics.support.typing import Vector
 
 __all__ = ["BagsClosure", "BagsInTurn"]
@@ -120,7 +120,7 @@ class BagsClosure(Closure):
 
     @property
     def program(self) -> Program:
-        return closures.bags()
+        return made("derivations.closures:bags")
 
     @cached_property
     def whole(self) -> Bags:

@@ -12,7 +12,6 @@ import numpy as np
 import scipy  # of which scipy.sparse is loaded when it is first used
 from numpy.typing import ArrayLike, NDArray
 
-from derivations import closures
 from derivations.program import Program, Role
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.lowering import Bound
@@ -20,6 +19,7 @@ from dynamics.problems.keep import Keep
 from dynamics.problems.problem import Problem, Variable, computed, state_at
 from dynamics.support.errors import InputError
 from dynamics.support.memory import require
+from dynamics.support.recipes import made
 from dynamics.support.typing import Indices, Vector
 
 __all__ = ["CLOSURES", "WORTH_SHARING", "Closure"]
@@ -32,12 +32,7 @@ STATES_AT_WORK = 12
 BOTH_STAGES = "conditional"
 BAGS = "bags"
 """Both stages on sentences, see :mod:`dynamics.problems.bags`."""
-STAGE_ONE = {
-    "linear": closures.linear,
-    "linear-bias": closures.linear_bias,
-    "marginal": closures.marginal,
-    "gram": closures.gram,
-}
+STAGE_ONE = {"linear": "linear", "linear-bias": "linear_bias", "marginal": "marginal", "gram": "gram"}
 CLOSURES = (BOTH_STAGES, *STAGE_ONE)
 """From counts alone."""
 
@@ -127,8 +122,8 @@ class Closure(Problem):
     @cached_property
     def program(self) -> Program:
         if not self.both_stages:
-            return STAGE_ONE[self.closure]()
-        return closures.both_stages_sparse() if self.sparse else closures.both_stages()
+            return made(f"derivations.closures:{STAGE_ONE[self.closure]}")
+        return made(f"derivations.closures:{'both_stages_sparse' if self.sparse else 'both_stages'}")
 
     @cached_property
     def entries(self) -> Entries:

@@ -13,7 +13,7 @@ from derivations.checks.check import Check, largest
 from derivations.checks.programs import checked
 from derivations.checks.small_data import moving_point, plain_flow
 from derivations.closures.exactness import Exactness
-from derivations.program.language import Program, ProgramError
+from derivations.program.program import Program, ProgramError
 from derivations.program.words import unmarked
 from derivations.report.document import Derivation, Section, derivation, proof
 from derivations.report.writers import book

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Indexed
 
 from derivations.program import Program, index_symbols, name_of, subscript
 from dynamics.lowering import Kernel
@@ -147,7 +146,7 @@ def points(program: Program, sizes: Mapping[str, int], arrays: Mapping[str, Any]
     model, most = program.model or program, 0
     for d in model.definitions:
         space = index_symbols(d.lhs, model.extents) | set(d.over)
-        ragged = [model.extents[index] for index in space if isinstance(model.extents[index], Indexed)]
+        ragged = [model.extents[index] for index in space if model.extents[index].is_Indexed]
         if not ragged:
             continue
         rows = math.prod(np.asarray(arrays[name_of(extent)]) for extent in ragged)
@@ -155,7 +154,7 @@ def points(program: Program, sizes: Mapping[str, int], arrays: Mapping[str, Any]
         plain = [
             model.extents[index]
             for index in space - owners
-            if not isinstance(model.extents[index], Indexed) and str(model.extents[index]) in sizes
+            if not model.extents[index].is_Indexed and str(model.extents[index]) in sizes
         ]
         most = max(most, int(np.sum(rows)) * math.prod(size_of(extent, sizes) for extent in plain))
     return most

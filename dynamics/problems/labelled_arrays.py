@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Indexed
 
 from derivations.program import Program, name_of, subscript
 from dynamics.support.errors import InputError
@@ -55,7 +54,7 @@ def without_labels(program: Program, arrays: Mapping[str, Any]) -> tuple[dict[st
 def _plain(program: Program, access: Any, value: Any, labels: Labels) -> Any:
     """The values of a DataArray in the order of a declaration; adds to the labels of its sizes."""
     name, extents = name_of(access), [program.extents[index] for index in subscript(access)]
-    if len(value.dims) != len(extents) or any(isinstance(extent, Indexed) for extent in extents):
+    if len(value.dims) != len(extents) or any(extent.is_Indexed for extent in extents):
         return value.values  # rows of different lengths are one axis, whose entries have no names of their own
     value = _in_order(program, access, value)
     for axis, extent in enumerate(map(str, extents)):

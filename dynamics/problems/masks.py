@@ -10,8 +10,10 @@ import numpy as np
 from sympy import Dummy, Indexed, Symbol, lambdify
 
 from derivations.program import Program, name_of, subscript
-from derivations.program.language import Definition, LogSumExp, Where, index_symbols
+from derivations.program.access import index_symbols
+from derivations.program.language import LogSumExp, Where
 from derivations.program.normal import PART
+from derivations.program.program import Definition
 from dynamics.problems.problem import size_of
 from dynamics.support.errors import InputError
 
@@ -51,7 +53,7 @@ def _require(
 ) -> None:
     table, condition = program.extents, d.rhs.weight.condition
     found = index_symbols(condition, table) | set(d.over)
-    owners = {index: table[index].indices[0] for index in found if isinstance(table[index], Indexed)}
+    owners = {index: table[index].indices[0] for index in found if table[index].is_Indexed}
     walked = [index for index in table if index in found | set(owners.values())]
     lengths = {index: np.asarray(arrays[name_of(table[index])]) for index in owners}
     shape = [
@@ -100,7 +102,7 @@ def _entry(
     for k, sub in enumerate(subscript(access)):
         place = np.asarray(_value(sub, program, at, arrays, sizes), dtype=np.int64)
         extent = program.extents[declared[k]]
-        if isinstance(extent, Indexed) and k and declared[k - 1] in extent.free_symbols:
+        if extent.is_Indexed and k and declared[k - 1] in extent.free_symbols:
             lengths = np.asarray(arrays[name_of(extent)])
             place = (np.cumsum(lengths) - lengths)[places.pop()] + place  # rows one after the other
         places.append(np.clip(place, 0, values.shape[len(places)] - 1))

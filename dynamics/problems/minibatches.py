@@ -9,9 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Indexed
 
-from derivations.gradient_flow.minibatches import on_minibatches
 from derivations.program import Program, ProgramError, name_of, subscript
 from dynamics.problems.arrays import OnArrays, checked, flow_of
 from dynamics.problems.labelled_arrays import by_dimension, without_labels
@@ -201,7 +199,7 @@ class InPart(OnArrays):
                 extent = program.extents[index]
                 if str(extent) == size:
                     axis = subscript(access).index(index)
-                elif axis is not None and isinstance(extent, Indexed):
+                elif axis is not None and extent.is_Indexed:
                     rows = name_of(extent)
             found.append((name_of(access), axis, rows))
         return tuple(found)
@@ -243,6 +241,8 @@ def in_part(problem: OnArrays) -> InPart:
     """
     size = size_of_examples(problem.program)
     try:
+        from derivations.gradient_flow.minibatches import on_minibatches
+
         program, share = on_minibatches(problem.program)
     except ProgramError as error:
         raise InputError(f"{error}: leave batch out") from None

@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Indexed, Integer, Symbol
 
-from derivations import models
 from derivations.program import Program, extent_symbols, name_of, subscript
-from derivations.reductions import in_span
 from dynamics.lowering import Kernel, lower
 from dynamics.problems.problem import UNROLLED, size_of, start_of
 from dynamics.problems.reading import Reading, looked_up, reading
 from dynamics.support.content import ByContent
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
+from dynamics.support.recipes import made
 from dynamics.tasks.examples import Examples
 
 
@@ -155,10 +153,10 @@ class Model(ByContent):
                     )
         below = {read.words: examples.inputs, read.answers: examples.outputs}
         for access, sub, extent in looked_up(self.program):
-            if isinstance(sub, Symbol):
+            if sub.is_Symbol:
                 continue  # a place: there are as many as the longest row has
-            entries = 1 if isinstance(extent, Indexed) else size_of(extent, sizes)  # of words, each example has one
-            needed = int(sub) + 1 if isinstance(sub, Integer) else below.get(name_of(sub), np.inf)
+            entries = 1 if extent.is_Indexed else size_of(extent, sizes)  # of words, each example has one
+            needed = int(sub) + 1 if sub.is_Integer else below.get(name_of(sub), np.inf)
             if needed > entries:
                 raise InputError(
                     f"{self.name}: {access} looks up {name_of(access)}, which has {entries} entries, by {sub}; of"
@@ -193,7 +191,7 @@ def keyword(bias: bool = False) -> Model:
     >>> keyword(bias=True).dims
     {'s': ('input',), 'W': ('input', 'output'), 'b': ('output',)}
     """
-    return Model(models.keyword_classifier(bias))
+    return Model(made("derivations.models:keyword_classifier", bias))
 
 
 def lexical(heads: int = 1) -> Model:
@@ -204,7 +202,7 @@ def lexical(heads: int = 1) -> Model:
     >>> lexical().dims
     {'W': ('input', 'output'), 'A': ('input', 'output')}
     """
-    return Model(models.lexical_attention(_heads(heads) > 1), {"H": heads} if heads > 1 else {})
+    return Model(made("derivations.models:lexical_attention", _heads(heads) > 1), {"H": heads} if heads > 1 else {})
 
 
 def positional(heads: int = 1) -> Model:
@@ -215,7 +213,7 @@ def positional(heads: int = 1) -> Model:
     >>> positional().dims
     {'W': ('input', 'output'), 'P': ('target', 'position')}
     """
-    return Model(models.positional_attention(_heads(heads) > 1), {"H": heads} if heads > 1 else {})
+    return Model(made("derivations.models:positional_attention", _heads(heads) > 1), {"H": heads} if heads > 1 else {})
 
 
 def topic(
@@ -262,9 +260,11 @@ def topic(
     >>> topic("FC", readout=[[1.0, -1.0], [0.5, 1.0]], span=True).dims
     {'s': ('input',), 'W': ('input', 'output')}
     """
-    if classifier not in models.CLASSIFIERS:
-        hint = did_you_mean(str(classifier), models.CLASSIFIERS)
-        raise InputError(f"unknown classifier {classifier!r}{hint}; use one of {', '.join(models.CLASSIFIERS)}")
+    from derivations.models import CLASSIFIERS
+
+    if classifier not in CLASSIFIERS:
+        hint = did_you_mean(str(classifier), CLASSIFIERS)
+        raise InputError(f"unknown classifier {classifier!r}{hint}; use one of {', '.join(CLASSIFIERS)}")
     for name, size in (("dimension", dimension), ("hidden", hidden), ("query_dimension", query_dimension)):
         if size is not None and (not isinstance(size, int | np.integer) or size < 1):
             raise InputError(f"{name} = {size} must be a whole number, 1 or more")
@@ -279,13 +279,13 @@ def topic(
     if span:
         if classifier != "FC" or query_dimension is not None:
             raise InputError("span is for FC with scores: leave it out, and query_dimension too")
-        return Model(in_span(), {"D": dimension}, fixed)
+        return Model(made("derivations.reductions:in_span"), {"D": dimension}, fixed)
     sizes = {"D": int(dimension)}
     if classifier == "TL":
         sizes["J"] = hidden
     if query_dimension is not None:
         sizes["E"] = query_dimension
-    return Model(models.topic_classifier(classifier, query_dimension is not None), sizes, fixed)
+    return Model(made("derivations.models:topic_classifier", classifier, query_dimension is not None), sizes, fixed)
 
 
 def embeddings(readout: ArrayLike, logits: ArrayLike, first: ArrayLike) -> NDArray[np.float64]:

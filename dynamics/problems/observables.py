@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Indexed, Symbol
 
 from derivations.program import Program, name_of, subscript
 from dynamics.lowering import Bound
@@ -147,7 +146,7 @@ def observables(problem: Problem, names: Sequence[str]) -> tuple[Observable, ...
         for k, (index, called) in enumerate(zip(subscript(access), problem.axes(access), strict=True)):
             extent = program.extents[index]
             rows, owner = None, k
-            if isinstance(extent, Indexed):
+            if extent.is_Indexed:
                 rows = np.asarray(arrays[name_of(extent)], dtype=np.int64)
                 owner = next(j for j, one in enumerate(subscript(access)) if one in extent.free_symbols)
             n = int(rows.max(initial=0)) if rows is not None else _size(problem, extent, sizes, arrays)
@@ -169,7 +168,7 @@ def observables(problem: Problem, names: Sequence[str]) -> tuple[Observable, ...
 
 def _size(problem: Problem, extent: Any, sizes: Mapping[str, int], arrays: Mapping[str, Any]) -> int:
     """How many entries an axis has: a size, which of examples is known by their number."""
-    if isinstance(extent, Symbol) and str(extent) not in sizes:
+    if extent.is_Symbol and str(extent) not in sizes:
         for access in problem.program.data:
             for axis, index in enumerate(subscript(access)[:1]):
                 if problem.program.extents[index] == extent:

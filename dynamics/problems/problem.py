@@ -13,16 +13,15 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Indexed, Symbol
 
-from derivations.gradient_flow import descent_flow
 from derivations.program import Constraint, Program, ProgramError, Role, entries, extent_symbols, name_of, subscript
-from derivations.reductions.rounding import rounded
+from derivations.program.access import factors, number_of
 from dynamics.lowering import Bound, Kernel, lower
 from dynamics.problems.keep import Keep
 from dynamics.support.content import ByContent
 from dynamics.support.errors import InputError
 from dynamics.support.memory import require
+from dynamics.support.recipes import fact
 from dynamics.support.typing import Vector
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -163,7 +162,7 @@ class Problem(ByContent, ABC):
         """The shape of every state."""
         sizes = self.sizes
         return {
-            name: tuple(sizes[n] if n in sizes else size_of(n, sizes) for n in extents)
+            name: tuple(length_of(parts, sizes) for parts in extents)
             for name, extents in layout(self.program).extents.items()
         }
 
@@ -187,7 +186,7 @@ class Problem(ByContent, ABC):
     @property
     def loss(self) -> str | None:
         """The name of the loss: of the modified flow of a model, that of the model."""
-        return loss_of(self.program.model or self.program)
+        return loss_of(self.program)
 
     @property
     def shown_loss(self) -> str:
@@ -275,6 +274,8 @@ class Problem(ByContent, ABC):
         """
         if isinstance(width, bool) or not isinstance(width, numbers.Real) or not (np.isfinite(width) and width > 0):
             raise InputError(f"corners = {width!r} is not a positive number, the width within which they are rounded")
+        from derivations.reductions.rounding import rounded
+
         try:
             program, name = rounded(self.program)
         except ProgramError as error:
@@ -381,21 +382,20 @@ def computed(name: str, cells: tuple[NDArray[np.int64], ...] | None = None) -> C
     return (lambda _, seen: seen[name]) if cells is None else (lambda _, seen: seen[name][cells])
 
 
-@cache
+@fact
 def is_ragged(program: Program) -> bool:
     """Whether there are rows of different lengths."""
-    return any(isinstance(extent, Indexed) for extent in program.extents.values())
+    return any(extent.is_Indexed for extent in program.extents.values())
 
 
-@cache
+@fact
 def loss_of(program: Program) -> str | None:
-    """The name of the loss of a program."""
-    if program.loss is not None:
-        return name_of(program.loss)
-    return next(iter(program.with_role(Role.LOSS)), None)
+    """The name of the loss of a program: of the modified flow of a model, that of the model."""
+    own = program.model or program
+    return next(iter(own.with_role(Role.LOSS)), None) if own.loss is None else name_of(own.loss)
 
 
-@cache
+@fact
 def note_of(program: Program, name: str) -> str:
     """What a program says of one of its definitions."""
     return next((d.note for d in program.definitions if d.name == name), "")
@@ -404,6 +404,8 @@ def note_of(program: Program, name: str) -> str:
 @cache
 def descent(program: Program) -> Program:
     """The modified flow of a model, derived once."""
+    from derivations.gradient_flow import descent_flow
+
     return descent_flow(program)
 
 
@@ -420,28 +422,24 @@ class Layout:
     ----------
     dims : mapping of str to tuple of str
         What the dimensions of every state are called.
-    extents : mapping of str to tuple of str
-        How long they are: names of sizes, numbers, or products of them.
+    extents : mapping of str to tuple of tuple
+        How long they are: for each, the sizes and the numbers that it is the product of.
     sizes : frozenset of str
         Every size.
     """
 
     dims: Mapping[str, tuple[str, ...]]
-    extents: Mapping[str, tuple[Any, ...]]
+    extents: Mapping[str, tuple[tuple[str | int, ...], ...]]
     sizes: frozenset[str]
 
 
-@cache
+@fact
 def layout(program: Program) -> Layout:
-    """The layout of a program, found once."""
-    extents = program.extents
+    """The layout of a program."""
     return Layout(
         {name_of(state): axes_of(program, state) for state in program.states},
         {
-            name_of(state): tuple(
-                str(extents[index]) if isinstance(extents[index], Symbol) else extents[index]
-                for index in subscript(state)
-            )
+            name_of(state): tuple(factors(program.extents[index]) for index in subscript(state))
             for state in program.states
         },
         frozenset(size.name for size in extent_symbols(program)),
@@ -453,6 +451,14 @@ def size_of(extent: Any, sizes: Mapping[str, int]) -> int:
     number = entries(extent, sizes)
     if number is None:
         raise KeyError(str(extent))
+    return number
+
+
+def length_of(parts: tuple[str | int, ...], sizes: Mapping[str, int]) -> int:
+    """The product of sizes and numbers."""
+    number = number_of(parts, sizes)
+    if number is None:
+        raise KeyError("*".join(map(str, parts)))
     return number
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from sympy import Indexed, Symbol
-
 from derivations.program import Program, accesses, name_of, subscript
+from dynamics.support.recipes import fact
 
 __all__ = ["Reading", "looked_up", "reading", "takes_examples"]
 
@@ -58,7 +56,7 @@ class Reading:
         return self.inputs | self.outputs | self.longest | self.most | {self.rows}
 
 
-@cache
+@fact
 def reading(program: Program) -> Reading | None:
     """How examples enter a program, or None if its data are not theirs.
 
@@ -76,7 +74,7 @@ def reading(program: Program) -> Reading | None:
     rows_of = {
         name: name_of(program.extents[subs[1]])
         for name, access in tables.items()
-        if len(subs := subscript(access)) == 2 and isinstance(program.extents[subs[1]], Indexed)
+        if len(subs := subscript(access)) == 2 and program.extents[subs[1]].is_Indexed
     }
     lengths = set(rows_of.values())
     single = [name for name, access in tables.items() if len(subscript(access)) == 1 and name not in lengths]
@@ -103,9 +101,9 @@ def reading(program: Program) -> Reading | None:
     vocabularies: dict[str, set[str]] = {words: set(), answers: set()}
     walked: dict[str, set[str]] = {words: set(), answers: set()}
     for _, sub, extent in looked_up(program):
-        if isinstance(sub, Indexed) and name_of(sub) in vocabularies and isinstance(extent, Symbol):
+        if sub.is_Indexed and name_of(sub) in vocabularies and extent.is_Symbol:
             vocabularies[name_of(sub)].add(str(extent))
-        if sub in places and isinstance(extent, Symbol):
+        if sub in places and extent.is_Symbol:
             walked[places[sub]].add(str(extent))
     return Reading(
         words,
@@ -144,7 +142,6 @@ def looked_up(program: Program) -> Iterator[tuple[Any, Any, Any]]:
         if name_of(access) not in declared:
             continue  # a size that stands as a number
         for sub, index in zip(subscript(access), subscript(declared[name_of(access)]), strict=True):
-            if not isinstance(sub, Symbol) or (
-                isinstance(program.extents.get(sub), Indexed) and program.extents[sub] != program.extents[index]
-            ):
+            own = program.extents.get(sub)
+            if not sub.is_Symbol or (own is not None and own.is_Indexed and own != program.extents[index]):
                 yield access, sub, program.extents[index]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from derivations import reductions
-from derivations.program.language import Program
+from derivations.program.program import Program
 from dynamics.problems.keep import Keep
 from dynamics.problems.problem import Problem, Tolerances, Variable, computed
 from dynamics.support.errors import InputError
+from dynamics.support.recipes import fact, made
 
 Tensors = Mapping[str, ArrayLike]
 
@@ -180,15 +180,15 @@ def copying(vocab: int, length: int, heads: int = 1, replacement: bool = False) 
         raise InputError("several heads are reduced for distinct words only; leave out heads or replacement")
     sizes = {"V": float(vocab), "L": float(length)}
     if replacement:
-        program = reductions.copying_repeats(length)
+        program = made("derivations.reductions:copying_repeats", length)
         observables = {name: name for name in ("loss",)}
     elif heads > 1:
-        program, observables = reductions.copying_heads(heads), {"loss": "loss", "p_t": "p_t"}
+        program, observables = made("derivations.reductions:copying_heads", heads), {"loss": "loss", "p_t": "p_t"}
     else:
-        program = reductions.copying()
+        program = made("derivations.reductions:copying")
         observables = {"loss": "loss", "p_t": "p_t", "attention": "alpha"}
     numbered = [""] if heads == 1 else [str(h + 1) for h in range(heads)]
-    known = {parameter.name for parameter in program.parameters}
+    known = parameters_of(program)
     return Reduction(
         program,
         {name: value for name, value in sizes.items() if name in known},
@@ -197,6 +197,12 @@ def copying(vocab: int, length: int, heads: int = 1, replacement: bool = False) 
         observables,
         {"u": "W", "a": "P"},
     )
+
+
+@fact
+def parameters_of(program: Program) -> frozenset[str]:
+    """The names of the parameters of a program."""
+    return frozenset(parameter.name for parameter in program.parameters)
 
 
 def over_heads(entries: tuple[str, ...], cells: Any) -> Callable[[Tensors, Tensors], Any]:

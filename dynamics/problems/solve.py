@@ -10,36 +10,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.program import Program
-from derivations.reductions.rounding import has_corners
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.integrate.initial_value import Statistics, integrate, times
 from dynamics.lowering import Bound
 from dynamics.lowering.team import standing_by
-from dynamics.lowering.verify import require_faithful
 from dynamics.problems.arrays import flow_of, on_arrays, on_examples
 from dynamics.problems.bags import BagsClosure
 from dynamics.problems.closure import BAGS, BOTH_STAGES, Closure
 from dynamics.problems.errors import stated
 from dynamics.problems.exact import Exact
 from dynamics.problems.keep import Keep, kept
-from dynamics.problems.minibatches import Sampler, sampled
 from dynamics.problems.models import Model
 from dynamics.problems.observables import Observable, extents_of, observables, watched
-from dynamics.problems.on_counts import on_counts
-from dynamics.problems.optimisers.curvature import looks
-from dynamics.problems.optimisers.looking import LOOKS, looked, require_limit
-from dynamics.problems.optimisers.optimised import under
-from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.options import known
 from dynamics.problems.plans import usual_plan
 from dynamics.problems.problem import Problem, Variable
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.reading import takes_examples
 from dynamics.problems.ready import ready
-from dynamics.problems.sensitivity.directions import Setting, names_of, require_tangents
-from dynamics.problems.sensitivity.halves import half_variables, halves_of
-from dynamics.problems.sensitivity.sensitivity import sensitivities
-from dynamics.problems.sensitivity.sensitivity import variables as derivatives
 from dynamics.problems.stages import Span, end_of_stage_one, stage_names
 from dynamics.problems.stages import schedule as stages_of
 from dynamics.support import trajectory
@@ -51,6 +39,9 @@ from dynamics.tasks.examples import Examples
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from dynamics.problems.minibatches import Sampler
+    from dynamics.problems.optimisers.optimizer import Optimizer
 
 Progress = Callable[[float], None]
 
@@ -294,16 +285,26 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         return stated(chosen, errors, lambda one, show: solve(one, wanted, **how, progress=show), progress)
     if lr is not None and not (np.isfinite(lr) and lr > 0):
         raise InputError(f"lr = {lr} is not a positive number; leave it out for the gradient flow")
-    stepping = optimizer_of(optimizer, lr, batch, schedule)
+    stepping = None
+    if not (optimizer is None and schedule is None):
+        from dynamics.problems.optimisers.optimizer import optimizer_of
+
+        stepping = optimizer_of(optimizer, lr, batch, schedule)
     if stepping is not None and batch is not None:
         stepping.require_noise()
     plain, steps_of = chosen, stepping
     if stability:
+        from dynamics.problems.optimisers.curvature import looks
+        from dynamics.problems.optimisers.looking import LOOKS, looked, require_limit
+        from dynamics.problems.optimisers.optimizer import Optimizer
+
         steps_of = stepping or (None if lr is None else Optimizer("descent", lr))
         require_limit(steps_of)
     if stepping is not None and stepping.is_modified_descent:
         chosen, lr = chosen.modified(), stepping.lr
     elif stepping is not None:
+        from dynamics.problems.optimisers.optimised import under
+
         chosen, lr = under(chosen, stepping), None
     elif batch is not None:
         raise InputError("batch is of an optimizer; name one, optimizer='adam' for example, or leave it out")
@@ -315,7 +316,14 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     timed = bool(set(names) & {"two-stage", "frozen"})
     if switch is not None and stages is None:
         raise InputError("switch ends stage one, for stages='two-stage' or 'frozen'; name them, or leave it out")
-    moved_by = names_of(sensitivity)
+    moved_by: tuple[str, ...] = ()
+    if sensitivity is not None:
+        from dynamics.problems.sensitivity.directions import Setting, names_of, require_tangents
+        from dynamics.problems.sensitivity.halves import half_variables, halves_of
+        from dynamics.problems.sensitivity.sensitivity import sensitivities
+        from dynamics.problems.sensitivity.sensitivity import variables as derivatives
+
+        moved_by = names_of(sensitivity)
     if moved_by:
         require_tangents(chosen, names, chosen.tolerances.method if method is None else method)
     seen: Sequence[Observable] = ()
@@ -346,6 +354,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     ):
         flow, shown, control["conserved"] = bound.flow, bound.shown, bound.conserved
         if chosen.is_own:
+            from dynamics.lowering.verify import require_faithful
+
             require_faithful(chosen.program, flow.kernel, shown.kernel)
         if timed and switch is None:
             switch = end_of_stage_one(chosen, flow, y0, end, speeds, **control, **options)
@@ -360,6 +370,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
             try:
                 total += run(chosen, flow, shown, y0, spans, record, share, **control, **options)
             except IntegrationError as error:
+                from derivations.reductions.rounding import has_corners
+
                 if corners is not None or not has_corners(chosen.program):
                     raise
                 raise IntegrationError(f"{error}; or round the corners of its flow, corners=1e-3") from None
@@ -454,8 +466,12 @@ def as_problem(
         if isinstance(data, Examples | Task):
             return Exact(on_examples(flow, values), data, seed)
         if isinstance(data, CoOccurrence):
+            from dynamics.problems.on_counts import on_counts
+
             return on_counts(flow, data, values)
         if callable(data) and not isinstance(data, Mapping):
+            from dynamics.problems.minibatches import sampled
+
             return sampled(flow, data, values, seed)
         if data is not None and not isinstance(data, Mapping):
             raise InputError(

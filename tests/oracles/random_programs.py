@@ -20,16 +20,8 @@ from scipy.special import erf, expit
 from sympy import Expr, Integer, Max, Rational, Symbol, exp, log, sin, sqrt
 
 from derivations.checks.plain_python import plain_python
-from derivations.program.language import (
-    Definition,
-    LogSumExp,
-    MaxOver,
-    Program,
-    SumOver,
-    indices,
-    scalars,
-    tensors,
-)
+from derivations.program.language import LogSumExp, MaxOver, SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, Program
 from dynamics.lowering import Kernel
 from dynamics.lowering.runtime import edge
 

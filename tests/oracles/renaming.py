@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from sympy import Basic, Indexed, IndexedBase, Symbol
 
-from derivations.program.language import Program, Reduction, names_of
+from derivations.program.language import Reduction
+from derivations.program.program import Program, names_of
 
 NAMES = (
     # of Python, its library and numba

@@ -13,19 +13,10 @@ from functools import cache
 
 from sympy import Add, Expr, Indexed, Integer, Mul, Number, Pow, S, Symbol, exp, log, preorder_traversal
 
+from derivations.program.access import Access, accesses, index_symbols, name_of, subscript
 from derivations.program.identifiers import spelled
-from derivations.program.language import (
-    Access,
-    Definition,
-    LogSumExp,
-    Program,
-    Reduction,
-    SumOver,
-    accesses,
-    index_symbols,
-    name_of,
-    subscript,
-)
+from derivations.program.language import LogSumExp, Reduction, SumOver
+from derivations.program.program import Definition, Program
 from dynamics.lowering.arrays.emit import Printer, Writer, all_indices, is_ragged
 from dynamics.lowering.arrays.frame import Axis, owner_of, storage
 from dynamics.lowering.compile import compiled

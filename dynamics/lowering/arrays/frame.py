@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from sympy import Expr, Indexed, Symbol
 
-from derivations.program.language import Access, name_of, subscript
+from derivations.program.access import Access, name_of, subscript
 
 __all__ = ["Array", "Axis", "Frame", "owner_of", "ragged_in"]
 

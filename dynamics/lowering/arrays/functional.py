@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sympy import Expr
 
-from derivations.program.language import Program
+from derivations.program.program import Program
 from dynamics.lowering.arrays.emit import Printer, Writer
 from dynamics.lowering.arrays.ragged import Ragged
 from dynamics.support.errors import InputError

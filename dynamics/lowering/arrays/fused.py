@@ -8,8 +8,9 @@ from typing import Any
 
 from sympy import Expr, Indexed, Symbol
 
+from derivations.program.access import accesses, index_symbols, is_plain, name_of
 from derivations.program.identifiers import spelled
-from derivations.program.language import Program, accesses, index_symbols, is_plain, name_of
+from derivations.program.program import Program
 from dynamics.lowering.arrays.emit import Printer, Writer
 from dynamics.lowering.compile import compiled
 from dynamics.support.errors import InputError

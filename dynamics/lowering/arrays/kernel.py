@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from derivations.program.language import Program
+from derivations.program.program import Program
 from dynamics.lowering.arrays.by_owner import ByOwner
 from dynamics.lowering.arrays.emit import array_source
 

@@ -12,7 +12,8 @@ from sympy import Symbol
 
 from derivations.gradient_flow import second_moments
 from derivations.models.rows import KINDS
-from derivations.program.language import Program, name_of, subscript
+from derivations.program.access import name_of, subscript
+from derivations.program.program import Program
 from derivations.registry import program
 from dynamics.lowering.arrays import ArrayKernel, array_kernel
 from dynamics.problems.adam import Adam, Averages

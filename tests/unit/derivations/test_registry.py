@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from derivations import registry
-from derivations.program.language import ProgramError
+from derivations.program.program import ProgramError
 
 
 def test_parts_are_in_the_order_of_the_theory() -> None:

@@ -11,7 +11,8 @@ from derivations import registry
 from derivations.checks.plain_python import plain_python
 from derivations.checks.programs import checked
 from derivations.gradient_flow import gradient_flow
-from derivations.program.language import Definition, Program, name_of, subscript
+from derivations.program.access import name_of, subscript
+from derivations.program.program import Definition, Program
 
 NAMES = (
     "lambda", "for", "in", "np", "math", "W", "beta", "eta_x", "fbar", "numpy", "total_", "largest_", "range", "max",

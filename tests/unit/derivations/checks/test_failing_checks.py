@@ -13,7 +13,8 @@ from derivations import registry as catalogue
 from derivations.checks.points import at_random_points
 from derivations.checks.programs import checked
 from derivations.checks.proofs import holds
-from derivations.program.language import Program, Reduction
+from derivations.program.language import Reduction
+from derivations.program.program import Program
 from derivations.report.document import proof
 from derivations.theorems.theorem import Step
 from dynamics.problems.equations import check, checks

@@ -7,7 +7,7 @@ import pytest
 
 from derivations.gradient_flow import gradient_flow
 from derivations.gradient_flow.adjoints import descent_flow
-from derivations.program.language import Program, ProgramError
+from derivations.program.program import Program, ProgramError
 from dynamics import simulate, solve
 from dynamics.lowering.verify import verified
 from dynamics.program_file import Definition, SumOver, indices, model, simplex, sizes, tensors, unit_norm

@@ -7,7 +7,7 @@ import pytest
 
 from derivations.gradient_flow.adjoints import descent_flow
 from derivations.models import keyword_classifier, lexical_attention, topic_classifier
-from derivations.program.language import Program
+from derivations.program.program import Program
 from dynamics.integrate.initial_value import integrate
 from dynamics.lowering import lower
 

@@ -14,17 +14,8 @@ from sympy import Expr, Integer, Symbol, cos, exp, log, sqrt, tanh
 from derivations.checks.plain_python import plain_python
 from derivations.gradient_flow import adjoints
 from derivations.gradient_flow.adjoints import gradient_flow
-from derivations.program.language import (
-    Definition,
-    LogSumExp,
-    MaxOver,
-    Program,
-    ProgramError,
-    SumOver,
-    indices,
-    scalars,
-    tensors,
-)
+from derivations.program.language import LogSumExp, MaxOver, SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, Program, ProgramError
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
 i, j, k, m, n, l = indices("i j k m n l")

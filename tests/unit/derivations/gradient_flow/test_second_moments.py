@@ -10,7 +10,9 @@ import pytest
 from derivations.checks.differences import gradient
 from derivations.checks.small_data import Values, as_function, random_values
 from derivations.gradient_flow import second_moments
-from derivations.program.language import Program, ProgramError, indices, name_of, subscript, tensors
+from derivations.program.access import name_of, subscript
+from derivations.program.language import indices, tensors
+from derivations.program.program import Program, ProgramError
 from derivations.registry import program
 
 n, t, o = indices("n t o")

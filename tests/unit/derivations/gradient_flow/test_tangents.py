@@ -11,7 +11,7 @@ from derivations.checks.small_data import as_function, moving_point
 from derivations.gradient_flow import gradient_flow
 from derivations.gradient_flow.optimised import optimised
 from derivations.gradient_flow.tangents import linearised
-from derivations.program.language import Program, ProgramError
+from derivations.program.program import Program, ProgramError
 from derivations.registry import program
 
 STEP = 1e-5

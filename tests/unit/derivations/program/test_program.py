@@ -8,21 +8,9 @@ import pytest
 from sympy import Integer, Symbol, exp, log
 
 from derivations import registry as catalogue
-from derivations.program.language import (
-    Definition,
-    LogSumExp,
-    MaxOver,
-    Program,
-    ProgramError,
-    SumOver,
-    accesses,
-    indices,
-    is_plain,
-    name_of,
-    scalars,
-    subscript,
-    tensors,
-)
+from derivations.program.access import accesses, is_plain, name_of, subscript
+from derivations.program.language import LogSumExp, MaxOver, SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, Program, ProgramError
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
 i, o, n, l, u = indices("i o n l u")

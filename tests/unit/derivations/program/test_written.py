@@ -8,7 +8,7 @@ import pytest
 from derivations.checks.differences import against_differences
 from derivations.checks.small_data import as_function, random_values
 from derivations.gradient_flow import gradient_flow
-from derivations.program.language import Program, ProgramError
+from derivations.program.program import Program, ProgramError
 from dynamics import solve
 from dynamics.lowering import lower
 from dynamics.lowering.arrays import array_kernel

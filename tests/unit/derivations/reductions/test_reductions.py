@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from mpmath import mpf, workdps
 from sympy import exp, lambdify, simplify
 
-from derivations.program.language import Program, ProgramError, accesses, scalars
+from derivations.program.access import accesses
+from derivations.program.language import scalars
+from derivations.program.program import Program, ProgramError
 from derivations.reductions import copying, copying_heads, copying_repeats, squared_length
 from derivations.reductions.copying import symmetric
 from derivations.reductions.orbits import DistinctWords, RepeatedWords

@@ -10,7 +10,7 @@ from derivations import reductions
 from derivations import registry as catalogue
 from derivations.gradient_flow.adjoints import descent_flow
 from derivations.models import CLASSIFIERS, topic_classifier
-from derivations.program.language import ProgramError
+from derivations.program.program import ProgramError
 from dynamics.lowering import lower
 
 V, D, K, J, E = 5, 3, 3, 4, 2

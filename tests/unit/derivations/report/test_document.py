@@ -37,19 +37,9 @@ from derivations import registry as catalogue
 from derivations.checks.plain_python import plain_python, safe
 from derivations.checks.programs import checked
 from derivations.gradient_flow.adjoints import descent_flow
-from derivations.program.language import (
-    Definition,
-    LogSumExp,
-    MaxOver,
-    Program,
-    SumOver,
-    accesses,
-    indices,
-    name_of,
-    scalars,
-    subscript,
-    tensors,
-)
+from derivations.program.access import accesses, name_of, subscript
+from derivations.program.language import LogSumExp, MaxOver, SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, Program
 from derivations.report.document import Derivation, Section, derivation
 from derivations.report.prose import Prose, markdown_escaped, tex_escaped
 from derivations.report.typeset import Iverson, Latex, Text, broken, tex_name, width

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sympy import Expr
 
-from derivations.program.language import Definition, Program, indices, scalars, tensors
+from derivations.program.language import indices, scalars, tensors
+from derivations.program.program import Definition, Program
 from dynamics.integrate.initial_value import integrate
 from dynamics.lowering import Bound, lower
 from dynamics.support.errors import InputError, IntegrationError

@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from derivations.program.language import Definition, Program, SumOver, indices, scalars, tensors
+from derivations.program.language import SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, Program
 from dynamics.integrate.batches import apart, batch
 from dynamics.integrate.initial_value import integrate
 from dynamics.integrate.sweeps import Event, Status, sweep

@@ -19,7 +19,8 @@ from scipy.linalg import expm
 from scipy.optimize import brentq
 from sympy import Piecewise
 
-from derivations.program.language import Definition, Program, scalars
+from derivations.program.language import scalars
+from derivations.program.program import Definition, Program
 from dynamics.integrate.initial_value import integrate
 from dynamics.integrate.sweeps import Status, sweep
 

@@ -8,7 +8,8 @@ from numpy.polynomial import polynomial
 from scipy.integrate import solve_ivp
 from sympy import Expr
 
-from derivations.program.language import Definition, Program, indices, scalars, tensors
+from derivations.program.language import indices, scalars, tensors
+from derivations.program.program import Definition, Program
 from dynamics.integrate.initial_value import integrate
 from dynamics.integrate.stabilised.finish import ESTIMATE, finish, recurred
 from dynamics.integrate.stabilised.polynomials import FEWEST, LADDER, factors, interval

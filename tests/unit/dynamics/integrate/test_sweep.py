@@ -17,7 +17,8 @@ from scipy.integrate import solve_ivp
 from sympy import Heaviside, Max, Min, Piecewise, Rational, exp, lambdify, log, sqrt, tanh
 
 from derivations.models import positional_attention
-from derivations.program.language import Definition, Program, scalars
+from derivations.program.language import scalars
+from derivations.program.program import Definition, Program
 from derivations.reductions import copying
 from dynamics.integrate.sweeps import Event, Status, share, sweep
 from dynamics.lowering.lanes import LANES, kernel

@@ -12,7 +12,8 @@ from numba.core.runtime import rtsys
 from scipy.integrate import RK23, RK45
 from sympy import sqrt
 
-from derivations.program.language import Definition, Program, SumOver, indices, scalars, tensors
+from derivations.program.language import SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, Program
 from dynamics.integrate import run, whole
 from dynamics.integrate.conserved import Conserved
 from dynamics.integrate.initial_value import LARGE, integrate

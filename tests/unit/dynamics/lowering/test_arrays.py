@@ -13,7 +13,7 @@ from oracles.random_programs import naive, random_data, random_program
 from derivations import registry as catalogue
 from derivations.checks.small_data import as_function, random_values
 from derivations.gradient_flow.optimisers import adam
-from derivations.program.language import Program
+from derivations.program.program import Program
 from dynamics.lowering.arrays import array_kernel, fused
 from dynamics.lowering.arrays.by_owner import SINGLE
 from dynamics.lowering.arrays.emit import needed

@@ -9,7 +9,8 @@ import pytest
 from sympy import Expr, Indexed, Max, Piecewise, Symbol
 
 from derivations.gradient_flow import gradient_flow
-from derivations.program.language import Program, name_of
+from derivations.program.access import name_of
+from derivations.program.program import Program
 from dynamics.lowering import lower
 from dynamics.program_file import Definition, LogSumExp, MaxOver, SumOver, indices, model, scalars, sizes, tensors
 

@@ -10,7 +10,7 @@ from numba import njit
 from derivations.checks.differences import against_differences
 from derivations.checks.small_data import as_function, random_values
 from derivations.gradient_flow import gradient_flow
-from derivations.program.language import Program
+from derivations.program.program import Program
 from dynamics.lowering import functions, lower
 from dynamics.lowering.arrays import array_kernel
 from dynamics.lowering.verify import verified

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from derivations.gradient_flow import gradient_flow
-from derivations.program.language import Definition, Program, SumOver, indices, scalars, tensors
+from derivations.program.language import SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, Program
 from dynamics import on_arrays, solve
 from dynamics.lowering import Bound, Kernel, lower
 from dynamics.lowering.hoist import apart

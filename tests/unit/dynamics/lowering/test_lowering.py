@@ -18,7 +18,8 @@ from sympy import Symbol, exp
 
 from derivations import registry as catalogue
 from derivations.checks.plain_python import plain_python
-from derivations.program.language import Definition, LogSumExp, Program, SumOver, indices, scalars, tensors
+from derivations.program.language import LogSumExp, SumOver, indices, scalars, tensors
+from derivations.program.program import Definition, Program
 from dynamics.lowering import lower, storage
 from dynamics.lowering.kernel import source_of
 from dynamics.lowering.runtime import (

@@ -17,8 +17,9 @@ from sympy import Symbol
 import dynamics
 from derivations.checks.small_data import as_function, moving_point
 from derivations.gradient_flow import descent_flow, gradient_flow
+from derivations.program.access import name_of
 from derivations.program.identifiers import spelled
-from derivations.program.language import Program, name_of, names_of
+from derivations.program.program import Program, names_of
 from derivations.report.document import derivation
 from dynamics.lowering import lower
 from dynamics.lowering.lanes import kernel

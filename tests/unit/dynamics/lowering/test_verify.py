@@ -17,7 +17,7 @@ from sympy import Rational
 
 from derivations import registry
 from derivations.gradient_flow import gradient_flow
-from derivations.program.language import ProgramError
+from derivations.program.program import ProgramError
 from dynamics import solve
 from dynamics.lowering import lower, verify
 from dynamics.lowering.kernel import Kernel

@@ -13,7 +13,8 @@ from oracles.random_programs import Interpreted
 
 from derivations.checks.small_data import as_function, random_values
 from derivations.gradient_flow import gradient_flow
-from derivations.program.language import Program, ProgramError, name_of
+from derivations.program.access import name_of
+from derivations.program.program import Program, ProgramError
 from dynamics.lowering import lower
 from dynamics.lowering.arrays import array_kernel
 from dynamics.lowering.arrays.functional import functional_kernel

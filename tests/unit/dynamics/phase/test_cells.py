@@ -9,7 +9,8 @@ import pytest
 from scipy.integrate import solve_ivp
 from sympy import lambdify
 
-from derivations.program.language import Definition, Program, scalars
+from derivations.program.language import scalars
+from derivations.program.program import Definition, Program
 from derivations.reductions import copying, copying_heads
 from derivations.reductions.unrolling import closed_form
 from dynamics import simulate

@@ -12,7 +12,7 @@ import pytest
 from derivations.checks.small_data import as_function, random_values
 from derivations.gradient_flow.optimised import optimised
 from derivations.gradient_flow.rules import RULES
-from derivations.program.language import Program
+from derivations.program.program import Program
 from derivations.registry import program
 from dynamics import solve
 from dynamics.problems.arrays import on_arrays

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from derivations.checks.check import Check
-from derivations.program.language import name_of
+from derivations.program.access import name_of
 from dynamics import simulate, solve
 from dynamics.cli import run
 from dynamics.problems.arrays import normal_arrays, on_arrays, on_examples
