@@ -30,6 +30,7 @@ from dynamics.counts.distribution import (
     check_distribution,
     check_gram,
     check_length,
+    is_sparse,
     normalised,
 )
 from dynamics.counts.encoding import EncodedPairs
@@ -129,7 +130,7 @@ class CoOccurrence:
     @property
     def is_sparse(self) -> bool:
         """Whether `C` is a scipy.sparse.csr_array."""
-        return scipy.sparse.issparse(self.C)
+        return is_sparse(self.C)
 
     @property
     def nnz(self) -> int:

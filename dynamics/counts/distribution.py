@@ -1,6 +1,7 @@
 """Counts as a joint distribution: what a matrix of counts must be, and how it is normalised and stored."""
 
 import numbers
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from warnings import warn
@@ -37,6 +38,11 @@ class Distribution(NamedTuple):
     gram: Vector | None
     attrs: Attrs
     bags: BagSample | None = None
+
+
+def is_sparse(matrix: Any) -> bool:
+    """Whether a matrix is one of scipy.sparse, which is loaded if so: it takes its time."""
+    return "scipy.sparse" in sys.modules and bool(scipy.sparse.issparse(matrix))
 
 
 def normalised(
@@ -91,7 +97,7 @@ def _unused(labels: tuple[str, ...], used: NDArray[np.intp], kind: str) -> str:
 def stored(matrix: Matrix) -> Matrix:
     """Sparse if it is large and thinly filled, else dense."""
     cells = matrix.shape[0] * matrix.shape[1]
-    filled = matrix.nnz if scipy.sparse.issparse(matrix) else np.count_nonzero(matrix)
+    filled = matrix.nnz if is_sparse(matrix) else np.count_nonzero(matrix)
     if cells > SPARSE_ABOVE_CELLS and filled < SPARSE_BELOW_DENSITY * cells:
         sparse = scipy.sparse.csr_array(matrix)
         sparse.sum_duplicates()  # sorts the column indices too
@@ -99,12 +105,12 @@ def stored(matrix: Matrix) -> Matrix:
         if max(filled, *sparse.shape) < 2**31:  # half the memory, and what SciPy chooses where it may
             sparse.indices, sparse.indptr = sparse.indices.astype(np.int32), sparse.indptr.astype(np.int32)
         return sparse
-    return matrix.toarray() if scipy.sparse.issparse(matrix) else np.ascontiguousarray(matrix)
+    return matrix.toarray() if is_sparse(matrix) else np.ascontiguousarray(matrix)
 
 
 def as_matrix(counts: Any, where: str) -> Matrix:
     """Counts as a float64 ndarray or csr_array with two dimensions."""
-    if scipy.sparse.issparse(counts):
+    if is_sparse(counts):
         array = counts
     else:
         if isinstance(counts, np.ma.MaskedArray):
@@ -121,7 +127,7 @@ def as_matrix(counts: Any, where: str) -> Matrix:
         raise InputError(f"{where}: whole numbers beyond 64 bits: give them as floats, or divide all by one number")
     if array.dtype.kind not in "biuf":
         raise InputError(f"{where}: cells of type {array.dtype}: real numbers are needed")
-    if not scipy.sparse.issparse(array):
+    if not is_sparse(array):
         return np.array(array, dtype=np.float64)
     matrix = scipy.sparse.csr_array(array, dtype=np.float64, copy=True)
     matrix.sum_duplicates()
@@ -131,13 +137,13 @@ def as_matrix(counts: Any, where: str) -> Matrix:
 
 def check_counts(matrix: Matrix, inputs: tuple[str, ...], outputs: tuple[str, ...], where: str) -> None:
     """Refuse counts that are NaN, infinite or negative; the message names the first."""
-    values = matrix.data if scipy.sparse.issparse(matrix) else matrix
+    values = matrix.data if is_sparse(matrix) else matrix
     if not values.size or (values.min() >= 0 and values.max() < np.inf):  # NaN is neither
         return
     for wrong, what in ((np.isnan(values), "NaN"), (np.isinf(values), "infinite"), (values < 0, "negative")):
         if not wrong.any():
             continue
-        if scipy.sparse.issparse(matrix):
+        if is_sparse(matrix):
             first = int(np.flatnonzero(wrong)[0])
             i, o = int(np.searchsorted(matrix.indptr, first, side="right")) - 1, int(matrix.indices[first])
         else:
@@ -170,7 +176,7 @@ def check_distribution(C: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]
     shape = (len(inputs), len(outputs))
     if getattr(C, "shape", shape) != shape:
         raise InputError(f"C has shape {C.shape}, the labels are {shape[0]} inputs and {shape[1]} outputs")
-    if scipy.sparse.issparse(C) and C.format == "csr":
+    if is_sparse(C) and C.format == "csr":
         try:
             C.check_format(full_check=True)
         except ValueError as error:
@@ -197,7 +203,7 @@ def check_distribution(C: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]
 
 def _is_stored(C: Any) -> bool:
     """Whether a matrix needs no change to be stored."""
-    if isinstance(C, scipy.sparse.csr_array):
+    if is_sparse(C) and isinstance(C, scipy.sparse.csr_array):
         return bool(C.dtype == np.float64 and C.ndim == 2 and C.has_canonical_format and C.data.all())
     return type(C) is np.ndarray and C.dtype == np.float64 and C.ndim == 2 and C.flags.c_contiguous
 
