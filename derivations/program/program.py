@@ -241,8 +241,7 @@ class Program:
         found = {one.name: getattr(self, one.name) for one in fields(self)}
         return {
             **{name: Frozen(value) if name == "flow" else value for name, value in found.items() if in_words(value)},
-            "state_names": self.state_names,
-            "_by_role": self._by_role,
+            **{name: getattr(self, name) for name in ("state_names", "parameter_names", "defined", "_by_role")},
         }
 
     def __getattr__(self, name: str) -> Any:
@@ -299,6 +298,15 @@ class Program:
     @cached_property
     def state_names(self) -> tuple[str, ...]:
         return tuple(name_of(s) for s in self.states)
+
+    @cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        return tuple(name_of(p) for p in self.parameters)
+
+    @cached_property
+    def defined(self) -> tuple[str, ...]:
+        """The names of what is defined, each once."""
+        return tuple(dict.fromkeys(d.name for d in self.definitions))
 
     def latex(self) -> str:
         """All definitions in LaTeX, aligned at their equals signs: for a paper, or a notebook."""

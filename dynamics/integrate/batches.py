@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import IndexedBase, Symbol
 
 from derivations.program.access import name_of, subscript
 from derivations.program.program import Definition, Program, unused
@@ -23,7 +22,6 @@ from dynamics.integrate.arguments import shown, times, tolerances, whole, why_no
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED
 from dynamics.lowering import Bound, lower
-from dynamics.lowering.hoist import apart
 from dynamics.lowering.native import Native, routine
 from dynamics.support import trajectory
 from dynamics.support.errors import InputError, IntegrationError
@@ -402,6 +400,8 @@ def positions_of(bound: Bound) -> dict[str, tuple[int, tuple[int, ...]]]:
 
 def watched(program: Program, names: Sequence[str]) -> tuple[Program, dict[str, str]]:
     """A program that computes what is watched, and what each is called there: states get a definition of their own."""
+    from sympy import IndexedBase, Symbol
+
     states = {name_of(state): state for state in program.states}
     taken = set(program.declarations) | {d.name for d in program.definitions}
     called, more = {}, []
@@ -426,6 +426,8 @@ def with_constants(
 
     What is wanted itself stays a definition.
     """
+    from dynamics.lowering.hoist import apart
+
     rest, names = apart(program, kept)
     if not names:
         return program, dict(data), dict(numbers)

@@ -7,7 +7,6 @@ result of one does not depend on which others are swept, in which order, or on h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,11 @@ from dynamics.integrate.arguments import shown, times, tolerances, whole, why_no
 from dynamics.integrate.batches import batch
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED
-from dynamics.lowering.lanes import LANES, cells_code
+from dynamics.lowering.cell_loop import LANES, cells_code
 from dynamics.lowering.native import routine
 from dynamics.lowering.pairs import pair
 from dynamics.support.errors import InputError, IntegrationError
+from dynamics.support.recipes import fact
 from dynamics.support.threads import side_by_side
 from dynamics.support.trajectory import labelled
 from dynamics.support.typing import Vector
@@ -137,7 +137,7 @@ def sweep(
     rtol, atol = tolerances(rtol, atol)
     max_steps = whole("max_steps", max_steps, "100000 is usual")
     workers = number_of(threads)
-    if len(program.states) * pair(method).n_stages > LANED:
+    if len(program.state_names) * pair(method).n_stages > LANED:
         return batch(
             program, parameters, initial, t_end, t_eval=t_eval, observables=observables, events=events, method=method,
             rtol=rtol, atol=atol, max_steps=max_steps, threads=threads,
@@ -175,7 +175,7 @@ def sweep(
         "steps": (cell, steps),
         "evaluations": (cell, evaluations),
     }
-    coordinates: dict[str, Any] = {name: (cell, row) for name, row in zip(parameter_names(program), given, strict=True)}
+    coordinates: dict[str, Any] = {name: (cell, row) for name, row in zip(program.parameter_names, given, strict=True)}
     if at.size:
         coordinates["time"] = ("time",), at
     if events:
@@ -204,7 +204,7 @@ def cells_of(
     program: Program, parameters: Mapping[str, ArrayLike], initial: Mapping[str, ArrayLike], t_end: ArrayLike
 ) -> tuple[Vector, Vector, Vector]:
     """Parameters (parameter, cell), initial states (state, cell) and ends (cell), broadcast and checked."""
-    values = [parameters[name] for name in parameter_names(program)]
+    values = [parameters[name] for name in program.parameter_names]
     values += [*(initial[name] for name in program.state_names), t_end]
     arrays: list[Vector] = []
     for k, value in enumerate(values):
@@ -225,7 +225,7 @@ def cells_of(
                 raise InputError(f"{told}; give each one number, or one a cell")
     if cells == 0 and first is not None:
         raise InputError(f"{names_of(program)[first]} is empty; give at least one cell")
-    stacked, split = np.empty((len(arrays), cells)), len(program.parameters)
+    stacked, split = np.empty((len(arrays), cells)), len(program.parameter_names)
     for row, a in zip(stacked, arrays, strict=True):
         row[:] = a
     if not np.isfinite(stacked).all():  # parameters may be infinite
@@ -242,22 +242,17 @@ def cells_of(
 def names_of(program: Program) -> list[str]:
     """What messages call parameters, initial states and the end."""
     states = (f"initial {name}" for name in program.state_names)
-    return [*(f"parameter {name}" for name in parameter_names(program)), *states, "t_end"]
+    return [*(f"parameter {name}" for name in program.parameter_names), *states, "t_end"]
 
 
-@cache
-def parameter_names(program: Program) -> tuple[str, ...]:
-    return tuple(name_of(p) for p in program.parameters)
-
-
-@cache
+@fact
 def observable_names(program: Program) -> tuple[str, ...]:
     """What a program defines beside its states and parameters."""
-    others = (*parameter_names(program), *program.state_names)
+    others = (*program.parameter_names, *program.state_names)
     return tuple(name for name in program.declarations if name not in others)
 
 
-@cache
+@fact
 def check_system(program: Program) -> None:
     """Refuse a program that is not a flow of scalars; once for each that is one."""
     for access in program.declarations.values():
@@ -285,7 +280,7 @@ def check_names(
     events: Mapping[str, Event],
 ) -> None:
     """Refuse names that the system does not have, with those that are near, and say which are missing."""
-    names, observable = parameter_names(program), observable_names(program)
+    names, observable = program.parameter_names, observable_names(program)
     check_known("parameter", parameters, names, program.name)
     check_known("state", initial, program.state_names, program.name)
     check_known("observable", observables, observable, program.name)

@@ -14,37 +14,20 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from sympy import Add, Expr, Integer, Mul, Rational, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
 from derivations.program.identifiers import spelled
 from derivations.program.program import Program, names_of, unused
-from dynamics.lowering.compile import compiled
+from dynamics.lowering.cell_loop import LANES, Crossing, Status
 from dynamics.lowering.emit import ExpressionPrinter, functions_in
-from dynamics.lowering.native import Code, code_of
 from dynamics.lowering.pairs import pair
 from dynamics.lowering.statements import Statement, live, statements_of
-
-LANES = 16
-"""Two vectors of 8 numbers, so that one can work while the other waits."""
-
-
-class Status(IntEnum):
-    """How a cell ended; failures are negative."""
-
-    FINISHED = 0
-    EVENT = 1
-    NOT_FINITE = -1
-    STEP_TOO_SMALL = -2
-    TOO_MANY_STEPS = -3
-
 
 PRECISION = 4 * 2.220446049250313e-16
 """Of the time of an event, as in SciPy."""
@@ -102,26 +85,6 @@ PRINT = ScalarPrinter().doprint
 def safe(name: str) -> str:
     """A program's name as an identifier that cannot meet a name of the generated code."""
     return f"{spelled(name)}_"
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """An event: an observable passes a threshold.
-
-    Attributes
-    ----------
-    observable : str
-        A state or a definition of the program.
-    rising, falling : bool
-        The directions in which passing counts.
-    terminal : bool
-        Whether the cell ends there.
-    """
-
-    observable: str
-    rising: bool
-    falling: bool
-    terminal: bool
 
 
 @dataclass(frozen=True)
@@ -732,31 +695,3 @@ def version() -> str:
     """A hash of this file, and of the functions that the generated code calls."""
     own = (Path(__file__).with_name(name).read_bytes() for name in ("lanes.py", "lanewise.py"))
     return hashlib.sha256(b"".join(own)).hexdigest()[:16]
-
-
-@cache
-def cells_source(
-    program: Program,
-    method: str,
-    observables: tuple[str, ...],
-    crossings: tuple[Crossing, ...],
-    stepped: bool = False,
-) -> str:
-    """The loop over cells of a program; with ``stepped``, states within a step are steps of the method too.
-
-    ``kernel(queue, parameters, initial, t_end, t_eval, thresholds, rtol, atol, max_steps, states, observables,
-    event_times, times, status, step_counts, evaluations)``: what follows max_steps are results, by (name, cell, time),
-    (event, cell) or (cell).
-    """
-    system = system_of(program, [*program.flow.values(), *observables, *(c.observable for c in crossings)])
-    return Writer(system, method, observables, crossings, stepped).module()
-
-
-def kernel(*given: Any, **options: Any) -> Callable[..., None]:
-    """The same compiled, for Python."""
-    return compiled(cells_source(*given, **options))
-
-
-def cells_code(*given: Any, **options: Any) -> Code:
-    """The same for :func:`dynamics.lowering.native.routine`."""
-    return code_of(cells_source(*given, **options))

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import lambdify, sqrt
 
 from derivations.program import Program
 from dynamics.phase.observe import first, observables_of, observed, passed_at
 from dynamics.phase.quantity import NEVER, Cells, Quantity, Simulation
 from dynamics.support.errors import InputError, IntegrationError
+from dynamics.support.recipes import made
 from dynamics.support.typing import Vector
 
 NEAR = 1e-6
@@ -68,9 +68,8 @@ class CopyingSystem:
         return ""
 
     def observables(self, simulated: bool) -> Sequence[str]:
-        from derivations.reductions import copying
-
-        return ("p_t", "alpha", "u", "a", "loss") if simulated else observables_of(copying())
+        known = ("p_t", "alpha", "u", "a", "loss")
+        return known if simulated else observables_of(made("derivations.reductions:copying"))
 
     def complete(self, cells: Cells) -> Cells:
         for name in ("sigma", "sigma_W", "sigma_P", "eta_W", "eta_A"):
@@ -114,14 +113,16 @@ class CopyingSystem:
 
     def starts(self, cells: Cells, heads: int, draws: int, seed: int) -> tuple[Vector, Vector]:
         """u and a of each head at time 0, shape (cells, draws, heads)."""
-        from derivations.reductions import squared_length
-        from derivations.reductions.orbits import L, V
-        from dynamics.problems.closed_forms import evaluated
-
         each = {name: values[:, None, None] for name, values in cells.items()}
         if "u0" in each:
             shape = (cells["V"].size, 1, heads)
             return np.broadcast_to(each["u0"], shape), np.broadcast_to(each["a0"], shape)
+        from sympy import lambdify, sqrt
+
+        from derivations.reductions import squared_length
+        from derivations.reductions.orbits import L, V
+        from dynamics.problems.closed_forms import evaluated
+
         z = normal(draws, 2 * heads, seed)
         of_u, of_a = (lambdify(n, 1 / sqrt(squared_length(n)))(each[n.name]) for n in (V, L))
         shift = evaluated("copying-attention", "shift", **each)
@@ -146,15 +147,14 @@ class CopyingSystem:
 
     def flows(self, cells: Cells, draws: int, seed: int) -> tuple[Program, Cells, Cells]:
         """What is integrated in cells of one number of heads, one after the other, the draws of each together."""
-        from derivations.reductions import copying, copying_heads
-
         H = int(cells["H"][0])
         u, a = self.starts(cells, H, draws, seed)
         numbers = [""] if H == 1 else range(1, H + 1)
         initial = {f"u{h}": u[:, :, k].ravel() for k, h in enumerate(numbers)}
         initial |= {f"a{h}": a[:, :, k].ravel() for k, h in enumerate(numbers)}
         parameters = {name: np.repeat(cells[name], u.shape[1]) for name in ("V", "L", "eta_W", "eta_A")}
-        return (copying() if H == 1 else copying_heads(H)), parameters, initial
+        heads = ("", ()) if H == 1 else ("_heads", (H,))
+        return made(f"derivations.reductions:copying{heads[0]}", *heads[1]), parameters, initial
 
     def theorem(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
@@ -261,11 +261,10 @@ def escape_times(c: Vector, sizes: Cells, p: float, t_end: float, threads: int |
     p : float
         Of p_t, which escapes.
     """
-    from derivations.reductions import copying
     from dynamics.integrate.sweeps import Event, sweep
     from dynamics.problems.closed_forms import evaluated, growth_rate, unstable_coordinate
 
-    times = np.full(c.shape, NEVER)
+    program, times = made("derivations.reductions:copying"), np.full(c.shape, NEVER)
     for side in (1, -1):
         here = np.flatnonzero((np.sign(c) == side).any(axis=1))
         if not here.size:
@@ -276,7 +275,7 @@ def escape_times(c: Vector, sizes: Cells, p: float, t_end: float, threads: int |
         with np.errstate(divide="ignore", invalid="ignore"):
             wait = np.log(near / c[here]) / growth_rate(**there)  # not a number on the other side
         found = sweep(
-            copying(), {name: values[:, 0] for name, values in there.items()}, {"u": 0.0, "a": a[:, 0]},
+            program, {name: values[:, 0] for name, values in there.items()}, {"u": 0.0, "a": a[:, 0]},
             np.maximum(t_end - np.nanmin(wait, axis=1), 0.0), observables=["p_t"],
             events={"p_t": Event("p_t", p, terminal=True)},
             rtol=1e-8, atol=1e-14, threads=threads,

@@ -34,7 +34,7 @@ def first(t: Vector, curve: Vector, quantity: Quantity) -> float:
 
 def observables_of(program: Program) -> list[str]:
     """Names of what can be watched: states and definitions; of those that each head has, also without a number."""
-    known = [*program.state_names, *dict.fromkeys(d.name for d in program.definitions)]
+    known = [*program.state_names, *program.defined]
     return [*known, *(name for name in dict.fromkeys(one.rstrip("0123456789") for one in known) if name not in known)]
 
 
@@ -52,7 +52,7 @@ def observed(
     """
     from dynamics.integrate.sweeps import Event, sweep
 
-    known = [*program.state_names, *(d.name for d in program.definitions)]
+    known = [*program.state_names, *program.defined]
     name = quantity.observable
     names = [name] if name in known else [one for one in known if one.rstrip("0123456789") == name]
     defined = [one for one in names if one not in program.state_names]

@@ -14,7 +14,7 @@ from derivations.program.program import Program
 from dynamics.problems.keep import Keep
 from dynamics.problems.problem import Problem, Tolerances, Variable, computed
 from dynamics.support.errors import InputError
-from dynamics.support.recipes import fact, made
+from dynamics.support.recipes import made
 
 Tensors = Mapping[str, ArrayLike]
 
@@ -188,21 +188,14 @@ def copying(vocab: int, length: int, heads: int = 1, replacement: bool = False) 
         program = made("derivations.reductions:copying")
         observables = {"loss": "loss", "p_t": "p_t", "attention": "alpha"}
     numbered = [""] if heads == 1 else [str(h + 1) for h in range(heads)]
-    known = parameters_of(program)
     return Reduction(
         program,
-        {name: value for name, value in sizes.items() if name in known},
+        {name: value for name, value in sizes.items() if name in program.parameter_names},
         {name: tuple(name + number for number in numbered) for name in ("u", "a")},
         {"W": "eta_W", "P": "eta_A"},
         observables,
         {"u": "W", "a": "P"},
     )
-
-
-@fact
-def parameters_of(program: Program) -> frozenset[str]:
-    """The names of the parameters of a program."""
-    return frozenset(parameter.name for parameter in program.parameters)
 
 
 def over_heads(entries: tuple[str, ...], cells: Any) -> Callable[[Tensors, Tensors], Any]:

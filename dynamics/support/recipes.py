@@ -75,11 +75,12 @@ def fact(function: Found) -> Found:
 
     @cache
     @wraps(function)
-    def known(program: Program, *arguments: Any) -> Any:
+    def known(program: Program, *arguments: Any, **options: Any) -> Any:
         recipe = recipe_of(program)
         if recipe is None:
-            return function(program, *arguments)
-        return _kept((recipe, name, arguments), lambda: function(program, *arguments))
+            return function(program, *arguments, **options)
+        asked = recipe, name, arguments, tuple(sorted(options.items()))
+        return _kept(asked, lambda: function(program, *arguments, **options))
 
     return known  # type: ignore[return-value]
 

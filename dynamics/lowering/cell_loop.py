@@ -1,0 +1,78 @@
+"""The compiled loop over the cells of a sweep, as its callers see it; :mod:`dynamics.lowering.lanes` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from derivations.program.program import Program
+from dynamics.lowering.compile import compiled
+from dynamics.lowering.native import Code, code_of
+from dynamics.support.recipes import fact
+
+__all__ = ["LANES", "Crossing", "Status", "cells_code", "cells_source", "kernel"]
+
+LANES = 16
+"""Two vectors of 8 numbers, so that one can work while the other waits."""
+
+
+class Status(IntEnum):
+    """How a cell ended; failures are negative."""
+
+    FINISHED = 0
+    EVENT = 1
+    NOT_FINITE = -1
+    STEP_TOO_SMALL = -2
+    TOO_MANY_STEPS = -3
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """An event: an observable passes a threshold.
+
+    Attributes
+    ----------
+    observable : str
+        A state or a definition of the program.
+    rising, falling : bool
+        The directions in which passing counts.
+    terminal : bool
+        Whether the cell ends there.
+    """
+
+    observable: str
+    rising: bool
+    falling: bool
+    terminal: bool
+
+
+@fact
+def cells_source(
+    program: Program,
+    method: str,
+    observables: tuple[str, ...],
+    crossings: tuple[Crossing, ...],
+    stepped: bool = False,
+) -> str:
+    """The loop over cells of a program; with ``stepped``, states within a step are steps of the method too.
+
+    ``kernel(queue, parameters, initial, t_end, t_eval, thresholds, rtol, atol, max_steps, states, observables,
+    event_times, times, status, step_counts, evaluations)``: what follows max_steps are results, by (name, cell, time),
+    (event, cell) or (cell).
+    """
+    from dynamics.lowering.lanes import Writer, system_of
+
+    system = system_of(program, [*program.flow.values(), *observables, *(c.observable for c in crossings)])
+    return Writer(system, method, observables, crossings, stepped).module()
+
+
+def kernel(*given: Any, **options: Any) -> Callable[..., None]:
+    """The same compiled, for Python."""
+    return compiled(cells_source(*given, **options))
+
+
+def cells_code(*given: Any, **options: Any) -> Code:
+    """The same for :func:`dynamics.lowering.native.routine`."""
+    return code_of(cells_source(*given, **options))
