@@ -10,6 +10,7 @@ import pytest
 from derivations.checks.small_data import random_values
 from derivations.program import Definition, Program, SumOver, Where, indices, name_of, scalars, tensors
 from dynamics.lowering import kernel as kernels
+from dynamics.lowering import masked
 from dynamics.lowering.contractions import Product, contract
 from dynamics.lowering.masked import within_masks
 from dynamics.lowering.statements import Statement, statements_of
@@ -84,7 +85,7 @@ def test_loops_of_an_induction_head_end_where_its_mask_does(monkeypatch: pytest.
     y = np.concatenate([np.ravel(values[name]) for name in flow.state_names]).astype(float)
     found, loops = [], []
     for passed in (within_masks, lambda steps, *_: list(steps)):
-        monkeypatch.setattr(kernels, "within_masks", passed)
+        monkeypatch.setattr(masked, "within_masks", passed)
         rates = tuple(flow.flow[name] for name in flow.state_names)
         kernel = kernels.Kernel(flow, rates, False, kernels.source_of.__wrapped__(flow, rates, False, ()))
         numbers = {one.name: values[one.name] for one in flow.parameters} | sizes
