@@ -58,7 +58,7 @@ from sympy.logic.boolalg import Boolean
 from derivations.gradient_flow.adjoints import gradient_flow
 from derivations.gradient_flow.constraints import constrained, simplex, unit_norm
 from derivations.gradient_flow.slopes import grad, with_slopes
-from derivations.program.access import accesses, extent_symbols, is_plain, name_of, size_expression, subscript
+from derivations.program.access import accesses, is_plain, name_of, size_expression, subscript
 from derivations.program.functions import gelu, log_sigmoid, rsqrt, sigmoid, softplus, stop_gradient
 from derivations.program.language import (
     Gradient,
@@ -73,7 +73,7 @@ from derivations.program.language import (
     tensors,
 )
 from derivations.program.normal import normal
-from derivations.program.program import Constraint, Definition, Program, ProgramError, unused
+from derivations.program.program import Constraint, Definition, Program, ProgramError, extent_symbols, unused
 from derivations.program.ranges import is_subscript
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean, existing

@@ -14,10 +14,10 @@ from sympy import Expr, Indexed, Piecewise, S, Symbol
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
-from derivations.program.access import extent_symbols, index_symbols, name_of, subscript
+from derivations.program.access import index_symbols, name_of, subscript
 from derivations.program.identifiers import PYTHON, spelled
 from derivations.program.language import LogSumExp, MaxOver, Reduction, SumOver, Where
-from derivations.program.program import Definition, Program
+from derivations.program.program import Definition, Program, extent_symbols
 from derivations.program.words import unmarked
 
 __all__ = ["Loops", "function_name", "plain_python", "safe", "start"]

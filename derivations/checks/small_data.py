@@ -9,8 +9,8 @@ from typing import Any
 from sympy import Expr, Indexed, Integer, Symbol
 
 from derivations.checks.plain_python import Loops, function_name, plain_python, safe, start
-from derivations.program.access import entries, extent_symbols, name_of, subscript
-from derivations.program.program import Program, ProgramError
+from derivations.program.access import entries, name_of, subscript
+from derivations.program.program import Program, ProgramError, extent_symbols
 
 __all__ = ["SPREADS", "Values", "as_function", "moving_point", "plain_flow", "random_values", "small_sizes"]
 

@@ -6,17 +6,8 @@ What makes expressions is imported when it is first asked for, and sympy with it
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from derivations.program.access import (
-    accesses,
-    entries,
-    extent_symbols,
-    gathers,
-    index_symbols,
-    is_plain,
-    name_of,
-    subscript,
-)
-from derivations.program.program import Constraint, Definition, Program, ProgramError, names_of, unused
+from derivations.program.access import accesses, entries, gathers, index_symbols, is_plain, name_of, subscript
+from derivations.program.program import Constraint, Definition, Program, ProgramError, extent_symbols, names_of, unused
 from derivations.program.role import Role
 
 if TYPE_CHECKING:

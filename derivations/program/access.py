@@ -12,14 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sympy import Expr, Indexed, Symbol
-
-    from derivations.program.program import Program
-
 __all__ = [
     "Access",
     "accesses",
     "entries",
-    "extent_symbols",
     "factors",
     "gathers",
     "index_symbols",
@@ -72,17 +68,6 @@ def gathers(expr: Expr) -> Iterator[Indexed]:
 def index_symbols(expr: Expr, table: Mapping[Symbol, Expr]) -> set[Symbol]:
     """The indices of a program's table that occur free in an expression."""
     return {s for s in expr.free_symbols if s in table}
-
-
-def extent_symbols(program: Program) -> tuple[Symbol, ...]:
-    """The size symbols of a program (V, K, ...), in order of appearance."""
-    sizes: dict[Symbol, None] = {}
-    for extent in program.extents.values():
-        if extent.is_Symbol:
-            sizes.setdefault(extent)
-        elif not extent.is_Indexed:
-            sizes |= dict.fromkeys(sorted(extent.free_symbols - set(sizes), key=str))
-    return tuple(sizes)
 
 
 def size_expression(extent: Expr) -> bool:

@@ -14,16 +14,8 @@ from typing import Any
 
 from sympy import And, Expr, Indexed, IndexedBase, Piecewise, S, Symbol, Tuple, sympify
 
-from derivations.program.access import (
-    Access,
-    extent_symbols,
-    index_symbols,
-    is_plain,
-    name_of,
-    size_expression,
-    subscript,
-)
-from derivations.program.program import Program, ProgramError
+from derivations.program.access import Access, index_symbols, is_plain, name_of, size_expression, subscript
+from derivations.program.program import Program, ProgramError, extent_symbols
 
 __all__ = [
     "Gradient",

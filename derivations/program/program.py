@@ -8,14 +8,14 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from derivations.program.access import Access, accesses, extent_symbols, gathers, name_of
+from derivations.program.access import Access, accesses, gathers, name_of
 from derivations.program.frozen import Frozen
 from derivations.program.role import Role
 
 if TYPE_CHECKING:
     from sympy import Expr, Symbol
 
-__all__ = ["Constraint", "Definition", "Program", "ProgramError", "names_of", "unused"]
+__all__ = ["Constraint", "Definition", "Program", "ProgramError", "extent_symbols", "names_of", "unused"]
 
 
 def later(place: str) -> Any:
@@ -343,6 +343,17 @@ def in_words(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(map(in_words, value))
     return value is None or isinstance(value, str | int | float)
+
+
+def extent_symbols(program: Program) -> tuple[Symbol, ...]:
+    """The size symbols of a program (V, K, ...), in order of appearance."""
+    sizes: dict[Symbol, None] = {}
+    for extent in program.extents.values():
+        if extent.is_Symbol:
+            sizes.setdefault(extent)
+        elif not extent.is_Indexed:
+            sizes |= dict.fromkeys(sorted(extent.free_symbols - set(sizes), key=str))
+    return tuple(sizes)
 
 
 def names_of(program: Program) -> set[str]:

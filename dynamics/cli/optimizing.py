@@ -64,14 +64,14 @@ class OptimizerOptions:
         InputError
             Options of none, or that it does not have.
         """
-        from dynamics.cli.options import numbers
-        from dynamics.problems.optimisers.optimizer import Optimizer
-
         if self.optimizer is None:
             for name in given(self):
                 flag = f"--{name.replace('_', '-')}"
                 raise InputError(f"{flag} is of an optimizer; add --optimizer adam for example, or leave it out")
             return None
+        from dynamics.cli.options import numbers
+        from dynamics.problems.optimisers.optimizer import Optimizer
+
         if lr is None:
             raise InputError(f"--optimizer {self.optimizer} needs a learning rate: add --lr 0.001 for example")
         betas = {} if self.betas is None else self.named_betas(numbers(self.betas, "--betas"))

@@ -280,15 +280,15 @@ def _from_counts(
     optimizer: Optimizer | None, closure: str, errors: int | None, moved: Sequence[str],
 ) -> xr.Dataset:  # fmt: skip
     """Closures on the co-occurrence matrix of a text."""
-    from derivations.closures import both_stages
     from dynamics.problems.solve import solve as solved
     from dynamics.support.files import did_you_mean
+    from dynamics.support.recipes import made
 
     for word in words:
         if word not in counts.inputs:
             raise InputError(f"--words: {word!r} is not an input word{did_you_mean(word, counts.inputs)}")
     chosen = list(dict.fromkeys(words))
-    sizes = {name: size for name, size in initial_states(system.init, both_stages(), {}).items() if size > 0}
+    sizes = {name: size for name, size in initial_states(system.init, made("derivations.closures:both_stages"), {}).items() if size > 0}
     control = solving.control
     if closure == BAGS and solving.rtol == type(solving).rtol:
         del control["rtol"]  # that of the closure

@@ -19,7 +19,8 @@ from dynamics.integrate.arguments import shown, times, tolerances, whole, why_no
 from dynamics.integrate.batches import batch
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED
-from dynamics.lowering.cell_loop import LANES, cells_code
+from dynamics.lowering.cell import LANES
+from dynamics.lowering.cell_loop import cells_code
 from dynamics.lowering.native import routine
 from dynamics.lowering.pairs import pair
 from dynamics.support.errors import InputError, IntegrationError

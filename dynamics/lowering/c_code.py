@@ -16,8 +16,8 @@ import numpy as np
 from sympy import And, Expr, Indexed, Piecewise, Symbol
 from sympy.printing.c import C99CodePrinter
 
-from derivations.program.access import Access, extent_symbols, name_of
-from derivations.program.program import Program
+from derivations.program.access import Access, name_of
+from derivations.program.program import Program, extent_symbols
 from dynamics.lowering.compile import cache_directory
 from dynamics.lowering.emit import Emitter
 from dynamics.lowering.kernel import Kernel

@@ -17,9 +17,9 @@ from pathlib import Path
 from sympy import And, Expr, Indexed, IndexedBase, Integer, Mul, Piecewise, Pow, S, Symbol
 from sympy.printing.pycode import PythonCodePrinter
 
-from derivations.program.access import Access, extent_symbols, factors, gathers, index_symbols, name_of, subscript
+from derivations.program.access import Access, factors, gathers, index_symbols, name_of, subscript
 from derivations.program.language import Where, conjuncts
-from derivations.program.program import Program, names_of, unused
+from derivations.program.program import Program, extent_symbols, names_of, unused
 from derivations.program.ranges import bounds, certain
 from dynamics.lowering.contractions import Product
 from dynamics.lowering.loops import Chunked, Loop, Node, Short

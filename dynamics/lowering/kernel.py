@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from derivations.program.access import extent_symbols, number_of
-from derivations.program.program import Program
+from derivations.program.access import number_of
+from derivations.program.program import Program, extent_symbols
 from dynamics.lowering.source import Array, Source
 from dynamics.support.errors import InputError
 from dynamics.support.recipes import fact

@@ -24,7 +24,7 @@ from sympy.printing.pycode import PythonCodePrinter
 
 from derivations.program.identifiers import spelled
 from derivations.program.program import Program, names_of, unused
-from dynamics.lowering.cell_loop import LANES, Crossing, Status
+from dynamics.lowering.cell import LANES, Crossing, Status
 from dynamics.lowering.emit import ExpressionPrinter, functions_in
 from dynamics.lowering.pairs import pair
 from dynamics.lowering.statements import Statement, live, statements_of

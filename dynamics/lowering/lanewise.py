@@ -10,7 +10,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from dynamics.lowering import runtime
-from dynamics.lowering.cell_loop import LANES
+from dynamics.lowering.cell import LANES
 from dynamics.lowering.runtime import bits_to_float, float_to_bits
 
 __all__ = ["INLINE", "LANEWISE", "exp", "larger", "log", "next_cells"]

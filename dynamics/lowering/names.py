@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from derivations.program.access import extent_symbols
 from derivations.program.identifiers import PYTHON, spelled
-from derivations.program.program import Program
+from derivations.program.program import Program, extent_symbols
 
 __all__ = ["OWN", "ROWS", "Names"]
 

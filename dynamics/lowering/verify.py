@@ -23,8 +23,8 @@ from sympy import Indexed, Symbol
 from derivations.checks.differences import STENCIL, is_gradient
 from derivations.checks.plain_python import plain_python
 from derivations.checks.small_data import SPREADS, as_function, random_values, small_sizes
-from derivations.program.access import entries, extent_symbols, index_symbols, name_of
-from derivations.program.program import Definition, Program
+from derivations.program.access import entries, index_symbols, name_of
+from derivations.program.program import Definition, Program, extent_symbols
 from dynamics.lowering.compile import cache_directory, called_code
 from dynamics.lowering.kernel import Kernel, lower
 from dynamics.support import cache_files

@@ -16,10 +16,10 @@ from sympy import Add, Expr, Indexed, Integer, Mul, Piecewise, Pow, S, Symbol, e
 from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.pycode import PythonCodePrinter
 
-from derivations.program.access import Access, accesses, extent_symbols, index_symbols, name_of, subscript
+from derivations.program.access import Access, accesses, index_symbols, name_of, subscript
 from derivations.program.identifiers import PYTHON, spelled
 from derivations.program.language import LogSumExp, MaxOver, Reduction, SumOver, Where
-from derivations.program.program import Definition, Program, names_of, unused
+from derivations.program.program import Definition, Program, extent_symbols, names_of, unused
 from derivations.program.ranges import affine
 from dynamics.lowering.arrays.frame import Array, Axis, Frame, lengths, owner_of, ragged_in, storage
 from dynamics.support.errors import InputError

@@ -14,8 +14,8 @@ from sympy import Expr, Indexed, Symbol
 
 from derivations import registry as catalogue
 from derivations.checks.plain_python import plain_python
-from derivations.program.access import accesses, extent_symbols, name_of, subscript
-from derivations.program.program import Program
+from derivations.program.access import accesses, name_of, subscript
+from derivations.program.program import Program, extent_symbols
 from dynamics.lowering import Bound, Kernel, lower
 
 Matrix = NDArray[np.float64]

@@ -21,7 +21,8 @@ from derivations.program.language import scalars
 from derivations.program.program import Definition, Program
 from derivations.reductions import copying
 from dynamics.integrate.sweeps import Event, Status, share, sweep
-from dynamics.lowering.cell_loop import LANES, kernel
+from dynamics.lowering.cell import LANES
+from dynamics.lowering.cell_loop import kernel
 from dynamics.lowering.lanewise import log as lane_log
 from dynamics.support.errors import InputError
 
