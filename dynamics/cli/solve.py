@@ -288,7 +288,8 @@ def _from_counts(
         if word not in counts.inputs:
             raise InputError(f"--words: {word!r} is not an input word{did_you_mean(word, counts.inputs)}")
     chosen = list(dict.fromkeys(words))
-    sizes = {name: size for name, size in initial_states(system.init, made("derivations.closures:both_stages"), {}).items() if size > 0}
+    joint = made("derivations.closures:both_stages")
+    sizes = {name: size for name, size in initial_states(system.init, joint, {}).items() if size > 0}
     control = solving.control
     if closure == BAGS and solving.rtol == type(solving).rtol:
         del control["rtol"]  # that of the closure
