@@ -293,15 +293,32 @@ def apart(middles: ArrayLike, sizes: ArrayLike) -> Vector:
     >>> apart([0.0, 1.0], [0.2, 0.2]).round(3).tolist()
     [0.1, 0.9]
     """
-    from scipy.optimize import isotonic_regression  # here: it takes its time
-
     wanted, widths = np.asarray(middles, dtype=float), np.asarray(sizes, dtype=float)
     if not wanted.size:
         return wanted
     order = np.argsort(wanted, kind="stable")
     widths = widths[order] / max(1.0, widths.sum())
     offsets = np.concatenate([[0.0], np.cumsum((widths[1:] + widths[:-1]) / 2)])
-    free = isotonic_regression(wanted[order] - offsets).x
+    free = rising(wanted[order] - offsets)
     found = np.empty_like(wanted)
     found[order] = np.clip(free, widths[0] / 2, 1 - widths[-1] / 2 - offsets[-1]) + offsets
     return found
+
+
+def rising(values: Vector) -> Vector:
+    """The sequence nearest to another one (in squares) that does not fall: neighbours that do are pooled.
+
+    ``scipy.optimize.isotonic_regression`` does the same, for whose package a fifth of a second goes into imports.
+
+    >>> rising(np.array([1.0, 3.0, 2.0, 4.0])).tolist()
+    [1.0, 2.5, 2.5, 4.0]
+    """
+    pools: list[tuple[float, int]] = []
+    for value in values:
+        mean, size = float(value), 1
+        while pools and pools[-1][0] >= mean:
+            before, more = pools.pop()
+            mean, size = (mean * size + before * more) / (size + more), size + more
+        pools.append((mean, size))
+    means, sizes = zip(*pools, strict=True) if pools else ((), ())
+    return np.repeat(np.array(means, dtype=float), np.array(sizes, dtype=int))

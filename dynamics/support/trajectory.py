@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -50,18 +51,32 @@ def _version(package: str) -> str:
 def without_dask() -> None:
     """Have xarray take it that no array of this process is dask's: for commands, which make their arrays themselves.
 
-    Asked for the first array whether it is one, xarray imports dask wherever it is installed. What has imported dask
-    before is left as it is.
+    Asked for the first array whether it is one, xarray imports dask wherever it is installed, as pandas imports
+    pyarrow, which is for tables that no command has. What has been imported before is left as it is.
     """
-    if "dask" in sys.modules:
-        return
-    sys.modules["dask"] = None  # type: ignore[assignment]
-    try:
+    with missing("pyarrow"), contextlib.suppress(ImportError):
+        import_module("pandas")
+    with missing("dask"), contextlib.suppress(ImportError, AttributeError):  # another xarray, which may ask
         import_module("xarray.namedarray.pycompat").array_type("dask")
-    except (ImportError, AttributeError):  # another xarray, which may ask
-        pass
+
+
+@contextlib.contextmanager
+def missing(package: str) -> Iterator[None]:
+    """Within the context, a package that has not been imported is taken not to be installed.
+
+    >>> with missing("this"), contextlib.suppress(ImportError):
+    ...     import this
+    >>> "this" in sys.modules
+    False
+    """
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
     finally:
-        del sys.modules["dask"]
+        del sys.modules[package]
 
 
 def labelled(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:

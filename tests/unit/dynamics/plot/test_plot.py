@@ -548,6 +548,17 @@ def test_intervals_come_apart(intervals):
     assert (found + sizes / 2 <= 1 + 1e-9).all()
 
 
+@given(st.lists(st.floats(-2, 2).map(lambda value: round(value, 2)), max_size=12))
+def test_rising_is_the_isotonic_regression(values):
+    np.testing.assert_allclose(frame.rising(np.array(values)), isotonic(values), atol=1e-14)
+
+
+def isotonic(values):
+    """By its formula: the largest, over beginnings up to a place, of the smallest mean to an end from there on."""
+    n = len(values)
+    return [max(min(np.mean(values[a : b + 1]) for b in range(k, n)) for a in range(k + 1)) for k in range(n)]
+
+
 def test_intervals_that_are_apart_stay():
     np.testing.assert_allclose(frame.apart([0.8, 0.2], [0.1, 0.3]), [0.8, 0.2])
     assert frame.apart([], []).size == 0

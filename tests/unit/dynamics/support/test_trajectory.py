@@ -328,3 +328,14 @@ def test_dask_is_left_out_where_nobody_has_it_and_is_itself_where_somebody_has(b
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
     assert told[0] == f"6.0 {bool(before)}"
     assert told[1].startswith("dask") or not before
+
+
+def test_pandas_does_without_pyarrow() -> None:
+    pytest.importorskip("pyarrow")
+    code = (
+        "import sys; from dynamics.support.trajectory import without_dask; without_dask(); import xarray as xr;"
+        " x = xr.DataArray([1.0, 2.0], {'word': ['a', 'b']}, 'word'); print(float(x.sel(word='b')), 'pyarrow' in"
+        " sys.modules); import pyarrow; print(pyarrow.array([1, 2]).to_pylist())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == ["2.0 False", "[1, 2]"]
