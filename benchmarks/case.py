@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import nan
 from statistics import median
+from time import perf_counter
 
-from benchmarks.measure import interleaved, ratio
+from benchmarks.measure import Ratio, Rounds, interleaved, ratios
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,11 @@ class Setting:
     Attributes
     ----------
     quick : bool
-        Fewer sizes and repeats.
+        Fewer sizes and rounds.
     run : str, optional
-        A recorded run (.npz) for the case ``topic``.
+        A recorded run (.npz) for the cases ``topic`` and ``gradient``.
     text : (str, str), optional
-        Two line-aligned texts for the case ``sparse``.
+        Two line-aligned texts for the cases ``sparse`` and ``forecast``.
     """
 
     quick: bool = False
@@ -29,8 +31,8 @@ class Setting:
     text: tuple[str, str] | None = None
 
     @property
-    def repeats(self) -> int:
-        return 3 if self.quick else 5
+    def rounds(self) -> Rounds:
+        return Rounds(2, 3, seconds=2.0) if self.quick else Rounds()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ class Contender:
         The part of the work that ``run`` does, or how many times it does the work; times are in proportion.
     work : Work
     note : str
+    peer : bool
+        Other software that solves the same problem, to the same error: the least ratio of such is what a case comes to.
+    warm : bool
+        It has run before, or nothing is kept from one run to the next.
+    tolerance : float
+        What it was asked for; not a number if it takes none.
     """
 
     run: Callable[[], object]
@@ -62,21 +70,33 @@ class Contender:
     share: float = 1.0
     work: Work = Work()
     note: str = ""
+    peer: bool = False
+    warm: bool = False
+    tolerance: float = nan
 
 
 @dataclass(frozen=True)
 class Row:
-    """A measured contender; ``ratio`` is how many times slower it is than the first one of its race."""
+    """A measured contender; ``ratio`` is how many times slower it is than the first one of its race.
+
+    Its quartiles are those of the rounds that it was in, and ``race`` is the first one's name.
+    """
 
     size: float
     name: str
     wall: float
     processor: float
-    ratio: float
+    ratio: float = 1.0
+    low: float = nan
+    high: float = nan
+    rounds: int = 1
     error: float = nan
     bytes: float = nan
     flops: float = nan
     note: str = ""
+    peer: bool = False
+    race: str = ""
+    tolerance: float = nan
 
 
 @dataclass(frozen=True)
@@ -101,17 +121,24 @@ class Case:
     one_core: bool = True
 
 
-def race(size: float, contenders: Mapping[str, Contender], repeats: int, by_wall: bool = False) -> Iterator[Row]:
+def race(size: float, contenders: Mapping[str, Contender], rounds: Rounds, by_wall: bool = False) -> Iterator[Row]:
     """Run contenders in turn; the first one is what the others are compared with.
 
     Ratios are of processor time, which other work on the machine changes little; of wall time where threads are what is
     measured.
     """
-    timings = interleaved({name: contender.run for name, contender in contenders.items()}, repeats)
-    times = {name: timing.wall if by_wall else timing.processor for name, timing in timings.items()}
+    began = perf_counter()
+    warm = {name for name, contender in contenders.items() if contender.warm}
+    timings = interleaved({name: contender.run for name, contender in contenders.items()}, rounds, warm, by_wall)
+    took = perf_counter() - began
+    print(f"  {size:,.0f}: {len(contenders)} contenders timed in {took:.1f} s", file=sys.stderr, flush=True)
     first = next(iter(contenders))
     for name, contender in contenders.items():
-        share, work = contender.share, contender.work
-        wall, processor = median(timings[name].wall) / share, median(timings[name].processor) / share
-        slower = ratio(times[name], times[first]) * contenders[first].share / share
-        yield Row(size, name, wall, processor, slower, contender.error, work.bytes, work.flops, contender.note)
+        timing, share, work = timings[name], contender.share, contender.work
+        wall, processor = median(timing.wall) / share, median(timing.processor) / share
+        scale = contenders[first].share / share
+        found = Ratio.of([scale * each for each in ratios(timing.by(by_wall), timings[first].by(by_wall))])
+        yield Row(
+            size, name, wall, processor, found.middle, found.low, found.high, len(timing.wall), contender.error,
+            work.bytes, work.flops, contender.note, contender.peer, first, contender.tolerance,
+        )  # fmt: skip

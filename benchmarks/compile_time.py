@@ -45,7 +45,7 @@ from benchmarks.peers import with_diffrax
 from dynamics import CoOccurrence
 system = CoOccurrence.from_counts(counts(20))
 data = {"log R": np.log(system.conditional()), "q": system.q}
-with_diffrax(loss, data, [np.zeros((20, 20))] * 2, (1.0, 1.0), 1.0, 1e-6, 1e-9)()
+with_diffrax(loss, data, [np.zeros((20, 20))] * 2, (1.0, 1.0), 1.0)(1e-6, 1e-9)()
 """,
     ),
     "topic classifier": (
@@ -56,7 +56,7 @@ from benchmarks.exact_flow import loss, sampled
 from benchmarks.peers import with_diffrax
 run = sampled(10)
 data = {"x": run.rows, "U": run.model.fixed["U"], "target": np.eye(4)[run.examples.y]}
-with_diffrax(loss, data, [run.initial["v"], run.initial["s"]], (1.0, run.rate), 1.0, 1e-6, 1e-9)()
+with_diffrax(loss, data, [run.initial["v"], run.initial["s"]], (1.0, run.rate), 1.0)(1e-6, 1e-9)()
 """,
     ),
     "sweep of copying": (
@@ -85,12 +85,14 @@ def rows(setting: Setting) -> Iterator[Row]:
         for name, script in PROGRAMS.items():
             peer, other = PEERS[name]
             contenders[f"{name}, cached"] = Contender(lambda script=script: fresh(script, kept))
-            contenders[f"{name}, cold"] = Contender(lambda script=script: fresh(script))
+            contenders[f"{name}, cold"] = Contender(lambda script=script: fresh(script), warm=True)
             if here(peer):
-                contenders[f"{name}, {peer}"] = Contender(lambda other=other: fresh(other), note="it keeps no cache")
+                contenders[f"{name}, {peer}"] = Contender(
+                    lambda other=other: fresh(other), note="it keeps no cache", peer=True, warm=True
+                )
         for name in PROGRAMS:
             of_program = {key: value for key, value in contenders.items() if key.startswith(name)}
-            yield from race(1, of_program, 1 if setting.quick else 2)
+            yield from race(1, of_program, setting.rounds)
 
 
 CASE = Case("compile", "new process to first result: imports, derivation, lowering, compilation", "", rows)

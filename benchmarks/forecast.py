@@ -139,20 +139,17 @@ def rows(setting: Setting) -> Iterator[Row]:
         start = Start.of(counted(lines, pairs, words))
         state = start.model.start(0)
         grown = f"{number:,} pairs, {words:,} words a side, {(memory() - before) / 1e6:.0f} MB"
-        contenders = {
-            "dynamics, evaluations": Contender(
-                partial(start.evaluations, state), share=TIMED * STRIDE / STEPS, note=grown
-            ),
-            "dynamics, looks at places": Contender(
-                partial(start.looks, state), share=1 / LOOKS, note=f"{len(start.probes):,} places"
-            ),
-        }
+        evaluations = Contender(partial(start.evaluations, state), share=TIMED * STRIDE / STEPS, note=grown)
+        places = Contender(partial(start.looks, state), share=1 / LOOKS, note=f"{len(start.probes):,} places")
+        steps, looks = {"dynamics, evaluations": evaluations}, {"dynamics, looks at places": places}
         if here("torch"):
             train, look = with_torch(start)
-            contenders["PyTorch, Adam"] = Contender(train, share=TIMED / STEPS, note="the same model, step by step")
-            contenders["PyTorch, looks at places"] = Contender(look, share=1 / LOOKS, note="the same places")
+            of_adam = Contender(train, share=TIMED / STEPS, note="the same model, step by step", peer=True)
+            steps["PyTorch, Adam"] = of_adam
+            looks["PyTorch, looks at places"] = Contender(look, share=1 / LOOKS, note="the same places", peer=True)
         size = float(number * words)
-        yield from race(size, contenders, min(3, setting.repeats))
+        for contenders in (steps, looks):
+            yield from race(size, contenders, setting.rounds)
         yield Row(size, "counting", *took, took[1] / max(took[1], 1e-9), note=grown)
 
 

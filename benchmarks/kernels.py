@@ -86,7 +86,7 @@ def contenders(name: str, sizes: dict[str, int]) -> tuple[int, dict[str, Contend
         jax.config.update("jax_enable_x64", True)
         traced, at = jax.jit(rhs(problem, backend="jax").run), jax.numpy.asarray(y)
         found["definitions by XLA"] = Contender(
-            repeated(lambda: jax.block_until_ready(traced(at))), off(np.asarray(traced(at))), CALLS
+            repeated(lambda: jax.block_until_ready(traced(at))), off(np.asarray(traced(at))), CALLS, peer=True
         )
         if name in BY_HAND:
             known = {word: jax.numpy.asarray(value) for word, value in given.items()}
@@ -94,7 +94,7 @@ def contenders(name: str, sizes: dict[str, int]) -> tuple[int, dict[str, Contend
             slope = jax.jit(jax.grad(lambda each: loss(*each)))
             by_hand = np.concatenate([-np.ravel(each) for each in slope(start)])
             found["by hand, jax.grad"] = Contender(
-                repeated(lambda: jax.block_until_ready(slope(start))), off(by_hand), CALLS
+                repeated(lambda: jax.block_until_ready(slope(start))), off(by_hand), CALLS, peer=True
             )
     return y.size, found
 
@@ -103,7 +103,7 @@ def rows(setting: Setting) -> Iterator[Row]:
     for name, sizes in CASES[::3] if setting.quick else CASES:
         size, found = contenders(name, sizes)
         told = f"{name} ({', '.join(f'{word} {n}' for word, n in sizes.items())})"
-        yield from race(size, {f"{told}: {who}": each for who, each in found.items()}, 3 * setting.repeats)
+        yield from race(size, {f"{told}: {who}": each for who, each in found.items()}, setting.rounds)
 
 
 CASE = Case("kernels", "one evaluation of a flow", "states", rows)

@@ -148,7 +148,7 @@ def contenders_of(V: int) -> dict[str, Contender]:
 
 def rows(setting: Setting) -> Iterator[Row]:
     for V in (50, 200, 500) if setting.quick else (50, 200, 500, 2000):
-        yield from race(V, contenders_of(V), 3 * setting.repeats)
+        yield from race(V, contenders_of(V), setting.rounds)
 
 
 def gradients_of(run: Run) -> dict[str, Contender]:
@@ -165,7 +165,7 @@ def gradients_of(run: Run) -> dict[str, Contender]:
 def gradient_rows(setting: Setting) -> Iterator[Row]:
     whole = load(setting.run) if setting.run else sampled()
     for sentences in (1000, len(whole.rows)):
-        yield from race(sentences, gradients_of(first(whole, sentences)), 3 * setting.repeats)
+        yield from race(sentences, gradients_of(first(whole, sentences)), setting.rounds)
 
 
 CASE = Case("loops", "right-hand side of the marginal closure, generated and by hand", "words", rows)

@@ -1,14 +1,14 @@
-"""Timing side by side (interleaved, warm, medians), memory, and what the machine can do at most."""
+"""Timing side by side (interleaved, warm, until ratios are known), memory, and what the machine can do at most."""
 
 from __future__ import annotations
 
 import os
 import resource
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
-from statistics import median
+from math import ceil, nan
+from statistics import quantiles
 from time import perf_counter, process_time
 
 import numpy as np
@@ -18,29 +18,106 @@ SHORTEST = 0.05
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """How often contenders take turns: each until its ratio is known, within what it may take.
+
+    Attributes
+    ----------
+    fewest, most : int
+        Rounds.
+    spread : float
+        A ratio is known when its quartiles are no further apart than this part of it.
+    seconds : float
+        A contender that has taken so long in all steps aside: after one round, if need be.
+    """
+
+    fewest: int = 4
+    most: int = 12
+    spread: float = 0.03
+    seconds: float = 3.0
+
+    def enough(self, ratios: Sequence[float], taken: float) -> bool:
+        """Whether a contender with such ratios, that has taken so many seconds, steps aside."""
+        if len(ratios) >= self.most or (ratios and taken >= self.seconds):
+            return True
+        if len(ratios) < self.fewest:
+            return False
+        found = Ratio.of(ratios)
+        return found.high - found.low <= self.spread * found.middle
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median of the ratios within each round, and their quartiles: what slows a whole round down cancels."""
+
+    middle: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, ratios: Sequence[float]) -> Ratio:
+        """Of one round alone there are no quartiles.
+
+        >>> Ratio.of([2.0, 1.0, 3.0, 2.5, 2.0])
+        Ratio(middle=2.0, low=2.0, high=2.5)
+        """
+        low, middle, high = quantiles(ratios, method="inclusive") if len(ratios) > 1 else (nan, ratios[0], nan)
+        return cls(middle, low, high)
+
+
+@dataclass(frozen=True)
 class Timing:
-    """Seconds of one call in every repeat, by the wall and by the processor (of all threads and children)."""
+    """Seconds of one call in every round, by the wall and by the processor (of all threads and children)."""
 
     wall: tuple[float, ...]
     processor: tuple[float, ...]
 
+    def by(self, wall: bool) -> tuple[float, ...]:
+        return self.wall if wall else self.processor
 
-def ratio(times: Sequence[float], others: Sequence[float]) -> float:
-    """The median of the ratios within each repeat: what slows a whole repeat down cancels.
 
-    >>> ratio([2.0, 6.0, 8.0], [1.0, 3.0, 2.0])
-    2.0
+def ratios(times: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Of the rounds that both were in: who steps aside was in the first ones.
+
+    >>> ratios([2.0, 6.0], [1.0, 3.0, 2.0])
+    [2.0, 2.0]
     """
-    return median(mine / theirs for mine, theirs in zip(times, others, strict=True))
+    return [mine / theirs for mine, theirs in zip(times, others, strict=False)]
 
 
-def interleaved(contenders: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Timing]:
-    """Timings of all contenders in turn in every repeat, after one call of each that is not counted."""
-    calls = {name: number_of_calls(run) for name, run in contenders.items()}
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: Rounds,
+    warm: Collection[str] = (),
+    by_wall: bool = False,
+) -> dict[str, Timing]:
+    """Timings of contenders in turn, after one call that is not counted of each that is not warm.
+
+    The first contender is in every round; each other one until its ratio to the first is known.
+    """
+    for name, run in contenders.items():
+        if name not in warm:
+            run()
+    first, *others = contenders
+    calls = dict.fromkeys(contenders, 1)
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
-    for _ in range(repeats):
-        for name, run in contenders.items():
-            seen[name].append(seconds(run, calls[name]))
+    taken = dict.fromkeys(contenders, 0.0)
+    racing = [first, *others]
+    while racing:
+        for name in racing:
+            began = perf_counter()
+            measured = seconds(contenders[name], calls[name])
+            while not seen[name] and calls[name] * measured[0] < SHORTEST / 2:  # the first call may be a slow one
+                calls[name] = ceil(SHORTEST / max(measured[0], 1e-9))
+                measured = seconds(contenders[name], calls[name])
+            seen[name].append(measured)
+            taken[name] += perf_counter() - began
+        times = {name: [each[not by_wall] for each in values] for name, values in seen.items()}
+        if others:
+            left = [name for name in others if not rounds.enough(ratios(times[name], times[first]), taken[name])]
+            racing = [first, *left] if left else []
+        else:  # nobody to be compared with: its own times
+            racing = [] if rounds.enough(times[first], taken[first]) else [first]
     return {name: Timing(*zip(*values, strict=True)) for name, values in seen.items()}
 
 
@@ -56,12 +133,6 @@ def processor_time() -> float:
     """Seconds that this process and its children that have ended were computing."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return process_time() + children.ru_utime + children.ru_stime
-
-
-def number_of_calls(run: Callable[[], object]) -> int:
-    """Calls that make one measurement long enough, from a second one: the first, not counted, may compile."""
-    first = seconds(run)[0]
-    return max(1, ceil(SHORTEST / max(first if first > 1 else seconds(run)[0], 1e-9)))
 
 
 def on_one_core() -> None:

@@ -7,6 +7,7 @@ A loss is written once for JAX and PyTorch, as ``loss(xp, data, *states)``: xp h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,8 @@ Values = NDArray[Any]
 Loss = Callable[..., Any]
 Solve = Callable[[], Values]
 """Integrates, and returns the state at the end: all states one after the other."""
+Prepare = Callable[[float, float], Solve]
+"""An integration at a relative and an absolute tolerance; what is compiled is compiled once for all of them."""
 
 PEERS = {
     "heyoka": "heyoka",
@@ -48,9 +51,8 @@ def jax_namespace() -> Any:
 
 
 def with_diffrax(
-    loss: Loss, data: Mapping[str, Values], start: Sequence[Values], rates: Sequence[float], tau: float,
-    rtol: float, atol: float,
-) -> Solve:  # fmt: skip
+    loss: Loss, data: Mapping[str, Values], start: Sequence[Values], rates: Sequence[float], tau: float
+) -> Prepare:  # fmt: skip
     """Gradient flow by Tsit5 with ``jax.grad``, jitted, in float64."""
     xp = jax_namespace()
     import diffrax
@@ -65,19 +67,22 @@ def with_diffrax(
         return tuple(-rate * value for rate, value in zip(rates, found, strict=True))
 
     @jax.jit
-    def integrate(states: Any) -> Any:
+    def integrate(states: Any, rtol: Any, atol: Any) -> Any:
         return diffrax.diffeqsolve(
             diffrax.ODETerm(slope), diffrax.Tsit5(), 0.0, tau, None, states, max_steps=100_000,
             stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
         ).ys  # fmt: skip
 
-    return lambda: np.concatenate([np.asarray(value)[-1].ravel() for value in integrate(first)])
+    def prepare(rtol: float, atol: float) -> Solve:
+        tolerances = jnp.asarray(rtol), jnp.asarray(atol)
+        return lambda: np.concatenate([np.asarray(value)[-1].ravel() for value in integrate(first, *tolerances)])
+
+    return prepare
 
 
 def with_torchdiffeq(
-    loss: Loss, data: Mapping[str, Values], start: Sequence[Values], rates: Sequence[float], tau: float,
-    rtol: float, atol: float,
-) -> Solve:  # fmt: skip
+    loss: Loss, data: Mapping[str, Values], start: Sequence[Values], rates: Sequence[float], tau: float
+) -> Prepare:  # fmt: skip
     """Gradient flow by dopri5 with ``torch.autograd``, in float64, on one thread."""
     import torch
     import torchdiffeq
@@ -92,22 +97,25 @@ def with_torchdiffeq(
             found = torch.autograd.grad(loss(torch, known, *leaves), leaves)
         return tuple(-rate * value for rate, value in zip(rates, found, strict=True))
 
-    def solve() -> Values:
+    def solve(rtol: float, atol: float) -> Values:
         with torch.no_grad():
             found = torchdiffeq.odeint(slope, first, times, rtol=rtol, atol=atol, method="dopri5")
         return np.concatenate([value[-1].numpy().ravel() for value in found])
 
-    return solve
+    return lambda rtol, atol: partial(solve, rtol, atol)
 
 
-def with_scipy(
-    slope: Callable[[Values], Values], start: Sequence[Values], tau: float, rtol: float, atol: float
-) -> Solve:
+def with_scipy(slope: Callable[[Values], Values], start: Sequence[Values], tau: float) -> Prepare:
     """``solve_ivp`` (RK45) alone, with a slope written by hand in NumPy."""
     from scipy.integrate import solve_ivp
 
     first = np.concatenate([np.ravel(value) for value in start])
-    return lambda: solve_ivp(lambda t, y: slope(y), (0.0, tau), first, rtol=rtol, atol=atol, t_eval=[tau]).y[:, -1]
+
+    def solve(rtol: float, atol: float) -> Values:
+        found = solve_ivp(lambda t, y: slope(y), (0.0, tau), first, rtol=rtol, atol=atol, t_eval=[tau])
+        return np.asarray(found.y)[:, -1]
+
+    return lambda rtol, atol: partial(solve, rtol, atol)
 
 
 def with_cvode(
@@ -136,16 +144,14 @@ def gradient_flows(
     start: Sequence[Values],
     rates: Sequence[float],
     tau: float,
-    rtol: float,
-    atol: float,
     by_hand: Callable[[Values], Values],
-) -> dict[str, Solve]:
+) -> dict[str, Prepare]:
     """The same gradient flow by all peers that are here; ``by_hand`` is its slope in NumPy."""
-    found = {"SciPy RK45, NumPy": with_scipy(by_hand, start, tau, rtol, atol)}
+    found = {"SciPy RK45, NumPy": with_scipy(by_hand, start, tau)}
     if here("diffrax"):
-        found["diffrax Tsit5"] = with_diffrax(loss, data, start, rates, tau, rtol, atol)
+        found["diffrax Tsit5"] = with_diffrax(loss, data, start, rates, tau)
     if here("torchdiffeq"):
-        found["torchdiffeq dopri5"] = with_torchdiffeq(loss, data, start, rates, tau, rtol, atol)
+        found["torchdiffeq dopri5"] = with_torchdiffeq(loss, data, start, rates, tau)
     return found
 
 

@@ -47,12 +47,12 @@ def rows(setting: Setting) -> Iterator[Row]:
         for threads in sorted({1, min(2, numba.config.NUMBA_NUM_THREADS)}):  # type: ignore[attr-defined]
             name = f", {threads} thread{'s' * (threads > 1)}"
             ours = partial(on, threads, partial(flow, y, out), y.size, times)
-            contenders[f"right-hand side{name}"] = Contender(ours, error, times, least(V, 1))
+            contenders[f"right-hand side{name}"] = Contender(ours, error, times, least(V, 1), warm=True)
             theirs = partial(on, threads, products, y.size, times)
             contenders[f"three products, NumPy{name}"] = Contender(theirs, share=times)
         formula = partial(on, 1, partial(by_hand, R, q, y), y.size, times)
-        contenders["NumPy, 1 thread"] = Contender(formula, error, times)
-        yield from race(V, contenders, setting.repeats, by_wall=True)
+        contenders["NumPy, 1 thread"] = Contender(formula, error, times, peer=True)
+        yield from race(V, contenders, setting.rounds, by_wall=True)
 
 
 def memory_rows(setting: Setting) -> Iterator[Row]:
@@ -64,7 +64,7 @@ def memory_rows(setting: Setting) -> Iterator[Row]:
     wall, processor = seconds(lambda: found.append(solve(system, times, top=100).attrs["evaluations"]))
     states = (peak_memory() - before) / (2 * 8 * V**2)
     note = f"{found[0]} evaluations; peak memory {states:.1f} states above the {before / 1e9:.2f} GB before it"
-    yield Row(V, "solve", wall, processor, 1.0, note=note)
+    yield Row(V, "solve", wall, processor, note=note, race="solve")
 
 
 CASE = Case(

@@ -1,9 +1,9 @@
 """A program of a user's own beside diffrax, torchdiffeq and SciPy: one integration, and batches of initial states.
 
 Linear attention with merged key and query, D = 8, two heads, learning linear regression in context (Zhang, Singh,
-Latham, Saxe 2025), on 64 sequences of 16 pairs: gradient flow to tau = 20 from random states. Every contender takes the
-loosest of its tolerances that meets the wanted accuracy, so that times are at equal error; errors are the largest of
-the states at the end, against DOP853 at rtol 1e-12.
+Latham, Saxe 2025), on 64 sequences of 16 pairs: gradient flow to tau = 20 from random states. Every contender takes
+the loosest tolerance that meets the wanted accuracy, so that times are at equal error; errors are the largest of the
+states at the end, against DOP853 at rtol 1e-12.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import Case, Contender, Row, Setting, race
-from benchmarks.peers import Values, here, jax_namespace, with_diffrax, with_scipy, with_torchdiffeq
+from benchmarks.accuracy import at_equal_error, furthest
+from benchmarks.case import Case, Row, Setting, race
+from benchmarks.peers import Prepare, Values, gradient_flows, here, jax_namespace
 from derivations.gradient_flow import gradient_flow
 from derivations.program import Program
 from dynamics import Problem, batch, on_arrays, solve
 from dynamics.program_file import Definition, SumOver, indices, model, sizes, tensors
 
 SEQUENCES, PAIRS, WIDTH, HEADS, END, TARGET = 64, 16, 8, 2, 20.0, 1e-5
-RTOLS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 
 
 @cache
@@ -87,22 +87,22 @@ def problem() -> Problem:
     return on_arrays(gradient_flow(program()), data(), {"H": HEADS})
 
 
-def batched(v: Values, U: Values, rtol: float, threads: int = 1) -> Values:
+def batched(v: Values, U: Values, rtol: float, atol: float, threads: int = 1) -> Values:
     flow = problem().program
     found = batch(
         flow, {"H": HEADS, **dict.fromkeys(flow.rates.values(), 1.0)}, {"v": v, "U": U}, END, data=data(), rtol=rtol,
-        atol=1e-2 * rtol, threads=threads, constants={"D": WIDTH, "H": HEADS, "N": PAIRS},
+        atol=atol, threads=threads, constants={"D": WIDTH, "H": HEADS, "N": PAIRS},
     )  # fmt: skip
     return np.concatenate([found.v.values, found.U.values.reshape(len(v), -1)], axis=1)
 
 
-def alone(v: Values, U: Values, rtol: float, method: str = "RK45") -> Values:
-    found = solve(problem(), [END], initial={"v": v, "U": U}, rtol=rtol, atol=1e-2 * rtol, method=method, threads=1)
+def alone(v: Values, U: Values, rtol: float, atol: float, method: str = "RK45") -> Values:
+    found = solve(problem(), [END], initial={"v": v, "U": U}, rtol=rtol, atol=atol, method=method, threads=1)
     return np.concatenate([found.v.values.ravel(), found.U.values.ravel()])
 
 
-def with_vmap(v: Values, U: Values, rtol: float) -> Callable[[], Values]:
-    """diffrax's Tsit5 under vmap: cells step until the last one is done."""
+def with_vmap(v: Values, U: Values) -> Prepare:
+    """diffrax's Tsit5 under vmap: cells step until the last one is done. Compiled before its first call."""
     xp = jax_namespace()
     import diffrax
     import jax
@@ -113,61 +113,55 @@ def with_vmap(v: Values, U: Values, rtol: float) -> Callable[[], Values]:
     def slope(t: Any, states: Any, args: Any) -> Any:
         return tuple(-value for value in jax.grad(lambda states: loss(xp, known, *states))(states))
 
-    def one(states: Any) -> Any:
+    def one(states: Any, rtol: Any, atol: Any) -> Any:
         return diffrax.diffeqsolve(
             diffrax.ODETerm(slope), diffrax.Tsit5(), 0.0, END, None, states, max_steps=100_000,
-            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=1e-2 * rtol), adjoint=diffrax.ForwardMode(),
+            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol), adjoint=diffrax.ForwardMode(),
         ).ys  # fmt: skip
 
-    cells, first = jax.jit(jax.vmap(one)), (jnp.asarray(v), jnp.asarray(U))
-    return lambda: np.concatenate([np.asarray(value)[:, -1].reshape(len(v), -1) for value in cells(first)], axis=1)
+    first, number = (jnp.asarray(v), jnp.asarray(U)), jnp.asarray(1.0)
+    cells = jax.jit(jax.vmap(one, (0, None, None))).lower(first, number, number).compile()
 
+    def prepare(rtol: float, atol: float) -> Callable[[], Values]:
+        tolerances = jnp.asarray(rtol), jnp.asarray(atol)
+        return lambda: np.concatenate(
+            [np.asarray(value)[:, -1].reshape(len(v), -1) for value in cells(first, *tolerances)], axis=1
+        )
 
-def loosest(prepare: Callable[[float], Callable[[], Values]], exact: Values) -> Contender | None:
-    """A contender at its loosest tolerance that is accurate enough, if any."""
-    for rtol in RTOLS:
-        run = prepare(rtol)
-        error = float(np.abs(run() - exact).max())
-        if error <= TARGET:
-            return Contender(run, error, note=f"rtol {rtol:g}")
-    return None
+    return prepare
 
 
 def rows(setting: Setting) -> Iterator[Row]:
     v, U = (values[0] for values in starts(1))
-    exact = alone(v, U, 1e-12, "DOP853")
+    exact = alone(v, U, 1e-12, 1e-14, "DOP853")
     given = (loss, data(), (v, U), (1.0, 1.0), END)
-    contenders = {
-        "dynamics RK45": lambda rtol: partial(alone, v, U, rtol),
-        "dynamics DOP853": lambda rtol: partial(alone, v, U, rtol, "DOP853"),
+    flows: dict[str, Prepare] = {
+        f"dynamics {method}": lambda rtol, atol, method=method: partial(alone, v, U, rtol, atol, method)  # type: ignore[misc]
+        for method in ("RK45", "DOP853")
     }
-    if here("diffrax"):
-        contenders["diffrax Tsit5"] = lambda rtol: with_diffrax(*given, rtol, 1e-2 * rtol)
-    if here("torchdiffeq"):
-        contenders["torchdiffeq dopri5"] = lambda rtol: with_torchdiffeq(*given, rtol, 1e-2 * rtol)
-    contenders["SciPy RK45, NumPy"] = lambda rtol: with_scipy(by_hand(), (v, U), END, rtol, 1e-2 * rtol)
-    found = {name: loosest(prepare, exact) for name, prepare in contenders.items()}
-    yield from race(1, {name: each for name, each in found.items() if each is not None}, setting.repeats)
+    flows |= gradient_flows(*given, by_hand())
+    yield from race(1, at_equal_error(flows, furthest(exact), TARGET, 1e-2), setting.rounds)
 
 
 def batches(setting: Setting) -> Iterator[Row]:
-    """Tolerances are found, and errors measured, on a hundred cells; ten thousand are integrated once."""
-    contenders: dict[str, Callable[[Values, Values, float], Callable[[], Values]]] = {
-        "dynamics batch": lambda v, U, rtol: partial(batched, v, U, rtol)
+    """Tolerances are found, and errors measured, on a hundred cells; ten thousand are integrated at those."""
+    methods: dict[str, Callable[[Values, Values], Prepare]] = {
+        "dynamics batch": lambda v, U: lambda rtol, atol: partial(batched, v, U, rtol, atol)
     }
     if here("diffrax"):
-        contenders["diffrax Tsit5, vmap"] = with_vmap
-    for cells in (100,) if setting.quick else (100, 10_000):
-        v, U = starts(cells)
-        few = v[:100], U[:100]
-        exact = batched(*few, 1e-9)
-        found = {}
-        for name, prepare in contenders.items():
-            chosen = loosest(partial(prepare, *few), exact)
-            if chosen is not None:
-                rtol = float(chosen.note.removeprefix("rtol "))
-                found[name] = chosen if cells == 100 else replace(chosen, run=prepare(v, U, rtol))
-        yield from race(cells, found, setting.repeats if cells == 100 else 1)
+        methods["diffrax Tsit5, vmap"] = with_vmap
+    few = starts(100)
+    exact = batched(*few, 1e-9, 1e-11)
+    flows = {name: method(*few) for name, method in methods.items()}
+    found = at_equal_error(flows, furthest(exact), TARGET, 1e-2)
+    yield from race(100, found, setting.rounds)
+    if not setting.quick:
+        many = starts(10_000)
+        found = {
+            name: replace(each, run=methods[name](*many)(each.tolerance, 1e-2 * each.tolerance))
+            for name, each in found.items()
+        }
+        yield from race(10_000, found, setting.rounds)
 
 
 CASE = Case("program", "linear attention as a program of one's own, D = 8, 130 states", "", rows)

@@ -1,14 +1,12 @@
-"""Results as Markdown, as CSV, and as a figure of cost against size with the floors of the machine."""
+"""Results as Markdown, and as a figure of cost against size with the floors of the machine."""
 
 from __future__ import annotations
 
-import csv
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
-from io import StringIO
 from math import inf, isfinite
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +17,7 @@ from matplotlib.ticker import FuncFormatter
 from benchmarks.case import Case, Row
 from benchmarks.measure import Machine
 from benchmarks.peers import PEERS
+from benchmarks.store import Result, as_csv
 from dynamics.plot.frame import COLOURS, DASHES, house_style, label_ends, number, save
 from dynamics.plot.layout import PAGE
 from dynamics.support.files import write_aside
@@ -64,46 +63,81 @@ def floor(row: Row, machine: Machine) -> float:
     return max(row.bytes / machine.bandwidth, row.flops / machine.arithmetic)
 
 
-def table(case: Case, rows: Iterable[Row], machine: Machine) -> str:
+def table(case: Case, result: Result, machine: Machine) -> str:
     """A case as a Markdown table."""
     size = f"{case.unit} | " if case.unit else ""
-    lines = [f"### {case.name}: {case.title}", "", f"| {size}what | time | processor | ratio | error | note |"]
-    lines.append("|---" * (6 + bool(case.unit)) + "|")
-    for row in rows:
-        notes = [row.note] if row.note else []
+    lines = [f"### {case.name}: {case.title}", ""]
+    lines.append(f"| {size}what | time | processor | ratio | quartiles, rounds | error | note |")
+    lines.append("|---" * (7 + bool(case.unit)) + "|")
+    for row in result.rows:
+        notes = [f"tolerance {row.tolerance:.2g}"] if isfinite(row.tolerance) else []
+        notes += [row.note] if row.note else []
         if isfinite(floor(row, machine)):
             # Where other work held a single thread up, its processor time is what it needed.
             notes.append(f"{figures(min(row.wall, row.processor) / floor(row, machine))} x floor")
         cells = [f"{row.size:,.0f}"] if case.unit else []
-        cells += [row.name, duration(row.wall), duration(row.processor), figures(row.ratio)]
+        cells += [row.name, duration(row.wall), duration(row.processor), figures(row.ratio), spread(row)]
         cells += [f"{row.error:.1e}" if isfinite(row.error) else "", ", ".join(notes)]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    about = f"Measured {result.measured}, load {result.load:.1f} before it, in {result.seconds:.0f} s."
+    return "\n".join([*lines, "", about, ""])
 
 
-def markdown(results: Iterable[tuple[Case, Sequence[Row]]], machine: Machine, missing: Sequence[str]) -> str:
+def spread(row: Row) -> str:
+    """The quartiles of a ratio and the number of rounds, if it is not the first one's.
+
+    >>> spread(Row(1.0, "heyoka", 1.0, 1.0, 1.5, 1.4, 1.62, 5))
+    '1.40 to 1.62, 5'
+    """
+    if row.name == row.race:
+        return f"{row.rounds}"
+    return f"{figures(row.low)} to {figures(row.high)}, {row.rounds}" if isfinite(row.low) else f"{row.rounds}"
+
+
+def worst(rows: Iterable[Row]) -> list[tuple[Row, Row]]:
+    """In each race, its first contender and the fastest of the peers: those with other software only."""
+    firsts: dict[tuple[float, str], Row] = {}
+    fastest: dict[tuple[float, str], Row] = {}
+    for row in rows:
+        key = row.size, row.race
+        if row.name == row.race:
+            firsts[key] = row
+        elif row.peer and (key not in fastest or row.ratio < fastest[key].ratio):
+            fastest[key] = row
+    return [(firsts[key], row) for key, row in fastest.items()]
+
+
+def summary(results: Iterable[Result]) -> str:
+    """The fastest peer of every race; below 1 the package is slower, and the ratio bold."""
+    lines = ["### The fastest peer of every race", ""]
+    lines += ["| case | size | ours | time | peer | ratio | quartiles, rounds |", "|---|---|---|---|---|---|---|"]
+    found = [(result.case, own, peer) for result in results for own, peer in worst(result.rows)]
+    for case, own, peer in found:
+        ratio = figures(peer.ratio) if peer.ratio >= 1 else f"**{figures(peer.ratio)}**"
+        cells = [case, f"{own.size:,.0f}", own.name, duration(own.wall), peer.name, ratio, spread(peer)]
+        lines.append(f"| {' | '.join(cells)} |")
+    if not found:
+        return ""
+    middle, least = median(peer.ratio for *_, peer in found), min(peer.ratio for *_, peer in found)
+    return "\n".join([*lines, "", f"Median {figures(middle)}, least {figures(least)}, {len(found)} races.", ""])
+
+
+def markdown(results: Sequence[tuple[Case, Result]], machine: Machine, missing: Sequence[str]) -> str:
     """The whole document."""
     absent = f"Not installed and left out: {', '.join(missing)}.\n\n" if missing else ""
-    return f"{header(machine)}\n\n{absent}" + "\n".join(table(case, rows, machine) for case, rows in results)
-
-
-def as_csv(results: Iterable[tuple[Case, Sequence[Row]]]) -> str:
-    """All rows, in seconds; what does not apply is nan."""
-    text = StringIO()
-    writer = csv.DictWriter(text, ["case", *(field.name for field in fields(Row))], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"case": case.name, **asdict(row)} for case, rows in results for row in rows)
-    return text.getvalue()
+    parts = [summary([result for _, result in results]), *(table(case, result, machine) for case, result in results)]
+    return f"{header(machine)}\n\n{absent}" + "\n".join(part for part in parts if part)
 
 
 def write(
-    directory: Path, results: Sequence[tuple[Case, Sequence[Row]]], machine: Machine, missing: Sequence[str]
+    directory: Path, results: Sequence[tuple[Case, Result]], machine: Machine, missing: Sequence[str], draw: bool = True
 ) -> None:
-    """What there is so far, as benchmark.md, .csv, .svg and .png."""
-    for suffix, text in (("md", markdown(results, machine, missing)), ("csv", as_csv(results))):
+    """What there is so far, as benchmark.md and .csv, and drawn as .svg and .png."""
+    measured = [result for _, result in results]
+    for suffix, text in (("md", markdown(results, machine, missing)), ("csv", as_csv(measured))):
         with write_aside(directory / f"benchmark.{suffix}") as aside:
             aside.write_text(text, encoding="utf-8")
-    drawn = figure(results, machine)
+    drawn = figure([(case, result.rows) for case, result in results], machine) if draw else None
     if drawn is not None:
         for suffix in ("svg", "png"):
             save(drawn, directory / f"benchmark.{suffix}")

@@ -32,18 +32,24 @@ CASES = {
     "startup": "startup.CASE",
     "compile": "compile_time.CASE",
 }
-"""Where each case stands: modules are loaded in the process of the case."""
+"""Where each case stands: modules are loaded in the process of the case, and where its rows are shown."""
 
 
-def run(name: str, setting: Setting) -> tuple[Case, list[Row]]:
-    """One case, in this process."""
+def case(name: str) -> Case:
+    """Its description, from the module where it stands."""
     module, attribute = CASES[name].split(".")
-    case: Case = getattr(import_module(f"benchmarks.{module}"), attribute)
-    if not case.one_core:
-        return case, list(case.rows(setting))
+    found: Case = getattr(import_module(f"benchmarks.{module}"), attribute)
+    return found
+
+
+def run(name: str, setting: Setting) -> list[Row]:
+    """One case, in this process."""
+    chosen = case(name)
+    if not chosen.one_core:
+        return list(chosen.rows(setting))
     on_one_core()
     with threadpool_limits(1):  # threads of BLAS would wait for each other on one core
-        return case, list(case.rows(setting))
+        return list(chosen.rows(setting))
 
 
 def apart(function, *values):

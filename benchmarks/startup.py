@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.case import Case, Contender, Row, Setting, race
@@ -32,7 +33,7 @@ def rows(setting: Setting) -> Iterator[Row]:
     commands |= {f"import {name}": ("-c", f"import {name}") for name in ("numba", "sympy", "xarray")}
     commands |= {f"import {name}": ("-c", f"import {name}") for name in PEERS if here(name)}
     contenders = {name: Contender(partial(started, *command)) for name, command in commands.items()}
-    yield from race(1, contenders, min(3, setting.repeats))
+    yield from race(1, contenders, replace(setting.rounds, fewest=3, seconds=2.0))
 
 
 CASE = Case("startup", "new processes; compiled code is on disk", "", rows)

@@ -1,7 +1,7 @@
 """Sweeps of the copying system beside heyoka (Taylor series in batches), diffrax (vmap, lax.map) and solvers of cells.
 
-V from 41 to 200, L = 40, to tau = 2,000, 50 outputs, u0 = a0 = 0.01. Every contender takes the loosest of its
-tolerances that meets the wanted accuracy, so that times are at equal error. Errors are the largest over all cells and
+V from 41 to 200, L = 40, to tau = 2,000, 50 outputs, u0 = a0 = 0.01. Every contender takes the loosest
+tolerance that meets the wanted accuracy, so that times are at equal error. Errors are the largest over all cells and
 outputs, against DOP853 at rtol 1e-13.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 import sympy
 import xarray as xr
 
+from benchmarks.accuracy import LOOSEST, furthest, loosest
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.peers import Values, here
 from derivations.reductions import copying
@@ -32,7 +33,6 @@ class Method:
     """A way to run the sweep: ``prepare(V, tolerance)()`` returns u and a by (state, cell, time)."""
 
     prepare: Callable[[Values, float], Callable[[], Values]]
-    tolerances: tuple[float, ...]
     most_cells: int | None = None
 
 
@@ -190,50 +190,36 @@ def with_numbalsoda(V: Values, rtol: float) -> Callable[[], Values]:
 
 def methods() -> dict[str, Method]:
     """Contenders by name; of this package first."""
-    rtols = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
-    found = {f"dynamics {name}": Method(partial(ours, name), rtols) for name in ("RK45", "DOP853")}
+    found = {f"dynamics {name}": Method(partial(ours, name)) for name in ("RK45", "DOP853")}
     if here("heyoka"):
         for batch in (8, 16):
-            found[f"heyoka, batches of {batch}"] = Method(
-                partial(with_heyoka, batch), (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-            )  # fmt: skip
+            found[f"heyoka, batches of {batch}"] = Method(partial(with_heyoka, batch))
     if here("diffrax"):
         for solver, mapping in (("Tsit5", "vmap"), ("Dopri8", "vmap"), ("Tsit5", "lax.map")):
-            found[f"diffrax {solver}, {mapping}"] = Method(with_diffrax(solver, mapping), rtols)
+            found[f"diffrax {solver}, {mapping}"] = Method(with_diffrax(solver, mapping))
     if here("torchdiffeq"):
-        found["torchdiffeq dopri5, one batch"] = Method(with_torchdiffeq, rtols)
+        found["torchdiffeq dopri5, one batch"] = Method(with_torchdiffeq)
     if here("numbalsoda"):
-        found["numbalsoda"] = Method(with_numbalsoda, rtols)
-    found["SciPy RK45, cell by cell"] = Method(with_scipy, rtols, ALONE)
+        found["numbalsoda"] = Method(with_numbalsoda)
+    found["SciPy RK45, cell by cell"] = Method(with_scipy, ALONE)
     return found
 
 
-def accurate(method: Method, V: Values, exact: Values, target: float) -> tuple[float, Contender] | None:
-    """The method at the loosest tolerance whose error is at most the target, if any."""
-    chosen = slice(None, None, max(1, V.size // (method.most_cells or V.size)))
-    for tolerance in method.tolerances:
-        if tolerance < 1e-2 * target:
-            break  # no method here is a hundred times less accurate than its tolerance
-        run = method.prepare(V[chosen], tolerance)
-        error = abs(run() - exact[:, chosen]).max()
-        if error <= target:
-            return tolerance, Contender(run, error, V[chosen].size / V.size)
-    return None
-
-
 def rows(target: float, setting: Setting) -> Iterator[Row]:
-    contenders = methods()
+    contenders, found = methods(), dict[str, Contender]()
     for cells in (100, 1000) if setting.quick else (100, 1000, 10_000):
         V = vocabularies(cells)
         exact = states(swept("DOP853", V, 1e-13))
-        found: dict[str, Contender] = {}
+        before, found = found, {}
         for name, method in contenders.items():
-            chosen = accurate(method, V, exact, target)
+            some = slice(None, None, max(1, cells // (method.most_cells or cells)))
+            start = before[name].tolerance if name in before else LOOSEST
+            chosen = loosest(partial(method.prepare, V[some]), furthest(exact[:, some]), target, start)
             if chosen is not None:
-                tolerance, contender = chosen
-                work = least(V, tolerance) if not found else Work()
-                found[name] = replace(contender, work=work, note=f"tolerance {tolerance:g}")
-        yield from race(cells, found, setting.repeats)
+                work = Work() if found else least(V, chosen.tolerance)
+                peer = not name.startswith("dynamics")
+                found[name] = replace(chosen, share=V[some].size / cells, work=work, peer=peer)
+        yield from race(cells, found, setting.rounds)
 
 
 def least(V: Values, rtol: float) -> Work:
