@@ -21,7 +21,7 @@ from time import perf_counter
 from benchmarks.case import Setting
 from benchmarks.peers import PEERS, here
 from benchmarks.report import header, summary, table, write
-from benchmarks.runs import CASES, apart, case, floors, run
+from benchmarks.runs import CASES, Processes, apart, case, floors
 from benchmarks.store import Result, kept, merged
 
 
@@ -55,27 +55,28 @@ def main() -> int:
     print(header(limits), end="\n\n", flush=True)
     results = kept(chosen.directory) if chosen.directory is not None else {}
     failed = []
-    for name in chosen.case or [name for name in CASES if not (chosen.resume and name in results)]:
-        try:
-            result = measured(name, setting)
-        except Exception as error:  # the other cases are still worth their time
-            print(f"({name} failed: {type(error).__name__}: {error})", file=sys.stderr, flush=True)
-            failed.append(name)
-            continue
-        results = merged(results, result, CASES)
-        print(table(case(name), result, limits), flush=True)
-        if chosen.directory is not None:
-            write(chosen.directory, [(case(each), result) for each, result in results.items()], limits, missing)
+    with Processes() as processes:
+        for name in chosen.case or [name for name in CASES if not (chosen.resume and name in results)]:
+            try:
+                result = measured(name, setting, processes)
+            except Exception as error:  # the other cases are still worth their time
+                print(f"({name} failed: {type(error).__name__}: {error})", file=sys.stderr, flush=True)
+                failed.append(name)
+                continue
+            results = merged(results, result, CASES)
+            print(table(case(name), result, limits), flush=True)
+            if chosen.directory is not None:
+                write(chosen.directory, [(case(each), result) for each, result in results.items()], limits, missing)
     print(summary(results.values()))
     print(f"({perf_counter() - began:.0f} s in all)", file=sys.stderr)
     return 1 if failed else 0
 
 
-def measured(name: str, setting: Setting) -> Result:
-    """A case in a process of its own."""
+def measured(name: str, setting: Setting, processes: Processes) -> Result:
+    """A case, and what is told about its measurement."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else nan
     when, started = datetime.now().strftime("%Y-%m-%d %H:%M"), perf_counter()
-    rows = apart(run, name, setting)
+    rows = processes.rows(name, setting)
     took = perf_counter() - started
     print(f"({name} took {took:.0f} s)", file=sys.stderr, flush=True)
     return Result(name, when, load, took, tuple(rows))

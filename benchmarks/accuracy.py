@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import isfinite, log10
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,8 @@ TRIES = 8
 
 
 def loosest(
-    prepare: Callable[[float], Callable[[], Values]],
-    error: Callable[[Values], float],
+    prepare: Callable[[float], Callable[[], Any]],
+    error: Callable[[Any], float],
     target: float,
     start: float = LOOSEST,
 ) -> Contender | None:
@@ -112,6 +113,6 @@ def at_equal_error(
     return found
 
 
-def furthest(exact: Values) -> Callable[[Values], float]:
+def furthest(exact: Values) -> Callable[[Any], float]:
     """The largest error of a run that returns what is known exactly."""
-    return lambda found: float(np.abs(found - exact).max())
+    return lambda found: float(np.abs(np.asarray(found) - exact).max())

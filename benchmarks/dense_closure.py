@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.accuracy import at_equal_error, furthest
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.own import flat
 from benchmarks.peers import Values, gradient_flows, softmax
 from dynamics import CoOccurrence, solve
 
@@ -44,7 +45,7 @@ def by_hand(R: Values, q: Values, state: Values) -> Values:
 def ends(system: CoOccurrence, rtol: float, atol: float, method: str = "RK45") -> tuple[Values, int]:
     """The state at the end, and the evaluations that it took."""
     found = solve(system, [TAU], rtol=rtol, atol=atol, method=method, threads=1)
-    return np.concatenate([found[name].values.ravel() for name in ("W", "A")]), found.attrs["evaluations"]
+    return flat(found, "W", "A"), found.attrs["evaluations"]
 
 
 def least(V: int, evaluations: int) -> Work:

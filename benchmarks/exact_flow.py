@@ -16,6 +16,7 @@ import scipy.sparse
 
 from benchmarks.accuracy import at_equal_error, furthest
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.own import flat, numbers
 from benchmarks.peers import Prepare, Values, gradient_flows, here, softmax, with_diffrax
 from dynamics import solve
 from dynamics.problems.models import Model, embeddings, topic
@@ -84,7 +85,7 @@ def flow(run: Run, rtol: float, atol: float) -> tuple[Values, int]:
     found = solve(
         run.model, run.examples, [run.tau], initial=run.initial, rates={"s": run.rate}, rtol=rtol, atol=atol, threads=1
     )
-    return np.concatenate([found.v.values.ravel(), found.s.values.ravel()]), found.attrs["evaluations"]
+    return flat(found, "v", "s"), found.attrs["evaluations"]
 
 
 def flow_in_span(run: Run, rtol: float, atol: float) -> Values:
@@ -94,7 +95,8 @@ def flow_in_span(run: Run, rtol: float, atol: float) -> Values:
         topic("FC", readout=U, span=True), run.examples, [run.tau], initial={"s": run.initial["s"], "W": v @ U},
         rates={"s": run.rate}, rtol=rtol, atol=atol, threads=1,
     )  # fmt: skip
-    return np.concatenate([embeddings(U, found.W.values[-1], v).ravel(), found.s.values.ravel()])
+    W, s = numbers(found, "W", "s")
+    return np.concatenate([embeddings(U, W[-1], v).ravel(), s.ravel()])
 
 
 # -- peers ------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import scipy.sparse
 
 from benchmarks.accuracy import at_equal_error, furthest
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.own import flat
 from benchmarks.peers import Values, gradient_flows, softmax
 from dynamics import solve
 from dynamics.problems.models import lexical
@@ -54,7 +55,7 @@ class ByHand:
 def ends(examples: Examples, rtol: float, atol: float) -> tuple[Values, int]:
     """The state at the end and the evaluations that it took."""
     found = solve(lexical(), examples, [TAU], rtol=rtol, atol=atol, threads=1)
-    return np.concatenate([found[name].values.ravel() for name in ("W", "A")]), found.attrs["evaluations"]
+    return flat(found, "W", "A"), found.attrs["evaluations"]
 
 
 def own(examples: Examples, rtol: float, atol: float) -> Callable[[], Values]:

@@ -107,7 +107,8 @@ def interleaved(
         for name in racing:
             began = perf_counter()
             measured = seconds(contenders[name], calls[name])
-            while not seen[name] and calls[name] * measured[0] < SHORTEST / 2:  # the first call may be a slow one
+            # A first call may be a slow one, so that the number of calls that follows from it is too small.
+            while not seen[name] and calls[name] * measured[0] < (SHORTEST if calls[name] == 1 else SHORTEST / 2):
                 calls[name] = ceil(SHORTEST / max(measured[0], 1e-9))
                 measured = seconds(contenders[name], calls[name])
             seen[name].append(measured)

@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.accuracy import at_equal_error, furthest
 from benchmarks.case import Case, Row, Setting, race
+from benchmarks.own import flat, numbers
 from benchmarks.peers import Prepare, Values, gradient_flows, here, jax_namespace
 from derivations.gradient_flow import gradient_flow
 from derivations.program import Program
@@ -93,12 +94,12 @@ def batched(v: Values, U: Values, rtol: float, atol: float, threads: int = 1) ->
         flow, {"H": HEADS, **dict.fromkeys(flow.rates.values(), 1.0)}, {"v": v, "U": U}, END, data=data(), rtol=rtol,
         atol=atol, threads=threads, constants={"D": WIDTH, "H": HEADS, "N": PAIRS},
     )  # fmt: skip
-    return np.concatenate([found.v.values, found.U.values.reshape(len(v), -1)], axis=1)
+    return np.concatenate([values.reshape(len(v), -1) for values in numbers(found, "v", "U")], axis=1)
 
 
 def alone(v: Values, U: Values, rtol: float, atol: float, method: str = "RK45") -> Values:
     found = solve(problem(), [END], initial={"v": v, "U": U}, rtol=rtol, atol=atol, method=method, threads=1)
-    return np.concatenate([found.v.values.ravel(), found.U.values.ravel()])
+    return flat(found, "v", "U")
 
 
 def with_vmap(v: Values, U: Values) -> Prepare:

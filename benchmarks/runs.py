@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from multiprocessing import get_context
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -34,6 +36,9 @@ CASES = {
 }
 """Where each case stands: modules are loaded in the process of the case, and where its rows are shown."""
 
+ALIKE = {"sweep-tight": "sweep"}
+"""Cases that run in the process of another if they come next after it: what was compiled there serves them."""
+
 
 def case(name: str) -> Case:
     """Its description, from the module where it stands."""
@@ -52,10 +57,41 @@ def run(name: str, setting: Setting) -> list[Row]:
         return list(chosen.rows(setting))
 
 
-def apart(function, *values):
-    """What a function returns in a fresh process: no case sees the memory, threads or modules of another."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *values).result()
+def apart(function: Callable[..., Any], *values: Any) -> Any:
+    """What a function returns in a fresh process."""
+    with fresh_process() as process:
+        return process.submit(function, *values).result()
+
+
+def fresh_process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
+class Processes:
+    """Cases in fresh processes: none sees the memory, threads or modules of another, but those that compile the same.
+
+    Used in a ``with`` block, which ends the last process.
+    """
+
+    def __init__(self) -> None:
+        self.process, self.group = fresh_process(), ""
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.shutdown()
+
+    def rows(self, name: str, setting: Setting) -> list[Row]:
+        group = ALIKE.get(name, name)
+        if self.group != group:
+            self.process.shutdown()
+            self.process, self.group = fresh_process(), group
+        try:
+            return self.process.submit(run, name, setting).result()
+        except Exception:
+            self.group = ""  # whatever it left there
+            raise
 
 
 def floors() -> Machine:

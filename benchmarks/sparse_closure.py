@@ -17,6 +17,7 @@ import scipy.sparse
 from benchmarks import dense_closure
 from benchmarks.accuracy import at_equal_error
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.own import numbers
 from benchmarks.peers import Prepare, Values, gradient_flows, softmax, with_scipy
 from dynamics import CoOccurrence, solve
 from dynamics.support.errors import DataWarning
@@ -77,7 +78,7 @@ class ByHand:
 
 def ends(system: CoOccurrence, rtol: float, atol: float) -> tuple[Values, int]:
     found = solve(system, [TAU], rtol=rtol, atol=atol, threads=1)
-    return found.W.values[-1], found.attrs["evaluations"]
+    return numbers(found, "W")[0][-1], found.attrs["evaluations"]
 
 
 def own(system: CoOccurrence, rtol: float, atol: float) -> Callable[[], Values]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.accuracy import loosest
 from benchmarks.case import Case, Contender, Row, Setting, race
+from benchmarks.own import numbers
 from benchmarks.peers import Values, here, with_cvode
 from dynamics import CoOccurrence, Problem, solve
 from dynamics.counts.bundled import bundled
@@ -33,7 +34,7 @@ FEASIBLE, COSTLY = 1e4, ("dynamics RK45", "CVODE Adams, GMRES")
 def ours(problem: Problem, t: Values, method: str, rtol: float, counted: list[int]) -> Values:
     found = solve(problem, t, method=method, rtol=rtol, atol=1e-3 * rtol, threads=1)
     counted[:] = [found.attrs["evaluations"]]
-    return found.W.values.reshape(len(t), -1)
+    return numbers(found, "W")[0].reshape(len(t), -1)
 
 
 def cvode(problem: Problem, t: Values, method: str, rtol: float, counted: list[int]) -> Values:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import xarray as xr
 
 from benchmarks.accuracy import LOOSEST, furthest, loosest
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.own import numbers
 from benchmarks.peers import Values, here
 from derivations.reductions import copying
 from dynamics.integrate.sweeps import sweep
@@ -32,7 +33,7 @@ ALONE = 20
 class Method:
     """A way to run the sweep: ``prepare(V, tolerance)()`` returns u and a by (state, cell, time)."""
 
-    prepare: Callable[[Values, float], Callable[[], Values]]
+    prepare: Callable[[Values, float], Callable[[], Any]]
     most_cells: int | None = None
 
 
@@ -40,8 +41,8 @@ def vocabularies(cells: int) -> Values:
     return np.linspace(41, 200, cells)
 
 
-def ours(method: str, V: Values, rtol: float) -> Callable[[], Values]:
-    return lambda: states(swept(method, V, rtol))
+def ours(method: str, V: Values, rtol: float) -> Callable[[], tuple[Values, ...]]:
+    return lambda: numbers(swept(method, V, rtol), "u", "a")
 
 
 def swept(method: str, V: Values, rtol: float) -> xr.Dataset:
@@ -49,10 +50,6 @@ def swept(method: str, V: Values, rtol: float) -> xr.Dataset:
     parameters = {"V": V, "L": LENGTH, "eta_W": 1.0, "eta_A": 1.0}
     start, tolerances = {"u": START, "a": START}, {"rtol": rtol, "atol": 1e-2 * rtol}
     return sweep(copying(), parameters, start, T[-1], t_eval=T, method=method, **tolerances, threads=1)
-
-
-def states(found: xr.Dataset) -> Values:
-    return np.stack([found.u.values, found.a.values])
 
 
 def operations() -> int:
@@ -188,6 +185,7 @@ def with_numbalsoda(V: Values, rtol: float) -> Callable[[], Values]:
     return lambda: cells(V, rtol).transpose(2, 0, 1)
 
 
+@cache
 def methods() -> dict[str, Method]:
     """Contenders by name; of this package first."""
     found = {f"dynamics {name}": Method(partial(ours, name)) for name in ("RK45", "DOP853")}
@@ -205,11 +203,16 @@ def methods() -> dict[str, Method]:
     return found
 
 
+@cache
+def reference(cells: int) -> Values:
+    return np.stack(ours("DOP853", vocabularies(cells), 1e-13)())
+
+
 def rows(target: float, setting: Setting) -> Iterator[Row]:
     contenders, found = methods(), dict[str, Contender]()
     for cells in (100, 1000) if setting.quick else (100, 1000, 10_000):
         V = vocabularies(cells)
-        exact = states(swept("DOP853", V, 1e-13))
+        exact = reference(cells)
         before, found = found, {}
         for name, method in contenders.items():
             some = slice(None, None, max(1, cells // (method.most_cells or cells)))
