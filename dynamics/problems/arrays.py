@@ -203,7 +203,7 @@ def checked(
     """
     found = _arrays(program, arrays)
     sizes, parameters = _values(program, _sizes_of(program, found), values)
-    for access, sub, extent in lookups(program):
+    for access, _, sub, extent in lookups(program):
         if not (sub.is_Integer or sub.is_Indexed):
             continue  # a place in a row, known when rows are bound; or a computed place, which a condition keeps within
         low, high = (int(sub), int(sub)) if sub.is_Integer else _range(name_of(sub), found, program)
@@ -220,7 +220,7 @@ def checked(
 
 
 @cache
-def lookups(program: Program) -> tuple[tuple[Any, Any, Any], ...]:
+def lookups(program: Program) -> tuple[tuple[Any, int, Any, Any], ...]:
     """What :func:`dynamics.problems.reading.looked_up` finds, once for each program."""
     return tuple(looked_up(program))
 

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from derivations.program import Program, index_symbols, name_of, subscript
 from dynamics.lowering import Kernel
 from dynamics.problems.models import Model
-from dynamics.problems.problem import Problem, size_of
+from dynamics.problems.problem import Problem
 from dynamics.support.errors import InputError
+from dynamics.support.recipes import fact
 from dynamics.tasks import Task
 from dynamics.tasks.examples import Examples
 
@@ -106,8 +107,8 @@ class Exact(Problem):
     def dims(self) -> dict[str, tuple[str, ...]]:
         return self.model.dims
 
-    def axes(self, access: Any) -> tuple[str, ...]:
-        return self.model.axes(access)
+    def axes(self, name: str) -> tuple[str, ...]:
+        return self.model.axes(name)
 
     @cached_property
     def parallel(self) -> bool:
@@ -143,18 +144,22 @@ def points(program: Program, sizes: Mapping[str, int], arrays: Mapping[str, Any]
     >>> points(keyword_classifier(), {"V": 9, "K": 5}, {"length": np.array([2, 4])})
     30
     """
-    model, most = program.model or program, 0
+    most = 0
+    for ragged, plain in _walks(program):
+        rows = math.prod(np.asarray(arrays[lengths]) for lengths in ragged)
+        most = max(most, int(np.sum(rows)) * math.prod(sizes[extent] for extent in plain if extent in sizes))
+    return most
+
+
+@fact
+def _walks(program: Program) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+    """What loops over rows of different lengths walk: the data with these lengths, and how long other indices are."""
+    model, found = program.model or program, []
     for d in model.definitions:
         space = index_symbols(d.lhs, model.extents) | set(d.over)
         ragged = [model.extents[index] for index in space if model.extents[index].is_Indexed]
-        if not ragged:
-            continue
-        rows = math.prod(np.asarray(arrays[name_of(extent)]) for extent in ragged)
         owners = {symbol for extent in ragged for symbol in subscript(extent)}
-        plain = [
-            model.extents[index]
-            for index in space - owners
-            if not model.extents[index].is_Indexed and str(model.extents[index]) in sizes
-        ]
-        most = max(most, int(np.sum(rows)) * math.prod(size_of(extent, sizes) for extent in plain))
-    return most
+        plain = [str(model.extents[i]) for i in space - owners if not model.extents[i].is_Indexed]
+        if ragged:
+            found.append((tuple(map(name_of, ragged)), tuple(plain)))
+    return tuple(dict.fromkeys(found))

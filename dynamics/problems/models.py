@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from derivations.program import Program, extent_symbols, name_of, subscript
+from derivations.program import Program, extent_symbols
 from dynamics.lowering import Kernel, lower
-from dynamics.problems.problem import UNROLLED, size_of, start_of
-from dynamics.problems.reading import Reading, looked_up, reading
+from dynamics.problems.problem import UNROLLED, layout, length_of, start_of
+from dynamics.problems.reading import Reading, look_ups, reading
 from dynamics.support.content import ByContent
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
@@ -88,8 +88,8 @@ class Model(ByContent):
         """The shape of every state, by name."""
         sizes = self.all_sizes(examples)
         return {
-            name_of(state): tuple(size_of(self.program.extents[index], sizes) for index in subscript(state))
-            for state in self.program.states
+            name: tuple(length_of(axis, sizes) for axis in layout(self.program).axes[name])
+            for name in self.program.state_names
         }
 
     @property
@@ -99,16 +99,16 @@ class Model(ByContent):
         Those that the program declares; else, what is looked up by words is called input, and what is looked up by
         answers output, once for each state; else the name of the index.
         """
-        return {name_of(state): self.axes(state) for state in self.program.states}
+        return {name: self.axes(name) for name in self.program.state_names}
 
-    def axes(self, access: Any) -> tuple[str, ...]:
-        """What the axes of a tensor with plain indices are called, as those of a state."""
-        named, read = self.program.dimensions, self.reading
+    def axes(self, name: str) -> tuple[str, ...]:
+        """What the axes of a tensor are called, as those of a state."""
+        read = self.reading
         words = dict.fromkeys(read.outputs, "output") | dict.fromkeys(read.inputs, "input")
         own: list[str] = []
-        for index in subscript(access):
-            label = named.get(index) or words.get(str(self.program.extents[index]))
-            own.append(label if label is not None and label not in own else index.name)
+        for axis in layout(self.program).axes[name]:
+            label = axis.called or words.get(axis.extent)
+            own.append(label if label is not None and label not in own else axis.name)
         return tuple(own)
 
     def arrays(self, examples: Examples) -> dict[str, Any]:
@@ -123,8 +123,9 @@ class Model(ByContent):
 
     def constants(self, examples: Examples) -> dict[str, int]:
         """Small sizes, which compiled code may know."""
-        used = {str(extent) for extent in self.program.extents.values()}
-        used -= self.reading.inputs | self.reading.longest | self.reading.most  # of every text another
+        read = self.reading
+        of_text = read.inputs | read.longest | read.most  # of every text another
+        used = layout(self.program).extents - of_text
         return {name: n for name, n in self.all_sizes(examples).items() if name in used and n <= UNROLLED}
 
     def kernel(self, examples: Examples, outputs: tuple[str, ...] | None = None, parallel: bool = False) -> Kernel:
@@ -141,25 +142,21 @@ class Model(ByContent):
                 f" write {read.answers}[n, t] with {{t: targets[n]}})"
             )
         sizes = self.all_sizes(examples)
-        for access in self.program.data:
-            name = name_of(access)
-            if name not in self.fixed or access.is_integer:
-                continue
-            for index, n in zip(subscript(access), self.fixed[name].shape, strict=False):
-                size = str(self.program.extents[index])
-                if size in read.outputs and n != examples.outputs:
+        told = layout(self.program)
+        for name, values in self.fixed.items():
+            for axis, n in () if name in told.tables else zip(told.axes[name], values.shape, strict=False):
+                if axis.extent in read.outputs and n != examples.outputs:
                     raise InputError(
                         f"{self.name}: {name} has {n} columns, and the examples {examples.outputs} outputs"
                     )
         below = {read.words: examples.inputs, read.answers: examples.outputs}
-        for access, sub, extent in looked_up(self.program):
-            if sub.is_Symbol:
-                continue  # a place: there are as many as the longest row has
-            entries = 1 if extent.is_Indexed else size_of(extent, sizes)  # of words, each example has one
-            needed = int(sub) + 1 if sub.is_Integer else below.get(name_of(sub), np.inf)
+        for look in look_ups(self.program):
+            axis = told.axes[look.tensor][look.axis]
+            entries = 1 if axis.lengths else length_of(axis, sizes)  # of words, each example has one
+            needed = look.number + 1 if look.number is not None else below.get(look.table, np.inf)
             if needed > entries:
                 raise InputError(
-                    f"{self.name}: {access} looks up {name_of(access)}, which has {entries} entries, by {sub}; of"
+                    f"{self.name}: {look.access} looks up {look.tensor}, which has {entries} entries, by {look.by}; of"
                     f" text and tasks, {read.words} numbers {examples.inputs} input words and {read.answers}"
                     f" {examples.outputs} outputs"
                 )
@@ -179,6 +176,8 @@ class Model(ByContent):
     @property
     def usual(self) -> dict[str, float]:
         """Standard deviations of initial states that the program declares, at these sizes."""
+        if not self.program.initial:
+            return {}
         known = {size: self.sizes[size.name] for size in extent_symbols(self.program) if size.name in self.sizes}
         return {name: float(value.subs(known)) for name, value in self.program.initial.items()}
 

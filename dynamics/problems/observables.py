@@ -143,7 +143,7 @@ def observables(problem: Problem, names: Sequence[str]) -> tuple[Observable, ...
         shape: list[int] = []
         lengths: list[NDArray[np.int64] | None] = []
         owners: list[int] = []
-        for k, (index, called) in enumerate(zip(subscript(access), problem.axes(access), strict=True)):
+        for k, (index, called) in enumerate(zip(subscript(access), problem.axes(name), strict=True)):
             extent = program.extents[index]
             rows, owner = None, k
             if extent.is_Indexed:

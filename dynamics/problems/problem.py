@@ -151,19 +151,19 @@ class Problem(ByContent, ABC):
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """What the dimensions of every state are called."""
-        return dict(layout(self.program).dims)
+        return {name: self.axes(name) for name in self.program.state_names}
 
-    def axes(self, access: Any) -> tuple[str, ...]:
-        """What the axes of a tensor with plain indices are called."""
-        return axes_of(self.program, access)
+    def axes(self, name: str) -> tuple[str, ...]:
+        """What the axes of a tensor are called."""
+        return axes_of(self.program, name)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every state."""
         sizes = self.sizes
         return {
-            name: tuple(length_of(parts, sizes) for parts in extents)
-            for name, extents in layout(self.program).extents.items()
+            name: tuple(length_of(axis, sizes) for axis in layout(self.program).axes[name])
+            for name in self.program.state_names
         }
 
     @property
@@ -409,40 +409,71 @@ def descent(program: Program) -> Program:
     return descent_flow(program)
 
 
-def axes_of(program: Program, access: Any) -> tuple[str, ...]:
-    """What the axes of a tensor with plain indices are called."""
-    return tuple(program.dimensions.get(index, index.name) for index in subscript(access))
+def axes_of(program: Program, name: str) -> tuple[str, ...]:
+    """What the axes of a tensor are called."""
+    return tuple(axis.called or axis.name for axis in layout(program).axes[name])
+
+
+class Axis(NamedTuple):
+    """An axis of a tensor.
+
+    Attributes
+    ----------
+    name : str
+        Of its index.
+    called : str, optional
+        What the program calls it in results.
+    extent : str
+        How long it is, as it is written.
+    factors : tuple of str and int
+        The sizes and numbers that this is the product of.
+    lengths : str, optional
+        Of rows of different lengths, the data that say what these are.
+    """
+
+    name: str
+    called: str | None
+    extent: str
+    factors: tuple[str | int, ...]
+    lengths: str | None
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the states of a program look like.
+    """What the tensors of a program look like.
 
     Attributes
     ----------
-    dims : mapping of str to tuple of str
-        What the dimensions of every state are called.
-    extents : mapping of str to tuple of tuple
-        How long they are: for each, the sizes and the numbers that it is the product of.
+    axes : mapping of str to tuple of Axis
+        Of every tensor that is declared or defined.
+    tables : frozenset of str
+        The data that are whole numbers.
     sizes : frozenset of str
         Every size.
+    extents : frozenset of str
+        How long its indices are, as written.
     """
 
-    dims: Mapping[str, tuple[str, ...]]
-    extents: Mapping[str, tuple[tuple[str | int, ...], ...]]
+    axes: Mapping[str, tuple[Axis, ...]]
+    tables: frozenset[str]
     sizes: frozenset[str]
+    extents: frozenset[str]
 
 
 @fact
 def layout(program: Program) -> Layout:
     """The layout of a program."""
+
+    def axis(index: Any) -> Axis:
+        extent = program.extents[index]
+        lengths = name_of(extent) if extent.is_Indexed else None
+        return Axis(index.name, program.dimensions.get(index), str(extent), factors(extent), lengths)
+
     return Layout(
-        {name_of(state): axes_of(program, state) for state in program.states},
-        {
-            name_of(state): tuple(factors(program.extents[index]) for index in subscript(state))
-            for state in program.states
-        },
+        {name: tuple(axis(index) for index in subscript(access)) for name, access in program.declarations.items()},
+        frozenset(name_of(access) for access in program.data if access.is_integer),
         frozenset(size.name for size in extent_symbols(program)),
+        frozenset(map(str, program.extents.values())),
     )
 
 
@@ -454,11 +485,11 @@ def size_of(extent: Any, sizes: Mapping[str, int]) -> int:
     return number
 
 
-def length_of(parts: tuple[str | int, ...], sizes: Mapping[str, int]) -> int:
-    """The product of sizes and numbers."""
-    number = number_of(parts, sizes)
+def length_of(axis: Axis, sizes: Mapping[str, int]) -> int:
+    """How many entries an axis has, where sizes decide it."""
+    number = sizes[axis.extent] if axis.extent in sizes else number_of(axis.factors, sizes)
     if number is None:
-        raise KeyError("*".join(map(str, parts)))
+        raise KeyError(axis.extent)
     return number
 
 

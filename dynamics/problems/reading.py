@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from derivations.program import Program, accesses, name_of, subscript
 from dynamics.support.recipes import fact
@@ -83,7 +83,7 @@ def reading(program: Program) -> Reading | None:
     elif len(rows_of) == 2 and not single:
         model = program.model or program
         computed = {d.name for d in model.definitions} - {*model.adjoints.values(), *model.flow.values()}
-        asked = {name_of(sub) for access, sub, _ in looked_up(model) if name_of(access) in computed}
+        asked = {name_of(sub) for access, _, sub, _ in looked_up(model) if name_of(access) in computed}
         found = [name for name in rows_of if name in asked]
         if len(found) != 1:
             return None
@@ -100,7 +100,7 @@ def reading(program: Program) -> Reading | None:
     places = {subscript(tables[name])[1]: name for name in rows_of}
     vocabularies: dict[str, set[str]] = {words: set(), answers: set()}
     walked: dict[str, set[str]] = {words: set(), answers: set()}
-    for _, sub, extent in looked_up(program):
+    for _, _, sub, extent in looked_up(program):
         if sub.is_Indexed and name_of(sub) in vocabularies and extent.is_Symbol:
             vocabularies[name_of(sub)].add(str(extent))
         if sub in places and extent.is_Symbol:
@@ -131,8 +131,41 @@ def takes_examples(program: Program) -> bool:
     return found is not None and set(found.data) == {name_of(access) for access in program.data}
 
 
-def looked_up(program: Program) -> Iterator[tuple[Any, Any, Any]]:
-    """(access, subscript, extent) wherever something else than the tensor's own kind of index is a subscript.
+class LookUp(NamedTuple):
+    """Where a tensor is read by a table or a number.
+
+    Attributes
+    ----------
+    access, by : str
+        As they are written.
+    tensor : str
+    axis : int
+    number : int, optional
+    table : str
+        Its name, if it is one.
+    """
+
+    access: str
+    by: str
+    tensor: str
+    axis: int
+    number: int | None
+    table: str
+
+
+@fact
+def look_ups(program: Program) -> tuple[LookUp, ...]:
+    """Every tensor that is read by a table or a number; of places, there are as many as the longest row has."""
+    found = []
+    for access, axis, sub, _ in looked_up(program):
+        if sub.is_Integer or sub.is_Indexed:
+            number, table = (int(sub), "") if sub.is_Integer else (None, name_of(sub))
+            found.append(LookUp(str(access), str(sub), name_of(access), axis, number, table))
+    return tuple(found)
+
+
+def looked_up(program: Program) -> Iterator[tuple[Any, int, Any, Any]]:
+    """(access, axis, subscript, extent) wherever something else than the tensor's own kind of index is a subscript.
 
     A table, a number, or an index with rows of different lengths. Compiled code does not check them: what is out of
     range would be other memory.
@@ -141,7 +174,8 @@ def looked_up(program: Program) -> Iterator[tuple[Any, Any, Any]]:
     for access in dict.fromkeys(access for d in program.definitions for access in (*d.reads, d.lhs, *accesses(d.lhs))):
         if name_of(access) not in declared:
             continue  # a size that stands as a number
-        for sub, index in zip(subscript(access), subscript(declared[name_of(access)]), strict=True):
+        own_indices = subscript(declared[name_of(access)])
+        for axis, (sub, index) in enumerate(zip(subscript(access), own_indices, strict=True)):
             own = program.extents.get(sub)
             if not sub.is_Symbol or (own is not None and own.is_Indexed and own != program.extents[index]):
-                yield access, sub, program.extents[index]
+                yield access, axis, sub, program.extents[index]

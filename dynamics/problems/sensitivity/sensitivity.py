@@ -218,8 +218,7 @@ def passing(
 
 def entry_of(problem: Problem, quantity: str, at: Mapping[str, Any] | None) -> tuple[int, ...]:
     """Where an entry is."""
-    access = problem.program.declarations[quantity]
-    own = problem.dims[quantity] if quantity in problem.dims else problem.axes(access)
+    own = problem.dims[quantity] if quantity in problem.dims else problem.axes(quantity)
     given = dict(at or {})
     if set(given) != set(own):
         told = f"one entry of {', '.join(own)}: at={{{own[0]!r}: ...}}" if own else "no entry, it is a number"
