@@ -9,12 +9,12 @@ from derivations.program.program import Program
 from dynamics.lowering.cell import Crossing
 from dynamics.lowering.compile import compiled
 from dynamics.lowering.native import Code, code_of
-from dynamics.support.recipes import fact
+from dynamics.support.recipes import fact_of_any
 
 __all__ = ["cells_code", "cells_source", "kernel"]
 
 
-@fact
+@fact_of_any
 def cells_source(
     program: Program,
     method: str,

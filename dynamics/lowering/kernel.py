@@ -15,15 +15,22 @@ from derivations.program.access import number_of
 from derivations.program.program import Program, extent_symbols
 from dynamics.lowering.source import Array, Source
 from dynamics.support.errors import InputError
-from dynamics.support.recipes import fact
+from dynamics.support.recipes import fact, fact_of_any
 from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
     from dynamics.lowering.native import Native
 
 
-@fact
+@fact_of_any
 def source_of(
+    program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
+) -> Source:
+    """The code that computes some tensors of a program."""
+    return lowered(program, outputs, parallel, constants)
+
+
+def lowered(
     program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
 ) -> Source:
     """Lower a program: definitions -> statements -> products, loops (short ones dissolved) -> storage -> source."""
@@ -42,7 +49,7 @@ def source_of(
     return Emitter(program, nodes, storage, outputs, parallel, dict(constants)).source()
 
 
-@fact
+@fact_of_any
 def hoisted_source(
     program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
 ) -> tuple[Source, tuple[str, ...]]:
@@ -50,7 +57,7 @@ def hoisted_source(
     from dynamics.lowering.hoist import apart
 
     rest, names = apart(program, frozenset(outputs))
-    code = source_of(rest, outputs, parallel, constants)
+    code = lowered(rest, outputs, parallel, constants)
     return code, tuple(array.name for array in code.data if array.name in names)
 
 

@@ -3,8 +3,9 @@
 A solve needs names, sizes and sources of its program; its expressions it needs only to find these. So that a later
 process need not import sympy to make a program once more, a program is asked for by its recipe, the function of ours
 that makes it, and what is a *fact* about it (:func:`fact`) is found by the first process alone. Whatever else is asked
-of it, its expressions among them, makes it (:meth:`derivations.program.program.Program.outlined`). Facts are those of
-the very files of both packages: after any change they are found anew.
+of it, its expressions among them, makes it (:meth:`derivations.program.program.Program.outlined`). What takes long to
+find is kept for a reader's programs too, by their expressions. Facts are those of the very files of both packages:
+after any change they are found anew.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ import hashlib
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from derivations.program.program import Program
+from derivations.program.program import Constraint, Definition, Program
 from dynamics.support import cache_files
 
-__all__ = ["fact", "made"]
+__all__ = ["fact", "fact_of_any", "made"]
 
 Recipe = tuple[Any, ...]
 """The place of a function, and its arguments: numbers, words and recipes."""
@@ -71,15 +73,61 @@ def fact(function: Found) -> Found:
 
     Its other arguments are numbers and words, and what it finds can be pickled without expressions.
     """
+    return _found_once(function, recipe_of)
+
+
+def fact_of_any(function: Found) -> Found:
+    """The same, kept for every program: for what takes longer to find than its expressions take to be read."""
+    return _found_once(function, lambda program: recipe_of(program) or contents_of(program))
+
+
+def contents_of(program: Program) -> Recipe:
+    """What tells a program apart from others: a hash of all that it says, but for the model that it was derived from.
+
+    Examples
+    --------
+    >>> from derivations.program import Definition, scalars
+    >>> w, loss = scalars("w loss")
+    >>> valley, slope = (
+    ...     Program(name="valley", title="", source="", extents={}, data=(), states=(w,), loss=loss,
+    ...             definitions=(Definition(loss, height),)) for height in (w**2, w)
+    ... )
+    >>> contents_of(valley) == contents_of(slope), contents_of(valley) == contents_of(valley.extended(()))
+    (False, True)
+    """
+    if "_contents" not in vars(program):
+        said = "".join(_written(getattr(program, one.name)) for one in fields(program) if one.name != "model")
+        vars(program)["_contents"] = "contents", hashlib.sha256(said.encode()).hexdigest()
+    found: Recipe = vars(program)["_contents"]
+    return found
+
+
+def _written(value: Any) -> str:
+    """A part of a program as text that tells all of it: symbols with their assumptions."""
+    from sympy import Basic, srepr
+
+    if isinstance(value, Basic):
+        return str(srepr(value))
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_written(key)}: {_written(own)}" for key, own in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_written, value)) + ")"
+    if isinstance(value, Definition | Constraint):
+        return _written(tuple(vars(value).values()))
+    return repr(value)
+
+
+def _found_once(function: Found, called: Callable[[Program], Recipe | None]) -> Found:
+    """A function of a program that looks for what it found before, by what programs are called."""
     name = f"{function.__module__}:{function.__qualname__}"
 
     @cache
     @wraps(function)
     def known(program: Program, *arguments: Any, **options: Any) -> Any:
-        recipe = recipe_of(program)
-        if recipe is None:
+        own = called(program)
+        if own is None:
             return function(program, *arguments, **options)
-        asked = recipe, name, arguments, tuple(sorted(options.items()))
+        asked = own, name, arguments, tuple(sorted(options.items()))
         return _kept(asked, lambda: function(program, *arguments, **options))
 
     return known  # type: ignore[return-value]

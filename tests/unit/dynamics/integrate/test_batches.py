@@ -10,10 +10,11 @@ import pytest
 
 from derivations.program.language import SumOver, indices, scalars, tensors
 from derivations.program.program import Definition, Program
-from dynamics.integrate.batches import apart, batch
+from dynamics.integrate.batches import batch
 from dynamics.integrate.initial_value import integrate
 from dynamics.integrate.sweeps import Event, Status, sweep
 from dynamics.lowering import lower
+from dynamics.lowering.hoist import apart
 from dynamics.support.errors import InputError
 
 i, j = indices("i j")

@@ -87,7 +87,7 @@ def test_loops_of_an_induction_head_end_where_its_mask_does(monkeypatch: pytest.
     for passed in (within_masks, lambda steps, *_: list(steps)):
         monkeypatch.setattr(masked, "within_masks", passed)
         rates = tuple(flow.flow[name] for name in flow.state_names)
-        kernel = kernels.Kernel(flow, rates, False, kernels.source_of.__wrapped__(flow, rates, False, ()))
+        kernel = kernels.Kernel(flow, rates, False, kernels.lowered(flow, rates, False, ()))
         numbers = {one.name: values[one.name] for one in flow.parameters} | sizes
         bound = kernel.bind({name_of(d): values[name_of(d)] for d in flow.data}, numbers)
         found.append(np.empty(bound.output_size))
