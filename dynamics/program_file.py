@@ -141,7 +141,7 @@ def model(
     extents : mapping
         How far each index runs: a size, or an access for rows of different lengths (``{l: length[n]}``).
     data, parameters : accesses, scalars
-        Arrays and numbers that are given when the program is run.
+        Arrays, and numbers, that are given when the program is run.
     flow : mapping of str to str, optional
         Instead of a gradient flow, your own: for a state, the definition that is its rate. States that it does not
         name follow the gradient of the loss.
@@ -338,6 +338,8 @@ def _declared(kind: str, given: Any) -> tuple[Any, ...]:
     for access in found:
         if not isinstance(access, Indexed | Symbol):
             raise ProgramError(f"{kind}: {access} is not a tensor with its indices, such as W[i, k], nor a scalar")
+        if kind == "data" and isinstance(access, Symbol):
+            raise ProgramError(f"data: {access} has no index; a number is given as one of the parameters=[{access}]")
     return found
 
 

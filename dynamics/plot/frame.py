@@ -85,7 +85,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     ----------
     figure : matplotlib.figure.Figure
     path : path-like
-        Ends in ``.png``, ``.svg`` or ``.pdf``.
+        Ends in ``.png``, ``.svg`` or ``.pdf``. Its folder is made if there is none, as by all that writes files here.
 
     Raises
     ------

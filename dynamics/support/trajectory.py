@@ -241,6 +241,8 @@ def _made(variables: Mapping[str, Any], coordinates: Mapping[str, Any], attrs: M
 def save(trajectory: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """Write a trajectory as NetCDF, aside first and then in one step; numbers are kept to the last bit.
 
+    The folder is made if there is none, as by all that writes files here.
+
     Large arrays are compressed. The digits of a double beyond the first few are noise to a compressor: more than a
     third is rarely saved, and harder compression saves no more.
 

@@ -15,12 +15,12 @@ from derivations.gradient_flow.modified import modified
 from derivations.gradient_flow.optimised import optimised, require_gradient
 from derivations.program import Program, ProgramError, name_of
 from dynamics.problems.keep import Keep
-from dynamics.problems.optimisers.optimizer import Optimizer
+from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.problem import Problem, Tolerances, Variable
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 
-__all__ = ["Optimised", "flow_under", "require_slopes", "under"]
+__all__ = ["Optimised", "flow_under", "followed", "require_slopes", "under"]
 
 AFFORDABLE = 4096
 """Numbers of a state up to which an array of its size for every example is no matter."""
@@ -204,3 +204,40 @@ def require_slopes(problem: Problem, optimizer: Optimizer) -> None:
 def under(problem: Problem, optimizer: Optimizer | None) -> Problem:
     """A problem under an optimiser; as it is without one."""
     return problem if optimizer is None else Optimised(problem, optimizer)
+
+
+def followed(
+    problem: Problem, optimizer: Optimizer | str | None, lr: float | None, batch: int | None, schedule: Any
+) -> tuple[Problem, Optimizer | None, float | None]:
+    """The problem whose flow is followed where steps are said as for :func:`dynamics.solve`.
+
+    Returns
+    -------
+    problem : Problem
+        Under the optimiser; without one, at a learning rate, with the modified flow of descent.
+    optimizer : Optimizer or None
+    lr : float or None
+        Of the modified flow.
+
+    Raises
+    ------
+    InputError
+        A batch without an optimiser, a rate that is not positive, or a problem that has no such flow.
+
+    Examples
+    --------
+    >>> from dynamics import CoOccurrence, Closure
+    >>> lexicon = Closure(CoOccurrence.from_counts([[8, 1], [1, 8]]))
+    >>> followed(lexicon, "adam", 0.1, 8, None)[0].name, followed(lexicon, None, None, None, None)[0] is lexicon
+    ('joint-adam', True)
+    """
+    stepping = optimizer_of(optimizer, lr, batch, schedule)
+    if stepping is not None:
+        return Optimised(problem, stepping), stepping, None
+    if batch is not None:
+        raise InputError("batch is of an optimizer; name one, optimizer='adam' for example, or leave it out")
+    if lr is None:
+        return problem, None, None
+    if not (np.isfinite(lr) and lr > 0):
+        raise InputError(f"lr = {lr} is not a positive number; leave it out for the gradient flow")
+    return problem.modified(), None, float(lr)

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
 from dynamics.integrate.initial_value import integrate, times
-from dynamics.problems.optimisers.optimised import Optimised, under
-from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
+from dynamics.problems.optimisers.optimised import Optimised, followed
+from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.problems.problem import Problem
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.sensitivity.directions import Setting, direction_of, names_of, require_tangents
@@ -31,6 +31,8 @@ FAR = 1000.0
 LONGER, STEPS = 10, 10_000
 """Times the steps of the first solution that another may take, or this many if that is more: beyond, the search is sent
 back, as a rate of an optimiser that falls makes ever more steps of the same time."""
+LARGEST = 1e75
+"""Of a curve, about the fourth root of the largest number there is: the search takes powers of squares."""
 PATIENCE = 3
 """How often it is sent back before that is an error."""
 BELOW_ONE = ("momentum", "beta_1", "beta_2")
@@ -108,10 +110,10 @@ def fit(
     >>> round(found.values["rate W"], 3)
     1.7
     """
-    stepping = optimizer_of(optimizer, lr, batch, schedule)
-    chosen, wanted = under(problem, stepping), times(np.asarray(t, dtype=float))
+    chosen, _, lr = followed(problem, optimizer, lr, batch, schedule)
+    wanted = times(np.asarray(t, dtype=float))
     rates_of = learning_rates(tuple(chosen.rates), rates, chosen.described)
-    start = Setting.of(chosen, rates_of, initial, seed, "free")
+    start = Setting.of(chosen, rates_of, initial, seed, "free", lr)
     names, measured = names_of(free, "free"), {}
     if not names or not curves:
         raise InputError("a fit needs a curve and a free number, such as curves={'loss': ...}, free=['rate W']")
@@ -130,6 +132,12 @@ def fit(
             at_fault = np.argwhere(~np.isfinite(values))[0]
             when = f"at time {wanted[at_fault[0]]:g}"
             raise InputError(f"curve {name} is not finite {when} ({values[tuple(at_fault)]}); leave that time out")
+        if values.size and np.abs(values).max() > LARGEST:
+            at_fault = np.argwhere(np.abs(values) > LARGEST)[0]
+            raise InputError(
+                f"curve {name} is {values[tuple(at_fault)]:g} at time {wanted[at_fault[0]]:g}, and least squares are of"
+                f" numbers up to {LARGEST:g}; leave that time out, or take another unit"
+            )
         measured[name] = values
     first = np.array([start.value(name) for name in names])
     if not (first > 0).all():
@@ -285,7 +293,7 @@ def solved_at(
 ) -> tuple[dict[str, NDArray[Any]], int]:
     """The curves of a setting, by name, and the steps that they took."""
     problem = setting.problem
-    flow, observe = problem.bind(setting.rates)
+    flow, observe = problem.bind(setting.rates, setting.lr)
     ticks, kept = problem.clock(tau), []
     reached = integrate(
         flow, problem.begun(setting.y0, setting.rates), (0.0, float(ticks[-1])), at=ticks,

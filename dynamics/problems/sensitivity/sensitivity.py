@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from dynamics.integrate.initial_value import integrate
 from dynamics.problems.keep import Keep
-from dynamics.problems.optimisers.optimised import under
-from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
+from dynamics.problems.optimisers.optimised import followed
+from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.problems.problem import Problem
 from dynamics.problems.rates import learning_rates
 from dynamics.problems.sensitivity.directions import Direction, Setting, core
@@ -164,16 +164,16 @@ def passing(
     >>> found.time > 0, found.by["rate W"] < 0  # learnt earlier at a higher rate
     (True, True)
     """
-    stepping = optimizer_of(optimizer, lr, batch, schedule)
-    chosen = under(problem, stepping)
-    setting = Setting.of(chosen, learning_rates(tuple(chosen.rates), rates, chosen.described), initial, seed)
+    chosen, stepping, lr = followed(problem, optimizer, lr, batch, schedule)
+    speeds = learning_rates(tuple(chosen.rates), rates, chosen.described)
+    setting = Setting.of(chosen, speeds, initial, seed, lr=lr)
     program = chosen.program
     if quantity not in program.declarations:
         raise InputError(f"{chosen.name} has no state or definition {quantity!r}")
     state = quantity in program.state_names
     entry = entry_of(chosen, quantity, at)
     flow = TangentFlow(setting, tuple(sensitivity), () if state else (quantity,))
-    bound, _ = chosen.bind(setting.rates)
+    bound, _ = chosen.bind(setting.rates, lr)
     reader = bound if state else chosen.kernel((quantity,)).bind(chosen.arrays, setting.numbers)
 
     def value(y: Vector) -> float:

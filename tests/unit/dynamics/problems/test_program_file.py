@@ -477,6 +477,10 @@ WRONG = {
     "defined twice": (two_layers(predicted=HIDDEN), "definition of h[n, r]: h is defined twice"),
     "out of order": (two_layers(hidden=PREDICTED, predicted=HIDDEN), "definition of z[n, k]: h is read before"),
     "declared twice": (two_layers(data="[x[n, i], y[n, k], U[i, r]]"), "state U is declared twice"),
+    "data without indices": (
+        two_layers(data="[x[n, i], y[n, k], *scalars('c')]", predicted=PREDICTED.replace("h[n, r]", "scalars('c')[0]")),
+        "data: c has no index; a number is given as one of the parameters=[c]",
+    ),
     "state without indices": (two_layers(states="[U, W]"), "states: U is not a tensor with its indices"),
     "diagonal state": (two_layers(extents="{n: N, i: D, r: D, k: K}", states="[U[i, i], W[r, k]]"), "U[i, i] is not"),
     "ragged state": (

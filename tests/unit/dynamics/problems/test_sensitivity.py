@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynamics import CoOccurrence, copying, half_time, solve
+from dynamics import CoOccurrence, copying, half_time, on_arrays, solve
 from dynamics.integrate.initial_value import integrate
 from dynamics.problems.bags import BagsClosure
 from dynamics.problems.closure import Closure
@@ -191,6 +191,35 @@ def test_of_an_entry_and_of_an_optimiser() -> None:
     assert found.by["lr"] == pytest.approx((later.time - before.time) / 2e-5, rel=1e-4)
 
 
+@pytest.fixture(scope="module")
+def line() -> Any:
+    """Two numbers, whose descent is not their flow: loss (u v - 1)^2 / 2."""
+    u, v = scalars("u v")
+    return on_arrays(model("Product", states=[u, v], loss=(u * v - 1) ** 2 / 2), {})
+
+
+def test_events_and_fits_follow_descent_at_its_learning_rate(line: Any) -> None:
+    """lr without an optimizer is that of the modified flow, as it is for a solution."""
+    start: dict[str, Any] = {"initial": {"u": 2.0, "v": 0.1}}
+
+    def when(lr: float | None, *by: str) -> Any:
+        return passing(line, "v", 0.3, 20.0, by, lr=lr, **start, **CLOSE)
+
+    found = when(0.3, "lr")
+    assert solve(line, [0, found.time], lr=0.3, **start, **CLOSE).v.values[-1] == pytest.approx(0.3, abs=1e-8)
+    assert abs(found.time - when(None).time) > 1e-3
+    assert found.by["lr"] == pytest.approx((when(0.3001).time - when(0.2999).time) / 2e-4, rel=1e-5)
+    made = solve(line, [0, 0.1, 0.2, 0.5], lr=0.3, **start, **CLOSE)
+    fitted = fit(line, made.time, {"u": made.u, "v": made.v}, "lr", lr=0.2, **start)
+    assert fitted.values["lr"] == pytest.approx(0.3, rel=1e-5)
+    with pytest.raises(InputError, match="batch is of an optimizer"):
+        passing(line, "v", 0.3, 20.0, batch=4, **start)
+    with pytest.raises(InputError, match="lr = 0 is not a positive number"):
+        fit(line, made.time, {"v": made.v}, "rate v", lr=0, **start)
+    with pytest.raises(InputError, match="has no modified flow: leave lr out"):
+        passing(lexicon(), "beta", 0.6, 20.0, at={"input": "a", "output": "x"}, lr=0.1)
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [("rate B", "the states are W, A"), ("count a q", "give an input word and an output word"), ("eta", "is none")],
@@ -279,6 +308,15 @@ def test_a_search_that_finds_no_solution_is_sent_back(monkeypatch: pytest.Monkey
     failed.clear()
     with pytest.raises(IntegrationError, match=r"the fit came to rate W = 1\.\d+, and there .* stalled after 2 steps"):
         fit(copying(6, 4), t, {"loss": made.loss}, "rate W", initial=start)
+
+
+@pytest.mark.filterwarnings("error")
+def test_curves_whose_squares_are_too_large_are_refused() -> None:
+    task, t = copying(6, 4), [0.0, 1.0, 2.0]
+    with pytest.raises(InputError, match=r"curve loss is -1e\+300 at time 1, and least squares are of numbers up to"):
+        fit(task, t, {"loss": [1.0, -1e300, 1e160]}, "rate W", initial={"u": 0.1})
+    found = fit(task, t, {"loss": [1e75, 1e74, -1e75]}, "rate W", initial={"u": 0.1})
+    assert np.isfinite(found.residual)
 
 
 def test_what_is_free_is_named_as_such() -> None:

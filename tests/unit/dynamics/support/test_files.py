@@ -6,12 +6,41 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import xarray as xr
+from matplotlib.figure import Figure
 
+from dynamics import CoOccurrence, plot
 from dynamics.support.errors import InputError, in_options
 from dynamics.support.files import write_aside
+from dynamics.support.trajectory import save
+
+
+def _figure(path: Path) -> None:
+    plot.save(Figure(), path)
+
+
+def _trajectory(path: Path) -> None:
+    save(xr.Dataset({"loss": ("time", [0.7, 0.1])}), path)
+
+
+def _counts(path: Path) -> None:
+    CoOccurrence.from_counts([[8, 1], [1, 8]]).save(path)
+
+
+@pytest.mark.parametrize(("write", "name"), [(_figure, "a.svg"), (_trajectory, "a.nc"), (_counts, "a.npz")])
+def test_all_writers_make_the_folder_and_leave_none_where_they_fail(
+    write: Callable[[Path], None], name: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "new" / "er" / name)
+    assert [path.name for path in (tmp_path / "new" / "er").iterdir()] == [name]
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write"):
+        write(tmp_path / "file" / "new" / name)
+    assert (tmp_path / "file").is_file()
 
 
 @pytest.mark.parametrize(
