@@ -31,8 +31,12 @@ y = packed(run)
 gradient(run)(y, np.empty_like(y))
 """,
     "sweep of copying": """
-from benchmarks.sweep import swept, vocabularies
-swept("RK45", vocabularies(8), 1e-6)
+from benchmarks.copying_cells import LENGTH, START, T, vocabularies
+from dynamics import copying
+from dynamics.integrate.sweeps import sweep
+cells = {"V": vocabularies(8), "L": LENGTH, "eta_W": 1.0, "eta_A": 1.0}
+start = {"u": START, "a": START}
+sweep(copying(vocab=200, length=40).program, cells, start, T[-1], t_eval=T, rtol=1e-6, atol=1e-8, threads=1)
 """,
 }
 PEERS = {
@@ -62,7 +66,7 @@ with_diffrax(loss, data, [run.initial["v"], run.initial["s"]], (1.0, run.rate), 
     "sweep of copying": (
         "heyoka",
         """
-from benchmarks.sweep import vocabularies, with_heyoka
+from benchmarks.copying_cells import vocabularies, with_heyoka
 with_heyoka(8, vocabularies(8), 1e-6)()
 """,
     ),

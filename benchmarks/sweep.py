@@ -18,13 +18,12 @@ import xarray as xr
 
 from benchmarks.accuracy import LOOSEST, furthest, loosest
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.copying_cells import LENGTH, START, T, slopes, vocabularies, with_heyoka
 from benchmarks.own import numbers
 from benchmarks.peers import Values, here
 from derivations.reductions import copying
 from dynamics.integrate.sweeps import sweep
 
-LENGTH, START = 40.0, 0.01
-T = np.linspace(0, 2000, 50)
 ALONE = 20
 """Cells that solvers of one cell at a time are timed on."""
 
@@ -35,10 +34,6 @@ class Method:
 
     prepare: Callable[[Values, float], Callable[[], Any]]
     most_cells: int | None = None
-
-
-def vocabularies(cells: int) -> Values:
-    return np.linspace(41, 200, cells)
 
 
 def ours(method: str, V: Values, rtol: float) -> Callable[[], tuple[Values, ...]]:
@@ -55,40 +50,6 @@ def swept(method: str, V: Values, rtol: float) -> xr.Dataset:
 def operations() -> int:
     """Additions, multiplications and functions of one evaluation of the flow, as the program defines it."""
     return sum(int(sympy.count_ops(definition.rhs)) for definition in copying().definitions)
-
-
-def slopes(u: Any, a: Any, V: Any, exp: Callable[[Any], Any]) -> tuple[Any, Any]:
-    """The two equations for the peers, with three exponentials that cannot overflow while u and a are not negative."""
-    right = 1 / (1 + (LENGTH - 1) * exp(-a))
-    wrong = (1 - right) / (LENGTH - 1)
-    rest, absent = exp((wrong - right) * u), exp(-right * u)
-    total = 1 + (LENGTH - 1) * rest + (V - LENGTH) * absent
-    p_t, p_in = 1 / total, rest / total
-    du = (right * (1 - p_t) - (1 - right) * p_in) / (V - 1)
-    return du, u * right * (1 - right) * (1 - p_t + p_in) / (LENGTH - 1)
-
-
-def with_heyoka(batch: int, V: Values, tol: float) -> Callable[[], Values]:
-    import heyoka
-
-    u, a = heyoka.make_vars("u", "a")
-    rates = slopes(u, a, heyoka.par[0], heyoka.exp)
-    solver = heyoka.taylor_adaptive_batch(
-        list(zip((u, a), rates, strict=True)), np.full((2, batch), START), pars=np.full((1, batch), V[0]), tol=tol
-    )
-    grid = np.repeat(T[:, None], batch, 1)
-    padded = np.resize(V, -(-V.size // batch) * batch)
-
-    def run() -> Values:
-        found = np.empty((T.size, 2, padded.size))
-        for first in range(0, padded.size, batch):
-            solver.set_time(0.0)
-            solver.state[:] = START
-            solver.pars[0] = padded[first : first + batch]
-            found[:, :, first : first + batch] = solver.propagate_grid(grid)[1]
-        return found[:, :, : V.size].transpose(1, 2, 0)
-
-    return run
 
 
 def with_diffrax(solver: str, mapping: str) -> Callable[[Values, float], Callable[[], Values]]:
