@@ -76,9 +76,9 @@ def measured(name: str, setting: Setting, processes: Processes) -> Result:
     """A case, and what is told about its measurement."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else nan
     when, started = datetime.now().strftime("%Y-%m-%d %H:%M"), perf_counter()
-    rows = processes.rows(name, setting)
+    rows, used = processes.rows(name, setting)
     took = perf_counter() - started
-    print(f"({name} took {took:.0f} s)", file=sys.stderr, flush=True)
+    print(f"({name} took {took:.0f} s, {used:.0f} s of processor time)", file=sys.stderr, flush=True)
     return Result(name, when, load, took, tuple(rows))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import isfinite, log10
+from math import inf, isfinite, log10
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from benchmarks.peers import Prepare, Values
 LOOSEST, TIGHTEST = 1e-1, 1e-13
 CLOSE, NARROW = 0.3, 0.15
 """Powers of ten: an error so close below the target is equal to it, and tolerances so close are one."""
-FIRST = 0.5
-"""The first stride between tolerances, in powers of ten; the next are twice as long: all may take the same steps."""
-TRIES = 8
+FIRST, LONGEST = 0.5, 1.5
+"""Strides between tolerances, in powers of ten, each twice the one before: all may take the same steps."""
+TRIES = 10
 
 
 def loosest(
@@ -30,7 +31,8 @@ def loosest(
 
     Errors are taken to be proportional to tolerances, or to change less, until a tolerance that is accurate enough and
     one that is not are known; the next lies between them, where a line through their logarithms meets the target. An
-    error that is not finite is too large.
+    error that is not finite is too large; so is one of a run that fails, unless others have come to an end: then the
+    search is over.
 
     Parameters
     ----------
@@ -53,9 +55,16 @@ def loosest(
     fine: tuple[float, float] | None = None
     coarse: tuple[float, float] | None = None
     found: Contender | None = None
+    ended = False
     for _ in range(TRIES):
         run = prepare(10**place)
-        value = error(run())
+        try:
+            value, ended = error(run()), True
+        except Exception as failure:  # too many steps, for example
+            print(f"  at tolerance {10**place:.2g}: {failure}", file=sys.stderr, flush=True)
+            if ended:
+                break
+            value = inf
         off = log10(max(value, 1e-300) / target) if isfinite(value) else 1.0
         if off <= 0:
             fine, found = (place, off), Contender(run, value, warm=True, tolerance=10**place)
@@ -73,7 +82,7 @@ def loosest(
             break
         else:
             place = between(fine, coarse)
-        stride *= 2
+        stride = min(2 * stride, LONGEST)
     return found
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from benchmarks.accuracy import at_equal_error, furthest
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.own import flat
-from benchmarks.peers import Values, gradient_flows, softmax
+from benchmarks.peers import Prepare, Values, gradient_flows, here, softmax, with_diffrax
 from dynamics import CoOccurrence, solve
 
 TAU = 20.0
-TARGET = 1e-9
+TARGET, METHODS = 1e-9, ("RK45", "DOP853")
 
 
 def counts(V: int) -> Values:
@@ -53,8 +53,8 @@ def least(V: int, evaluations: int) -> Work:
     return Work(8 * 5 * V**2 * evaluations, 6 * V**3 * evaluations)
 
 
-def own(system: CoOccurrence, rtol: float, atol: float) -> Callable[[], Values]:
-    return lambda: ends(system, rtol, atol)[0]
+def own(system: CoOccurrence, method: str, rtol: float, atol: float) -> Callable[[], Values]:
+    return lambda: ends(system, rtol, atol, method)[0]
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -64,11 +64,15 @@ def rows(setting: Setting) -> Iterator[Row]:
         exact, _ = ends(system, 1e-11, 1e-14, "DOP853")
         R, q = system.conditional(), system.q
         data, start = {"log R": np.log(R), "q": q}, [np.zeros((V, V))] * 2
-        flows = gradient_flows(loss, data, start, (1.0, 1.0), TAU, partial(by_hand, R, q))
-        found = at_equal_error({"dynamics": partial(own, system)} | flows, furthest(exact), TARGET, near=found)
-        rtol = found["dynamics"].tolerance
+        flows: dict[str, Prepare] = {f"dynamics {method}": partial(own, system, method) for method in METHODS}
+        given = loss, data, start, (1.0, 1.0), TAU
+        flows |= gradient_flows(*given, partial(by_hand, R, q))
+        if here("diffrax"):
+            flows["diffrax Dopri8"] = with_diffrax(*given, "Dopri8")
+        found = at_equal_error(flows, furthest(exact), TARGET, near=found)
+        rtol = found["dynamics RK45"].tolerance
         work = least(V, ends(system, rtol, 1e-3 * rtol)[1])
-        yield from race(V, found | {"dynamics": replace(found["dynamics"], work=work)}, setting.rounds)
+        yield from race(V, found | {"dynamics RK45": replace(found["dynamics RK45"], work=work)}, setting.rounds)
 
 
 CASE = Case(

@@ -51,9 +51,10 @@ def jax_namespace() -> Any:
 
 
 def with_diffrax(
-    loss: Loss, data: Mapping[str, Values], start: Sequence[Values], rates: Sequence[float], tau: float
+    loss: Loss, data: Mapping[str, Values], start: Sequence[Values], rates: Sequence[float], tau: float,
+    solver: str = "Tsit5",
 ) -> Prepare:  # fmt: skip
-    """Gradient flow by Tsit5 with ``jax.grad``, jitted, in float64."""
+    """Gradient flow by a pair of diffrax with ``jax.grad``, jitted, in float64."""
     xp = jax_namespace()
     import diffrax
     import jax
@@ -69,7 +70,7 @@ def with_diffrax(
     @jax.jit
     def integrate(states: Any, rtol: Any, atol: Any) -> Any:
         return diffrax.diffeqsolve(
-            diffrax.ODETerm(slope), diffrax.Tsit5(), 0.0, tau, None, states, max_steps=100_000,
+            diffrax.ODETerm(slope), getattr(diffrax, solver)(), 0.0, tau, None, states, max_steps=100_000,
             stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
         ).ys  # fmt: skip
 

@@ -94,32 +94,44 @@ def spread(row: Row) -> str:
     return f"{figures(row.low)} to {figures(row.high)}, {row.rounds}" if isfinite(row.low) else f"{row.rounds}"
 
 
-def worst(rows: Iterable[Row]) -> list[tuple[Row, Row]]:
-    """In each race, its first contender and the fastest of the peers: those with other software only."""
-    firsts: dict[tuple[float, str], Row] = {}
-    fastest: dict[tuple[float, str], Row] = {}
+def worst(rows: Iterable[Row]) -> list[tuple[Row, Row, Row]]:
+    """In each race with peers: its first contender, the fastest of this package's, and the fastest of the peers."""
+    races: dict[tuple[float, str], list[Row]] = {}
     for row in rows:
-        key = row.size, row.race
-        if row.name == row.race:
-            firsts[key] = row
-        elif row.peer and (key not in fastest or row.ratio < fastest[key].ratio):
-            fastest[key] = row
-    return [(firsts[key], row) for key, row in fastest.items()]
+        races.setdefault((row.size, row.race), []).append(row)
+    found = []
+    for contenders in races.values():
+        own = [row for row in contenders if row.name == row.race or row.name.startswith("dynamics")]
+        peers = [row for row in contenders if row.peer]
+        if peers:
+            fastest, peer = (min(some, key=lambda row: row.ratio) for some in (own, peers))
+            found.append((own[0], fastest, peer))
+    return found
 
 
 def summary(results: Iterable[Result]) -> str:
-    """The fastest peer of every race; below 1 the package is slower, and the ratio bold."""
+    """The fastest peer of every race, beside its first contender and beside the fastest of this package's."""
     lines = ["### The fastest peer of every race", ""]
-    lines += ["| case | size | ours | time | peer | ratio | quartiles, rounds |", "|---|---|---|---|---|---|---|"]
-    found = [(result.case, own, peer) for result in results for own, peer in worst(result.rows)]
-    for case, own, peer in found:
-        ratio = figures(peer.ratio) if peer.ratio >= 1 else f"**{figures(peer.ratio)}**"
-        cells = [case, f"{own.size:,.0f}", own.name, duration(own.wall), peer.name, ratio, spread(peer)]
-        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["| case | size | ours | time | peer | ratio | quartiles, rounds | our fastest |"]
+    lines += ["|---" * 8 + "|"]
+    found = [(result.case, *race) for result in results for race in worst(result.rows)]
+    for case, own, fastest, peer in found:
+        cells = [case, f"{own.size:,.0f}", own.name, duration(own.wall), peer.name, bold_if_below(peer.ratio)]
+        other = f"{bold_if_below(peer.ratio / fastest.ratio)}, {fastest.name}" if fastest is not own else ""
+        lines.append(f"| {' | '.join([*cells, spread(peer), other])} |")
     if not found:
         return ""
     middle, least = median(peer.ratio for *_, peer in found), min(peer.ratio for *_, peer in found)
     return "\n".join([*lines, "", f"Median {figures(middle)}, least {figures(least)}, {len(found)} races.", ""])
+
+
+def bold_if_below(ratio: float) -> str:
+    """A ratio, bold where the package is slower.
+
+    >>> bold_if_below(1.5), bold_if_below(0.5)
+    ('1.50', '**0.500**')
+    """
+    return figures(ratio) if ratio >= 1 else f"**{figures(ratio)}**"
 
 
 def markdown(results: Sequence[tuple[Case, Result]], machine: Machine, missing: Sequence[str]) -> str:

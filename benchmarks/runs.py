@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from benchmarks.case import Case, Row, Setting
-from benchmarks.measure import Machine, machine, on_one_core
+from benchmarks.measure import Machine, machine, on_one_core, processor_time
 
 CASES = {
     "sweep": "sweep.CASE",
@@ -47,14 +48,14 @@ def case(name: str) -> Case:
     return found
 
 
-def run(name: str, setting: Setting) -> list[Row]:
-    """One case, in this process."""
-    chosen = case(name)
-    if not chosen.one_core:
-        return list(chosen.rows(setting))
-    on_one_core()
-    with threadpool_limits(1):  # threads of BLAS would wait for each other on one core
-        return list(chosen.rows(setting))
+def run(name: str, setting: Setting) -> tuple[list[Row], float]:
+    """One case, in this process, and its processor time: about what it takes where nobody else computes."""
+    chosen, before = case(name), processor_time()
+    if chosen.one_core:
+        on_one_core()
+    # Threads of BLAS would wait for each other on one core.
+    with threadpool_limits(1) if chosen.one_core else nullcontext():
+        return list(chosen.rows(setting)), processor_time() - before
 
 
 def apart(function: Callable[..., Any], *values: Any) -> Any:
@@ -82,7 +83,8 @@ class Processes:
     def __exit__(self, *error: object) -> None:
         self.process.shutdown()
 
-    def rows(self, name: str, setting: Setting) -> list[Row]:
+    def rows(self, name: str, setting: Setting) -> tuple[list[Row], float]:
+        """Of a case, and its processor time."""
         group = ALIKE.get(name, name)
         if self.group != group:
             self.process.shutdown()

@@ -80,6 +80,27 @@ def test_what_comes_to_no_end_is_tightened(bad: float) -> None:
     assert TARGET / 2.1 < found.error <= TARGET
 
 
+def fails_beyond(low: float, high: float) -> Callable[[float], float]:
+    def error(tolerance: float) -> float:
+        if not low < tolerance < high:
+            raise ArithmeticError(f"no end at {tolerance:g}")
+        return 0.1 * tolerance
+
+    return error
+
+
+def test_runs_that_fail_at_loose_tolerances_are_passed_over() -> None:
+    found = loosest(Solver(fails_beyond(0.0, 1e-3)), float, TARGET)
+    assert found is not None
+    assert TARGET / 2.1 < found.error <= TARGET
+
+
+def test_runs_that_fail_at_tight_tolerances_end_the_search() -> None:
+    solver = Solver(fails_beyond(1e-4, 1.0))
+    assert loosest(solver, float, TARGET) is None
+    assert [tolerance <= 1e-4 for tolerance in solver.tried] == [*[False] * (len(solver.tried) - 1), True]
+
+
 def test_who_never_comes_to_it_is_left_out() -> None:
     assert loosest(Solver(lambda tolerance: 1e-3 + tolerance), float, TARGET) is None
 

@@ -57,10 +57,16 @@ def test_results_of_a_directory_stay_and_nothing_is_read_where_there_is_none(tmp
 
 
 def test_a_race_comes_to_its_fastest_peer() -> None:
-    assert [(own.size, peer.name) for own, peer in worst(ROWS)] == [(100, "heyoka, batches of 8"), (1000, "diffrax")]
+    assert [(own.size, fastest.name, peer.name) for own, fastest, peer in worst(ROWS)] == [
+        (100, "dynamics DOP853", "heyoka, batches of 8"),
+        (1000, "dynamics", "diffrax"),
+    ]
     text = summary([SWEEP, STARTUP])
-    assert "| sweep | 100 | dynamics | 1.00 ms | heyoka, batches of 8 | 1.20 | 1.10 to 1.30, 8 |" in text
-    assert "| diffrax | **0.800** | 0.780 to 0.830, 5 |" in text
+    assert (
+        "| sweep | 100 | dynamics | 1.00 ms | heyoka, batches of 8 | 1.20 | 1.10 to 1.30, 8 | 1.33, dynamics DOP853 |"
+        in text
+    )
+    assert "| diffrax | **0.800** | 0.780 to 0.830, 5 |  |" in text
     assert "Median 1.00, least 0.800, 2 races." in text
     assert summary([STARTUP]) == ""
 
