@@ -29,6 +29,11 @@ COLUMNS = 2
 FLOOR = "#999999"
 FAMILIES = ("dynamics", *PEERS.values())
 """Contenders whose solvers share a line, and look alike in all panels."""
+COMMON = {
+    "heyoka": ("heyoka",), "diffrax": ("diffrax",), "torchdiffeq": ("torchdiffeq",),
+    "SciPy and NumPy": ("SciPy", "NumPy"),
+}  # fmt: skip
+"""Peers that have a column of their own, and what their contenders' names hold."""
 
 
 def header(machine: Machine) -> str:
@@ -94,13 +99,18 @@ def spread(row: Row) -> str:
     return f"{figures(row.low)} to {figures(row.high)}, {row.rounds}" if isfinite(row.low) else f"{row.rounds}"
 
 
+def races(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows that were measured in turn; the first is what the others are compared with."""
+    found: dict[tuple[float, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.size, row.race), []).append(row)
+    return list(found.values())
+
+
 def worst(rows: Iterable[Row]) -> list[tuple[Row, Row, Row]]:
     """In each race with peers: its first contender, the fastest of this package's, and the fastest of the peers."""
-    races: dict[tuple[float, str], list[Row]] = {}
-    for row in rows:
-        races.setdefault((row.size, row.race), []).append(row)
     found = []
-    for contenders in races.values():
+    for contenders in races(rows):
         own = [row for row in contenders if row.name == row.race or row.name.startswith("dynamics")]
         peers = [row for row in contenders if row.peer]
         if peers:
@@ -125,6 +135,27 @@ def summary(results: Iterable[Result]) -> str:
     return "\n".join([*lines, "", f"Median {figures(middle)}, least {figures(least)}, {len(found)} races.", ""])
 
 
+def by_family(results: Iterable[Result]) -> str:
+    """Ratios of the fastest of each family of peers to the first contender, race by race."""
+    lines = ["### Ratios by peer", "", f"| case | size | ours | {' | '.join(COMMON)} | others |"]
+    lines += ["|---" * (4 + len(COMMON)) + "|"]
+    for result in results:
+        for contenders in races(result.rows):
+            fastest: dict[str, Row] = {}
+            for row in sorted(contenders, key=lambda row: -row.ratio):
+                if row.peer:
+                    fastest[next((name for name, words in COMMON.items() if any(w in row.name for w in words)), "")] = (
+                        row
+                    )
+            if not fastest:
+                continue
+            cells = [result.case, f"{contenders[0].size:,.0f}", duration(contenders[0].wall)]
+            cells += [bold_if_below(fastest[name].ratio) if name in fastest else "" for name in COMMON]
+            cells += [f"{bold_if_below(fastest[''].ratio)} ({fastest[''].name})" if "" in fastest else ""]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
 def bold_if_below(ratio: float) -> str:
     """A ratio, bold where the package is slower.
 
@@ -137,7 +168,12 @@ def bold_if_below(ratio: float) -> str:
 def markdown(results: Sequence[tuple[Case, Result]], machine: Machine, missing: Sequence[str]) -> str:
     """The whole document."""
     absent = f"Not installed and left out: {', '.join(missing)}.\n\n" if missing else ""
-    parts = [summary([result for _, result in results]), *(table(case, result, machine) for case, result in results)]
+    measured = [result for _, result in results]
+    parts = [
+        summary(measured),
+        by_family(measured) if summary(measured) else "",
+        *(table(case, result, machine) for case, result in results),
+    ]
     return f"{header(machine)}\n\n{absent}" + "\n".join(part for part in parts if part)
 
 

@@ -11,7 +11,7 @@ pytest.importorskip("benchmarks", reason="the benchmark is not part of the insta
 
 from benchmarks.case import Case, Row
 from benchmarks.measure import Machine
-from benchmarks.report import summary, table, worst, write
+from benchmarks.report import by_family, summary, table, worst, write
 from benchmarks.runs import CASES, case
 from benchmarks.store import Result, as_csv, from_csv, kept, merged
 
@@ -69,6 +69,14 @@ def test_a_race_comes_to_its_fastest_peer() -> None:
     assert "| diffrax | **0.800** | 0.780 to 0.830, 5 |  |" in text
     assert "Median 1.00, least 0.800, 2 races." in text
     assert summary([STARTUP]) == ""
+
+
+def test_families_of_peers_have_a_column_each() -> None:
+    other = Row(100.0, "PyTorch", 2e-3, 2e-3, 2.0, peer=True, race="dynamics")
+    slower = Row(100.0, "heyoka, batches of 16", 2e-3, 2e-3, 2.0, peer=True, race="dynamics")
+    lines = by_family([Result("sweep", "", 0.0, 1.0, (*ROWS[:4], other, slower)), STARTUP]).splitlines()
+    assert lines[2] == "| case | size | ours | heyoka | diffrax | torchdiffeq | SciPy and NumPy | others |"
+    assert lines[4:] == ["| sweep | 100 | 1.00 ms | 1.20 |  |  | 100 | 2.00 (PyTorch) |"]
 
 
 def test_a_table_says_when_and_on_what_load() -> None:
