@@ -42,7 +42,7 @@ def loosest(
         The error of what a run returned.
     target : float
     start : float
-        The tolerance that is tried first.
+        The tolerance that is tried first. Below the loosest it is thought to be nearly right.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def loosest(
     '7.1e-07 at 2.4e-07'
     """
     tightest, most = log10(TIGHTEST), log10(LOOSEST)
-    place, stride = log10(start), FIRST
+    place, stride = log10(start), FIRST if start >= LOOSEST else NARROW  # which is what it was for another problem
     fine: tuple[float, float] | None = None
     coarse: tuple[float, float] | None = None
     found: Contender | None = None
