@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache, wraps
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -158,7 +159,7 @@ def _code() -> str:
                 if name.endswith(".py"):
                     found.update(name.encode())
                     found.update(Path(folder, name).read_bytes())
-    found.update((_folder("sympy") / "release.py").read_bytes())
+    found.update(version("sympy").encode())
     return found.hexdigest()
 
 
