@@ -205,7 +205,7 @@ def integrate(
     rtol, atol = tolerances(rtol, atol)
     max_steps = whole("max_steps", max_steps, "100000 is usual")
     y0, wanted = state(y0, locate), within(at, start, end)
-    one_loop = None if events or dense_output else in_one_loop(method, into, y0.size, rtol)
+    one_loop = None if events or dense_output else in_one_loop(method, into, y0.size, rtol, leave)
     function = None if one_loop is None else into.native  # type: ignore[attr-defined]
     solver_class, extra = (one_loop, {}) if one_loop is not None else choose(method, into, y0.size, rtol)
     options = checked(options, solver_class, start, end, max_steps)
@@ -272,12 +272,10 @@ def integrate(
         options |= {"first_step": min(first, abs(end - start))} if first else {}
 
     if one_loop is not None:
-        from dynamics.integrate.run import Run
-
         assert function is not None
 
         with np.errstate(over="ignore", invalid="ignore"), blas_limited(1) if y0.size > LARGE else nullcontext():
-            run = Run(
+            run = one_loop.run(
                 *(function, one_loop.tableau, (start, end), y0, fun(start, y0), wanted),
                 rtol=rtol,
                 atol=atol,
@@ -410,14 +408,28 @@ class OneLoop:
     pair : str
     stepped : bool
         Whether states within a step are steps of the method.
+    large : bool
+        Whether its loops over the state run on several threads.
     """
 
     pair: str
     stepped: bool = False
+    large: bool = False
 
     @property
     def __name__(self) -> str:
-        return f"Stepped{self.pair}" if self.stepped else self.pair
+        return f"{'Compiled' * self.large}{'Stepped' * self.stepped}{self.pair}"
+
+    @property
+    def run(self) -> Any:
+        """The class of an integration that is under way."""
+        if self.large:
+            from dynamics.integrate.large.run import LargeRun
+
+            return LargeRun
+        from dynamics.integrate.run import Run
+
+        return Run
 
     @property
     def tableau(self) -> Any:
@@ -430,14 +442,14 @@ class OneLoop:
         return int(self.tableau.order)
 
 
-def in_one_loop(method: Any, into: Into, size: int, rtol: float) -> OneLoop | None:
+def in_one_loop(method: Any, into: Into, size: int, rtol: float, leave: bool) -> OneLoop | None:
     """How to integrate in compiled code as a whole; None if the right-hand side or the method have no such code."""
     if isinstance(into, Rotation) or not hasattr(type(into), "native"):
         return None
     if isinstance(method, str):
-        compiled_steps = size > SHARED and method in ("RK45", "RK23")
-        fits = method in PAIRS and not compiled_steps
-        return OneLoop(method, method == "DOP853" and rtol < STEPPED) if fits else None
+        large = size > SHARED and method in ("RK45", "RK23")
+        fits = method in PAIRS and not (large and leave)
+        return OneLoop(method, method == "DOP853" and rtol < STEPPED, large) if fits else None
     if isinstance(method, type) and is_solver(method):
         import scipy.integrate
 

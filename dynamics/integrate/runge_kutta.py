@@ -55,13 +55,12 @@ def combined(chunk, y, slopes, weights, used, out):
 
 
 @njit(**OPTIONS)
-def squared_errors(chunk, parts, y, new, slopes, weights, rtol, atol):
+def squared_errors(chunk, parts, errors, y, new, slopes, weights, rtol, atol):
     n = y.size
-    errors = np.empty(BLOCK)
     total = 0.0
     for lo in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS, BLOCK):
         hi = min(lo + BLOCK, (chunk + 1) * n // CHUNKS)
-        error, before, after = errors[: hi - lo], y[lo:hi], new[lo:hi]
+        error, before, after = errors[chunk, : hi - lo], y[lo:hi], new[lo:hi]
         for k in range(error.size):
             error[k] = 0.0
         add_slopes(slopes, weights, weights.size, lo, hi, error)
@@ -83,13 +82,19 @@ def combine(y, slopes, weights, used, out):
 @kept(**OPTIONS)
 def error_norm(y, new, slopes, weights, rtol, atol):
     """Root mean square of the estimated error over atol + rtol max(|y|, |new|)."""
-    parts = np.zeros(CHUNKS)
-    each_squared_errors(CHUNKS, (parts, y, new, slopes, weights, rtol, atol))
-    # Added one by one, so that the steps do not depend on the number of threads: parts.sum() would run in parallel.
+    parts, errors = np.zeros(CHUNKS), np.empty((CHUNKS, BLOCK))
+    each_squared_errors(CHUNKS, (parts, errors, y, new, slopes, weights, rtol, atol))
+    return joined(parts, y.size)
+
+
+@njit(error_model="numpy", fastmath=False)
+def joined(parts, n):
+    """The root mean square of n numbers, whose squares are added up in parts."""
+    # Added one by one, in this order whoever calls it: numba would have it inherit a caller's fast arithmetic.
     whole = 0.0
     for chunk in range(CHUNKS):
         whole += parts[chunk]
-    return np.sqrt(whole / y.size)
+    return np.sqrt(whole / n)
 
 
 @one_at_a_time

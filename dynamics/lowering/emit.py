@@ -519,7 +519,8 @@ class Emitter:
         if node.shared:  # sums are over chunks, whose edges are in their last digits
             self.line(f"{low}, {high} = chunk * {extent} // {chunks}, (chunk + 1) * {extent} // {chunks}")
         else:
-            self.line(f"{low}, {high} = edge(chunk, {chunks}, {extent}), edge(chunk + 1, {chunks}, {extent})")
+            edge = "column_edge" if walks_rows(node) else "edge"
+            self.line(f"{low}, {high} = {edge}(chunk, {chunks}, {extent}), {edge}(chunk + 1, {chunks}, {extent})")
         used = {
             self.storage.places[name_of(a)].slot
             for _, _, s in walk(node.body)
@@ -643,7 +644,7 @@ class Emitter:
             f'"""{said(program.title)}.\n\nGenerated from the program {said(repr(program.name))}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import prange\n\n"
             f"{functions_in(body)}"
-            f"from dynamics.lowering.runtime import add_parts, {'dense_product, edge, ' if self.parallel else ''}exp\n"
+            f"from dynamics.lowering.runtime import add_parts, {'column_edge, dense_product, edge, ' if self.parallel else ''}exp\n"
             "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n"
             f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n"
             "from dynamics.support.machine_code import kept\n\n\n"
@@ -697,6 +698,19 @@ class Emitter:
     def length(self, shape: Sequence[str | int]) -> str:
         """The number of entries of a shape, as source."""
         return " * ".join(map(self.word, shape)) or "1"
+
+
+def walks_rows(node: Chunked) -> bool:
+    """Whether a chunk is walked row by row: its index is looped over within loops over others."""
+
+    def within(nodes: Sequence[Node], deep: bool) -> bool:
+        return any(
+            (deep and loop.index == node.index) or within(loop.body, deep or loop.index != node.index)
+            for loop in nodes
+            if isinstance(loop, Loop)
+        )
+
+    return within(node.body, False)
 
 
 @cache

@@ -15,6 +15,7 @@ from derivations.program.access import number_of
 from derivations.program.program import Program, extent_symbols
 from dynamics.lowering.source import Array, Source
 from dynamics.support.errors import InputError
+from dynamics.support.memory import on_lines
 from dynamics.support.recipes import fact, fact_of_any
 from dynamics.support.typing import Vector
 
@@ -225,7 +226,7 @@ class Kernel:
                 raise InputError(f"a row of {sizes[longest]} entries is longer than {told}")
         scratch = sum(count(a.shape, sizes) for a in code.workspace)
         if workspace is None or workspace.size < scratch:
-            workspace = np.empty(scratch)
+            workspace = on_lines(scratch) if self.parallel else np.empty(scratch)
         arguments = (
             workspace,
             *(arrays[array.name] for array in code.data),

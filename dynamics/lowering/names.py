@@ -15,7 +15,8 @@ ROWS = ("add_lane", "add_row", "exp_row", "full", "lane", "row", "set_row", "tot
 OWN = frozenset(
     [
         *PYTHON, "y", "out", "ws", "np", "math", "njit", "kept", "prange", "exp", "gather_product", "scatter_product",
-        "gather_dot_product", "dense_product", "edge", "kernel", "functions", "candidate", "chunk", "add_parts", *ROWS,
+        "gather_dot_product", "dense_product", "edge", "column_edge", "kernel", "functions", "candidate", "chunk",
+        "add_parts", *ROWS,
     ]
 )  # fmt: skip
 """Names that generated code has already."""

@@ -31,6 +31,10 @@ SHARED_ROWS, SHARED_PRODUCTS = 192, 8_000_000
 and beyond what OpenBLAS multiplies in another order."""
 ROWS_TOGETHER = 12
 """Rows that OpenBLAS holds in registers: blocks that end with them have the bits of one call."""
+BLOCK_ROWS = 96
+"""Rows of a block, about: each block packs the other matrix anew."""
+WIDE = 48
+"""Columns that are worth a chunk of their own, where there are many rows."""
 
 
 @intrinsic
@@ -226,6 +230,25 @@ def edge(chunk, chunks, extent):
 
 
 @njit(**OPTIONS)
+def column_edge(chunk, chunks, extent):
+    """Where a chunk of the columns of matrices begins, which is walked row by row.
+
+    Narrow ones take a line of cache or two of each row, which two threads then want at one time: there are fewer of
+    them, a half or a quarter, and the others are empty.
+    """
+    pieces = chunks
+    while pieces > 2 and extent < WIDE * pieces:
+        pieces //= 2
+    return edge(min(chunk, pieces), pieces, extent)
+
+
+@njit(**OPTIONS)
+def blocks_of(rows):
+    """How many blocks the rows of a large product are shared out in: as many for each of two threads, or of four."""
+    return min(16, max(4, 4 * ((rows + 2 * BLOCK_ROWS) // (4 * BLOCK_ROWS))))
+
+
+@njit(**OPTIONS)
 def first_row(block, blocks, rows):
     """Where a block of rows begins: blocks are alike but for the last rows."""
     if block == blocks:
@@ -313,7 +336,7 @@ def dense_product(left, right, target):
     else:
         # BLAS is looked up by the thread that has the interpreter's lock.
         multiply_rows(left, right, target, 0, 0)  # type: ignore[call-arg]
-        blocks = min(16, max(4, rows // 96))
+        blocks = blocks_of(rows)
         each_block(blocks, (blocks, left, right, target))
 
 

@@ -101,6 +101,7 @@ def standing_by(threads: int) -> Iterator[None]:
                 members = [threading.Thread(target=found.serve, daemon=True) for _ in range(threads - 1)]
                 for member in members:
                     member.start()
+                    _elsewhere(member)
                 time.sleep(BRIEF)  # they need the interpreter to begin, which a kernel would keep for itself
     try:
         yield
@@ -109,6 +110,22 @@ def standing_by(threads: int) -> Iterator[None]:
             found.board[STOP] = 1
             for member in members:
                 member.join()
+
+
+def _elsewhere(member: threading.Thread) -> None:
+    """Have a member run on any processor but that of the thread that hands loops over, where the system can be told.
+
+    Who looks at a board and lets others go first seems to have little to do. Some kernels, of virtual machines above
+    all, put such threads beside a busy one to let other processors rest: then a loop is done by one of them.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    try:
+        others = os.sched_getaffinity(0) - {ctypes.CDLL(None).sched_getcpu()}
+        if others and member.native_id is not None:
+            os.sched_setaffinity(member.native_id, others)
+    except (OSError, AttributeError):  # not allowed, or not known: it runs where the system lets it
+        return
 
 
 def _module(board: int) -> ir.Module:

@@ -23,7 +23,7 @@ from derivations.checks.plain_python import plain_python
 from derivations.program.language import LogSumExp, MaxOver, SumOver, indices, scalars, tensors
 from derivations.program.program import Definition, Program
 from dynamics.lowering import Kernel
-from dynamics.lowering.runtime import edge
+from dynamics.lowering.runtime import column_edge, edge
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
 i, j, o, v, n, l = indices("i j o v n l")
@@ -264,6 +264,7 @@ class Interpreted:
             "gather_dot_product": gather_dot,
             "dense_product": np.dot,
             "edge": edge,
+            "column_edge": column_edge,
             "add_parts": add_parts,
             "functions": functions,
             **ROWS,
