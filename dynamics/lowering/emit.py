@@ -640,11 +640,12 @@ class Emitter:
         # Kernels of one thread may run side by side; parallel ones must not, as the pool of numba takes one caller. The
         # products with sparse matrices are parallel in any kernel.
         alone = self.parallel or bool(self.scratch())
+        chunked = "column_edge, dense_product, edge, " if self.parallel else ""
         text = (
             f'"""{said(program.title)}.\n\nGenerated from the program {said(repr(program.name))}; do not edit."""\n\n'
             "import math\n\nimport numpy as np\nfrom numba import prange\n\n"
             f"{functions_in(body)}"
-            f"from dynamics.lowering.runtime import add_parts, {'column_edge, dense_product, edge, ' if self.parallel else ''}exp\n"
+            f"from dynamics.lowering.runtime import add_parts, {chunked}exp\n"
             "from dynamics.lowering.runtime import gather_dot_product, gather_product, scatter_product\n"
             f"from dynamics.lowering.vectors import {', '.join(ROWS)}\n"
             "from dynamics.support.machine_code import kept\n\n\n"

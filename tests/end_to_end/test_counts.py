@@ -213,7 +213,8 @@ from dynamics.integrate.sweeps import sweep
 from dynamics.tasks import ToyLexicon
 from derivations.reductions import copying
 large = ToyLexicon(vocab=224, length=4)
-solve(large.population(), [1.0])                            # compiled Runge-Kutta steps
+for method in ("RK45", "auto"):                             # compiled Runge-Kutta steps, in a loop and by SciPy
+    solve(large.population(), [1.0], method=method)
 solve(lexical(), large.examples(3), [1.0])
 sweep(copying(), {"V": [60.0, 70.0], "L": 40.0, "eta_W": 1.0, "eta_A": 1.0}, {"u": 0.1, "a": 0.1}, 1.0, threads=1)
 from dynamics.integrate import runge_kutta

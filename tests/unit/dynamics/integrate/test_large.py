@@ -52,7 +52,7 @@ def test_the_loop_takes_the_steps_of_the_class(
 ) -> None:
     flow = bound(competition())
     by_class = seen_of(flow, y0, span, COMPILED[method], **options)
-    assert by_class[-1] > 1
+    assert by_class[-1] > 0
     for members in (1, 2):
         with limited(min(members, numba.config.NUMBA_NUM_THREADS), 0), standing_by(members):
             for _ in range(2):  # the second one in the space of the first
