@@ -4,6 +4,11 @@ The body of such a loop becomes a function of its own, which finds what it reads
 of numba's threads calls it for one turn after the other, and takes the next that nobody has taken: which thread takes
 which turn changes nothing, as turns are independent. Where there is one thread only, there is nothing to hand over;
 where a team stands by (:mod:`dynamics.lowering.team`), it takes the place of numba's threads.
+
+Turns are taken from queues, one for each thread in the order in which they come, and of others when that is empty. So
+the thread that hands loops over, which comes first, does the first turns of all of them, unless it is late: what it
+writes in one loop is what it reads in the next, and lies in its own cache. To fetch it from another takes longer than
+to compute it.
 """
 
 from __future__ import annotations
@@ -22,7 +27,11 @@ __all__ = ["in_turns", "on_threads"]
 
 WORD, BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
 ALIGNED = 64
-"""Bytes of a line of cache: the counter that all threads move has one of its own."""
+"""Bytes of a line of cache: the counters that all threads move have one of their own."""
+QUEUES = 5
+"""Queues of a loop at most: with three more numbers they are a line of cache. More threads than this share them."""
+ARRIVED, TURNS, QUEUED, HEADS, VALUES = range(5)
+"""Places in a record: threads that have come, turns, queues, of each the turns that are taken; then what is read."""
 
 
 def start_threads() -> None:
@@ -59,15 +68,17 @@ def on_threads(
     """
     start_threads()
     context.active_code_library._reload_init.add(start_threads)
-    record = ir.LiteralStructType([WORD, WORD, *(value.type for value in values)])
+    asked = cgutils.get_or_insert_function(builder.module, ir.FunctionType(WORD, []), "get_num_threads")
+    threads = builder.call(asked, [])
+    few = builder.icmp_signed("<", threads, WORD(QUEUES))
+    heads = ir.ArrayType(WORD, QUEUES)
+    record = ir.LiteralStructType([WORD, WORD, WORD, heads, *(value.type for value in values)])
     place = cgutils.alloca_once(builder, record)
     place.align = ALIGNED
-    for k, value in enumerate((WORD(0), turns, *values)):
+    for k, value in enumerate((WORD(0), turns, builder.select(few, threads, WORD(QUEUES)), heads(None), *values)):
         builder.store(value, cgutils.gep_inbounds(builder, place, 0, k))
     share = outlined(context, builder.module, record, builder.function, body)
 
-    asked = cgutils.get_or_insert_function(builder.module, ir.FunctionType(WORD, []), "get_num_threads")
-    threads = builder.call(asked, [])
     # What numba's threads are told: each gets one item of an array that is not there.
     nothing, one = (cgutils.alloca_once(builder, kind) for kind in (BYTES, WORD))
     builder.store(BYTES(None), nothing)
@@ -100,7 +111,7 @@ def outlined(context: Any, module: Any, record: Any, around: Any, body: Callable
     turn_of.linkage = "internal"
     builder = ir.IRBuilder(turn_of.append_basic_block("entry"))
     place = turn_of.args[3]
-    values = [builder.load(cgutils.gep_inbounds(builder, place, 0, k)) for k in range(2, len(record.elements))]
+    values = [builder.load(cgutils.gep_inbounds(builder, place, 0, k)) for k in range(VALUES, len(record.elements))]
     body(builder, turn_of.args[2], values)
     builder.ret(ir.IntType(32)(0))
 
@@ -109,18 +120,32 @@ def outlined(context: Any, module: Any, record: Any, around: Any, body: Callable
     share.linkage = "internal"
     builder = ir.IRBuilder(share.append_basic_block("entry"))
     place = builder.bitcast(share.args[3], record.as_pointer())
-    head, turns = (cgutils.gep_inbounds(builder, place, 0, k) for k in (0, 1))
-    last = builder.load(turns)
+    turns, queues = (builder.load(cgutils.gep_inbounds(builder, place, 0, k)) for k in (TURNS, QUEUED))
     error = cgutils.alloca_once(builder, errors.pointee, zfill=True)
-    again, inside, after = (share.append_basic_block(name) for name in ("next", "turn", "after"))
+    came = builder.atomic_rmw("add", cgutils.gep_inbounds(builder, place, 0, ARRIVED), WORD(1), "monotonic")
+    start, queue, again, inside, after, over = (
+        share.append_basic_block(name) for name in ("start", "queue", "next", "turn", "after", "over")
+    )
+    builder.branch(start)
+    builder.position_at_end(start)
+    tried = builder.phi(WORD)
+    tried.add_incoming(WORD(0), share.entry_basic_block)
+    builder.cbranch(builder.icmp_signed("<", tried, queues), queue, over)
+    builder.position_at_end(queue)
+    own = builder.urem(builder.add(came, tried), queues)
+    head = cgutils.gep_inbounds(builder, place, 0, HEADS, own)
+    first, last = (builder.udiv(builder.mul(at, turns), queues) for at in (own, builder.add(own, WORD(1))))
     builder.branch(again)
     builder.position_at_end(again)
-    taken = builder.atomic_rmw("add", head, WORD(1), "monotonic")
+    taken = builder.add(first, builder.atomic_rmw("add", head, WORD(1), "monotonic"))
     builder.cbranch(builder.icmp_signed("<", taken, last), inside, after)
     builder.position_at_end(inside)
     builder.call(turn_of, [BYTES(None), error, taken, place])
     builder.branch(again)
     builder.position_at_end(after)
+    tried.add_incoming(builder.add(tried, WORD(1)), after)
+    builder.branch(start)
+    builder.position_at_end(over)
     builder.ret_void()
     return share
 

@@ -234,12 +234,12 @@ def column_edge(chunk, chunks, extent):
     """Where a chunk of the columns of matrices begins, which is walked row by row.
 
     Narrow ones take a line of cache or two of each row, which two threads then want at one time: there are fewer of
-    them, a half or a quarter, and the others are empty.
+    them, a half or a quarter, and the others between them are empty.
     """
     pieces = chunks
     while pieces > 2 and extent < WIDE * pieces:
         pieces //= 2
-    return edge(min(chunk, pieces), pieces, extent)
+    return edge((chunk * pieces + chunks - 1) // chunks, pieces, extent)
 
 
 @njit(**OPTIONS)

@@ -14,8 +14,18 @@ import pytest
 
 from dynamics import Closure, CoOccurrence
 from dynamics.lowering.parallel import in_turns
-from dynamics.lowering.runtime import ROWS_TOGETHER, SHARED_PRODUCTS, SHARED_ROWS, dense_product, first_row
+from dynamics.lowering.runtime import (
+    LINE,
+    ROWS_TOGETHER,
+    SHARED_PRODUCTS,
+    SHARED_ROWS,
+    blocks_of,
+    column_edge,
+    dense_product,
+    first_row,
+)
 from dynamics.lowering.team import INSIDE, OPEN, PRESENT, standing_by, team
+from dynamics.support.memory import LINE as BYTES
 from dynamics.support.threads import blas_limited, libraries, limited
 
 SEVERAL = pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="this machine has one thread")
@@ -48,6 +58,65 @@ def test_each_turn_is_taken_once_in_every_loop(members: int) -> None:
             assert taken.tolist() == [300.0 * (k + 1) if k < turns else 0.0 for k in range(1000)]
             assert team().board[[OPEN, INSIDE]].tolist() == [0, 0]
     assert team().board[PRESENT] == 0
+
+
+@numba.njit
+def wait(k, order, came):  # type: ignore[no-untyped-def]
+    order[came[0]] = k
+    came[0] += 1
+
+
+waits = in_turns(wait)
+
+
+@numba.njit
+def alone(turns, order, came):  # type: ignore[no-untyped-def]
+    waits(turns, (order, came))
+
+
+@SEVERAL
+@pytest.mark.parametrize("turns", [0, 1, 2, 7, 16, 1000])
+def test_who_comes_first_takes_the_first_turns_and_then_those_of_others(turns: int) -> None:
+    """Nobody else comes, as there is no team: numba's one thread takes all, its own queue before the others."""
+    order, came = np.full(1000, -1), np.zeros(1, np.int64)
+    with limited(1, 0):
+        alone(turns, order, came)
+    assert order[:turns].tolist() == list(range(turns))
+    with limited(2, 0):
+        board = team().board
+        board[PRESENT] = 1  # a team of which nobody has come yet
+        try:
+            came[0] = 0
+            alone(turns, order, came)
+        finally:
+            board[PRESENT] = 0
+    assert order[:turns].tolist() == list(range(turns))
+    assert came[0] == turns
+
+
+@SEVERAL
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not say where threads run")
+def test_members_run_elsewhere() -> None:
+    allowed = os.sched_getaffinity(0)
+    with standing_by(3):
+        members = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+        places = [os.sched_getaffinity(member.native_id) for member in members if member.native_id]
+    assert os.sched_getaffinity(0) == allowed
+    if len(allowed) > 1:
+        assert any(len(place) == len(allowed) - 1 for place in places)
+        assert all(place <= allowed for place in places)
+
+
+@SEVERAL
+def test_a_team_goes_where_the_system_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*given: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refused, raising=False)
+    taken = np.zeros(9)
+    with limited(2, 0), standing_by(2):
+        counted(9, 1, taken)
+    assert taken.tolist() == list(range(1, 10))
 
 
 @SEVERAL
@@ -84,6 +153,36 @@ def test_blocks_of_rows_are_alike_and_cover_all(rows: int) -> None:
         assert (edges[0], edges[-1]) == (0, rows)
         assert all(edge % ROWS_TOGETHER == 0 for edge in edges[:-1])
         assert np.abs(np.diff(edges) - rows / blocks).max() <= 1.5 * ROWS_TOGETHER
+
+
+@pytest.mark.parametrize("rows", [SHARED_ROWS, 224, 500, 700, 1000, 5881])
+def test_two_threads_get_as_many_blocks(rows: int) -> None:
+    assert blocks_of(rows) in (4, 8, 12, 16)
+    edges = np.array([first_row(k, blocks_of(rows), rows) for k in range(blocks_of(rows) + 1)])
+    half = edges[blocks_of(rows) // 2]
+    assert abs(half - rows / 2) <= ROWS_TOGETHER
+    assert rows >= 1536 or np.diff(edges).max() <= 160
+
+
+@pytest.mark.parametrize("columns", [0, 1, 2, 7, 21, 96, 224, 500, 777, 10_000])
+def test_chunks_of_columns_are_wide_and_cover_all(columns: int) -> None:
+    edges = [column_edge(k, 16, columns) for k in range(17)]
+    widths = np.diff(edges)
+    assert (edges[0], edges[-1]) == (0, columns)
+    assert widths.min() >= 0
+    pieces = widths[widths > 0]
+    assert columns < 32 or pieces.min() >= 16
+    assert columns < 768 or pieces.size == 16
+    if columns >= 96:
+        assert all(edge % LINE == 0 for edge in edges if edge < columns)
+        half = edges[8]  # as many on either side, for two threads
+        assert abs(half - columns / 2) <= LINE
+
+
+def test_what_threads_write_to_begins_with_a_line_of_cache() -> None:
+    problem = Closure(CoOccurrence.from_counts(np.random.default_rng(0).random((240, 240))))
+    flow, shown = problem.bind(dict.fromkeys(problem.rates, 1.0))
+    assert flow.workspace.ctypes.data % BYTES == shown.workspace.ctypes.data % BYTES == 0
 
 
 @pytest.mark.parametrize(
