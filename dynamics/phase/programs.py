@@ -18,6 +18,7 @@ from dynamics.lowering import Bound, lower
 from dynamics.lowering.verify import require_faithful
 from dynamics.phase.observe import first
 from dynamics.phase.quantity import NEVER, Cells, Quantity, Simulation
+from dynamics.phase.system import System
 from dynamics.problems.arrays import OnArrays, flow_of, normal_arrays
 from dynamics.problems.exact import Exact
 from dynamics.problems.problem import Problem
@@ -38,7 +39,7 @@ RECORDS = 80
 
 
 @dataclass(frozen=True, eq=False)
-class ProgramSystem(ByContent):
+class ProgramSystem(ByContent, System):
     """A program with its data in every cell; made by :func:`program_system`.
 
     The axes are its parameters and its learning rates by their names, the sizes that the data do not decide, and the
@@ -223,11 +224,6 @@ class ProgramSystem(ByContent):
             values = followed(problem, flow, shown, np.array(initial), parameters, quantity, t_end, threads)
             found[places] = values.reshape(places.size, each)
         return quantity.of(found)
-
-    def theorem(
-        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
-    ) -> None:
-        return None
 
     def simulated(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamics.phase.quantity import Cells, Quantity, Simulation
+from dynamics.phase.system import System
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 
@@ -21,7 +22,7 @@ AXES = {
 
 
 @dataclass(frozen=True)
-class SparseFunction:
+class SparseFunction(System):
     """Learning a function of s bits among T from m samples.
 
     Theory says how likely the true bits lead in co-occurrence; the simulation is the flow on the samples, which is
@@ -105,11 +106,6 @@ class SparseFunction:
             T, m, s = (int(cells[name][k]) for name in ("T", "m", "s"))
             found[k] = lead_probability(SparseBoolean(self.kind, T, s, float(cells["noise"][k])), m)
         return found
-
-    def theorem(
-        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
-    ) -> None:
-        return None
 
     def simulated(
         self,

@@ -74,7 +74,7 @@ class System(Protocol):
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
     ) -> Vector | None:
         """By a closed form, if there is one for this quantity; NaN in cells where it does not hold."""
-        ...
+        return None
 
     def simulated(
         self,
@@ -91,7 +91,7 @@ class System(Protocol):
 
 
 @dataclass(frozen=True)
-class Scalars:
+class Scalars(System):
     """Any flow of scalars: its parameters, and its states at time 0 (``x0`` for a state x).
 
     Attributes
@@ -149,11 +149,6 @@ class Scalars:
         """What is integrated in the cells: the flow, its parameters and its initial states."""
         parameters = {name_of(p): cells[name_of(p)] for p in self.program.parameters}
         return self.program, parameters, {state: cells[f"{state}0"] for state in self.program.state_names}
-
-    def theorem(
-        self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
-    ) -> None:
-        return None
 
     def simulated(
         self,
