@@ -112,6 +112,8 @@ class Case:
         Runs it.
     one_core : bool
         Whether everything is kept on one core.
+    series : bool
+        Whether sizes are those of one problem, so that a line over them says something.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Case:
     unit: str
     rows: Callable[[Setting], Iterator[Row]]
     one_core: bool = True
+    series: bool = True
 
 
 def race(size: float, contenders: Mapping[str, Contender], rounds: Rounds, by_wall: bool = False) -> Iterator[Row]:

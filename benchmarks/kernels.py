@@ -106,4 +106,4 @@ def rows(setting: Setting) -> Iterator[Row]:
         yield from race(size, {f"{told}: {who}": each for who, each in found.items()}, setting.rounds)
 
 
-CASE = Case("kernels", "one evaluation of a flow", "states", rows)
+CASE = Case("kernels", "one evaluation of a flow", "states", rows, series=False)

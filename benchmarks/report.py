@@ -197,7 +197,7 @@ def figure(results: Sequence[tuple[Case, Sequence[Row]]], machine: Machine) -> F
     A line is the fastest of one family of contenders (all solvers of a peer, for example) at each size. Floors are
     those of the work of the first contender, grey: dashed for memory, dotted for arithmetic.
     """
-    drawn = [(case, rows) for case, rows in results if len({row.size for row in rows}) > 1]
+    drawn = [(case, rows) for case, rows in results if case.series and len({row.size for row in rows}) > 1]
     if not drawn:
         return None
     columns = min(COLUMNS, len(drawn))
@@ -223,7 +223,9 @@ def family(name: str) -> str:
 
 
 def panel(ax: Axes, case: Case, rows: Sequence[Row], machine: Machine) -> list[Line2D]:
-    """One case; its lines, to be named."""
+    """One case; its lines, to be named. Of races of the same size it is the first."""
+    first: dict[float, str] = {}
+    rows = [row for row in rows if row.race == first.setdefault(row.size, row.race)]
     fastest: dict[str, dict[float, float]] = {}
     for row in rows:
         of_family = fastest.setdefault(family(row.name), {})
@@ -244,7 +246,7 @@ def panel(ax: Axes, case: Case, rows: Sequence[Row], machine: Machine) -> list[L
             lines += ax.plot([row.size for row in base], values, color=FLOOR, linestyle=dash, linewidth=0.9, label=name)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_xticks(sorted({row.size for row in rows}))
+    ax.set_xticks(sorted(first))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     ax.minorticks_off()
