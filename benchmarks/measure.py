@@ -15,6 +15,8 @@ import numpy as np
 
 SHORTEST = 0.05
 """Seconds that one measurement takes at least: quicker calls are repeated within it."""
+LONG = 3.0
+"""A round that takes so many times what a contender may take is its only one."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,17 @@ class Rounds:
     spread : float
         A ratio is known when its quartiles are no further apart than this part of it.
     seconds : float
-        A contender that has taken so long in all steps aside: after one round, if need be.
+        A contender that has taken so long in all steps aside: after two rounds, or after one of `LONG` times as long.
     """
 
     fewest: int = 4
     most: int = 12
     spread: float = 0.03
-    seconds: float = 3.0
+    seconds: float = 2.5
 
     def enough(self, ratios: Sequence[float], taken: float) -> bool:
         """Whether a contender with such ratios, that has taken so many seconds, steps aside."""
-        if len(ratios) >= self.most or (ratios and taken >= self.seconds):
+        if len(ratios) >= self.most or taken >= (self.seconds if len(ratios) > 1 else LONG * self.seconds):
             return True
         if len(ratios) < self.fewest:
             return False
