@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -36,12 +36,12 @@ SHARE = ir.FunctionType(ir.VoidType(), [BYTES.as_pointer(), WORD.as_pointer(), W
 SYMBOL = "dynamics_hand_over"
 """``hand_over(share, record)``: runs a loop with the team, and gives 1; or 0 if there is none."""
 
-OPEN, INSIDE, PRESENT, STOP, LOOPS, TOLD, RECORD = 8, 16, 24, 32, 40, 48, 49
+OPEN, INSIDE, PRESENT, STOP, LOOPS, TOLD, RECORD, HERE = 8, 16, 24, 32, 40, 48, 49, 56
 """Places on the board, in words; the first of it are not used, as it may begin within a line of cache."""
 SPINS, YIELDS = 5_000, 500
 """Looks at the board that find nothing before other processes are let go first, and how often before sleep."""
-BRIEF = 5e-5
-"""Seconds in which a thread that was started comes to stand by."""
+BRIEF, LOOKS = 5e-5, 20
+"""Seconds in which a thread that was started comes to stand by, and how often this is waited at most."""
 NAP = 200
 """Microseconds of a sleep."""
 
@@ -96,13 +96,16 @@ def standing_by(threads: int) -> Iterator[None]:
         with _founding:
             found = team()
             if not found.board[PRESENT]:
-                found.board[STOP] = 0
+                found.board[STOP] = found.board[HERE] = 0
                 found.board[PRESENT] = threads - 1
-                members = [threading.Thread(target=found.serve, daemon=True) for _ in range(threads - 1)]
+                given = found.serve, _elsewhere()
+                members = [threading.Thread(target=_member, args=given, daemon=True) for _ in range(threads - 1)]
                 for member in members:
                     member.start()
-                    _elsewhere(member)
-                time.sleep(BRIEF)  # they need the interpreter to begin, which a kernel would keep for itself
+                for _ in range(LOOKS):  # they need the interpreter to begin, which a kernel would keep for itself
+                    if found.board[HERE] >= threads - 1:
+                        break
+                    time.sleep(BRIEF)
     try:
         yield
     finally:
@@ -112,20 +115,26 @@ def standing_by(threads: int) -> Iterator[None]:
                 member.join()
 
 
-def _elsewhere(member: threading.Thread) -> None:
-    """Have a member run on any processor but that of the thread that hands loops over, where the system can be told.
+def _elsewhere() -> set[int]:
+    """Processors for members: any but that of the thread that hands loops over; none where that cannot be told.
 
     Who looks at a board and lets others go first seems to have little to do. Some kernels, of virtual machines above
     all, put such threads beside a busy one to let other processors rest: then a loop is done by one of them.
     """
     if not hasattr(os, "sched_setaffinity"):
-        return
+        return set()
     try:
-        others = os.sched_getaffinity(0) - {ctypes.CDLL(None).sched_getcpu()}
-        if others and member.native_id is not None:
-            os.sched_setaffinity(member.native_id, others)
-    except (OSError, AttributeError):  # not allowed, or not known: it runs where the system lets it
-        return
+        return os.sched_getaffinity(0) - {ctypes.CDLL(None).sched_getcpu()}
+    except (OSError, AttributeError):
+        return set()
+
+
+def _member(serve: Any, places: set[int]) -> None:
+    """What a member does: it goes to its place first, as where it began it would stand in the way of who began it."""
+    if places:
+        with suppress(OSError):  # not allowed: it runs where the system lets it
+            os.sched_setaffinity(0, places)
+    serve()
 
 
 def _module(board: int) -> ir.Module:
@@ -217,6 +226,7 @@ def _write_hand_over(w: _Writer) -> None:
 
 def _write_serve(w: _Writer) -> None:
     builder, entry = w.builder, w.builder.block
+    w.add(HERE, 1)
     look, stay, come, busy, leave, idle, after = (
         w.block(name) for name in ("look", "stay", "come", "busy", "leave", "idle", "after")
     )
