@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import warnings
@@ -57,7 +58,9 @@ def whole(
 def main() -> None:
     """Entry point: errors in one line, exit status 0 (done), 1 (failed) or 2 (wrong input)."""
     alone()
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    gc.freeze()  # as a process ends, Python would look for garbage among all that is left, which ends with it
+    sys.exit(status)
 
 
 def run(arguments: Sequence[str]) -> int:

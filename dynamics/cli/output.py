@@ -38,8 +38,8 @@ _alone: list[bool] = []
 def alone() -> None:
     """Say that this process is a command and nothing else: :func:`dynamics.cli.main` does.
 
-    The garbage collector then comes every 50,000 objects: what is imported makes a million of them, none of it garbage,
-    and to look through them every 700 takes a twentieth of a short command.
+    The garbage collector then comes every 50,000 objects: what is imported makes hundreds of thousands, none of them
+    garbage, and to look through them every 700 takes a twentieth of a short command.
     """
     _alone.append(True)
     gc.set_threshold(50_000, 50, 100)
