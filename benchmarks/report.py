@@ -68,6 +68,11 @@ def floor(row: Row, machine: Machine) -> float:
     return max(row.bytes / machine.bandwidth, row.flops / machine.arithmetic)
 
 
+def busy(row: Row) -> float:
+    """Seconds that it needed: processor time where other work held a single thread up."""
+    return min(row.wall, row.processor)
+
+
 def table(case: Case, result: Result, machine: Machine) -> str:
     """A case as a Markdown table."""
     size = f"{case.unit} | " if case.unit else ""
@@ -78,8 +83,7 @@ def table(case: Case, result: Result, machine: Machine) -> str:
         notes = [f"tolerance {row.tolerance:.2g}"] if isfinite(row.tolerance) else []
         notes += [row.note] if row.note else []
         if isfinite(floor(row, machine)):
-            # Where other work held a single thread up, its processor time is what it needed.
-            notes.append(f"{figures(min(row.wall, row.processor) / floor(row, machine))} x floor")
+            notes.append(f"{figures(busy(row) / floor(row, machine))} x floor")
         cells = [f"{row.size:,.0f}"] if case.unit else []
         cells += [row.name, duration(row.wall), duration(row.processor), figures(row.ratio), spread(row)]
         cells += [f"{row.error:.1e}" if isfinite(row.error) else "", ", ".join(notes)]
@@ -126,7 +130,7 @@ def summary(results: Iterable[Result]) -> str:
     lines += ["|---" * 8 + "|"]
     found = [(result.case, *race) for result in results for race in worst(result.rows)]
     for case, own, fastest, peer in found:
-        cells = [case, f"{own.size:,.0f}", own.name, duration(own.wall), peer.name, bold_if_below(peer.ratio)]
+        cells = [case, f"{own.size:,.0f}", own.name, duration(busy(own)), peer.name, bold_if_below(peer.ratio)]
         other = f"{bold_if_below(peer.ratio / fastest.ratio)}, {fastest.name}" if fastest is not own else ""
         lines.append(f"| {' | '.join([*cells, spread(peer), other])} |")
     if not found:
@@ -149,9 +153,12 @@ def by_family(results: Iterable[Result]) -> str:
                     )
             if not fastest:
                 continue
-            cells = [result.case, f"{contenders[0].size:,.0f}", duration(contenders[0].wall)]
+            first = contenders[0]
+            cells = [result.case, f"{first.size:,.0f}", f"{first.name}, {duration(busy(first))}"]
             cells += [bold_if_below(fastest[name].ratio) if name in fastest else "" for name in COMMON]
-            cells += [f"{bold_if_below(fastest[''].ratio)} ({fastest[''].name})" if "" in fastest else ""]
+            cells += [
+                f"{bold_if_below(fastest[''].ratio)} ({fastest[''].name.split(': ')[-1]})" if "" in fastest else ""
+            ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 

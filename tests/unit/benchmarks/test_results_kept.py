@@ -76,7 +76,7 @@ def test_families_of_peers_have_a_column_each() -> None:
     slower = Row(100.0, "heyoka, batches of 16", 2e-3, 2e-3, 2.0, peer=True, race="dynamics")
     lines = by_family([Result("sweep", "", 0.0, 1.0, (*ROWS[:4], other, slower)), STARTUP]).splitlines()
     assert lines[2] == "| case | size | ours | heyoka | diffrax | torchdiffeq | SciPy and NumPy | others |"
-    assert lines[4:] == ["| sweep | 100 | 1.00 ms | 1.20 |  |  | 100 | 2.00 (PyTorch) |"]
+    assert lines[4:] == ["| sweep | 100 | dynamics, 1.00 ms | 1.20 |  |  | 100 | 2.00 (PyTorch) |"]
 
 
 def test_a_table_says_when_and_on_what_load() -> None:
