@@ -1,4 +1,8 @@
-"""From equations to a first result: derive, lower, compile; with an empty cache and with a full one, beside peers."""
+"""From a new process to a first result, with a full cache and with an empty one, beside peers, which keep none.
+
+Ours do what a reader does: import, solve. With an empty cache everything that is compiled is compiled, as once after an
+installation. Processes of peers import nothing of this package: what they start from is saved for them.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +12,23 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+import numpy as np
+
 from benchmarks.case import Case, Contender, Row, Setting, race
+from benchmarks.dense_closure import counts
+from benchmarks.exact_flow import TASK, sampled
 from benchmarks.peers import here
 
 PROGRAMS = {
     "both stages": """
+import sys
 import numpy as np
-from benchmarks.dense_closure import counts
-from dynamics import CoOccurrence
-from derivations.closures import both_stages
-from dynamics.lowering import lower
-system = CoOccurrence.from_counts(counts(20))
-data = {"R": system.conditional(), "q": system.q}
-flow = lower(both_stages()).bind(data, {"eta_W": 1.0, "eta_A": 1.0})
-flow(np.zeros(800), np.empty(800))
+from dynamics import CoOccurrence, solve
+solve(CoOccurrence.from_counts(np.load(sys.argv[1])["counts"]), [1.0], rtol=1e-6, atol=1e-9, threads=1)
 """,
     "topic classifier": """
-import numpy as np
-from benchmarks.exact_flow import gradient, packed, sampled
-run = sampled(10)
-y = packed(run)
-gradient(run)(y, np.empty_like(y))
+from benchmarks.exact_flow import flow, sampled
+flow(sampled(10), 1e-6, 1e-9)
 """,
     "sweep of copying": """
 from benchmarks.copying_cells import LENGTH, START, T, vocabularies
@@ -43,24 +43,27 @@ PEERS = {
     "both stages": (
         "diffrax",
         """
+import sys
 import numpy as np
-from benchmarks.dense_closure import counts, loss
+from benchmarks.losses import both_stages
 from benchmarks.peers import with_diffrax
-from dynamics import CoOccurrence
-system = CoOccurrence.from_counts(counts(20))
-data = {"log R": np.log(system.conditional()), "q": system.q}
-with_diffrax(loss, data, [np.zeros((20, 20))] * 2, (1.0, 1.0), 1.0)(1e-6, 1e-9)()
+joint = np.load(sys.argv[1])["counts"]
+joint /= joint.sum()
+data = {"log R": np.log(joint / joint.sum(axis=0)), "q": joint.sum(axis=0)}
+with_diffrax(both_stages, data, [np.zeros(joint.shape)] * 2, (1.0, 1.0), 1.0)(1e-6, 1e-9)()
 """,
     ),
     "topic classifier": (
         "diffrax",
         """
+import sys
 import numpy as np
-from benchmarks.exact_flow import loss, sampled
+from benchmarks.losses import topic
 from benchmarks.peers import with_diffrax
-run = sampled(10)
-data = {"x": run.rows, "U": run.model.fixed["U"], "target": np.eye(4)[run.examples.y]}
-with_diffrax(loss, data, [run.initial["v"], run.initial["s"]], (1.0, run.rate), 1.0)(1e-6, 1e-9)()
+data = dict(np.load(sys.argv[1]))
+del data["counts"]
+v, s, rate, tau = (data.pop(name) for name in ("v", "s", "rate", "tau"))
+with_diffrax(topic, data, [v, s], (1.0, float(rate)), float(tau))(1e-6, 1e-9)()
 """,
     ),
     "sweep of copying": (
@@ -74,29 +77,40 @@ with_heyoka(8, vocabularies(8), 1e-6)()
 """What each program is compared with, and by which peer."""
 
 
-def fresh(script: str, directory: str | None = None) -> None:
+def save_data(path: str) -> None:
+    """What peers start from: their processes import none of this package."""
+    run = sampled(10)
+    np.savez(
+        path, counts=counts(20), x=run.rows, U=run.model.fixed["U"], target=np.eye(TASK.topics)[run.examples.y],
+        v=run.initial["v"], s=run.initial["s"], rate=run.rate, tau=run.tau,
+    )  # fmt: skip
+
+
+def fresh(script: str, data: str, directory: str | None = None) -> None:
     """Run a script in a new process, with an empty cache or with that of a directory."""
     with tempfile.TemporaryDirectory() as empty:
         where = directory or empty
         # Compiled helpers of the package have their own cache, beside their files unless numba is told otherwise.
         environment = os.environ | {"DYNAMICS_CACHE_DIR": where, "NUMBA_CACHE_DIR": where}
-        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, env=environment)
+        subprocess.run([sys.executable, "-c", script, data], check=True, capture_output=True, env=environment)
 
 
 def rows(setting: Setting) -> Iterator[Row]:
     contenders: dict[str, Contender] = {}
     with tempfile.TemporaryDirectory() as kept:
+        data = os.path.join(kept, "data.npz")
+        save_data(data)
         for name, script in PROGRAMS.items():
             peer, other = PEERS[name]
-            contenders[f"{name}, cached"] = Contender(lambda script=script: fresh(script, kept))
-            contenders[f"{name}, cold"] = Contender(lambda script=script: fresh(script), warm=True)
+            contenders[f"{name}, cached"] = Contender(lambda script=script: fresh(script, data, kept))
+            contenders[f"{name}, cold"] = Contender(lambda script=script: fresh(script, data), warm=True)
             if here(peer):
                 contenders[f"{name}, {peer}"] = Contender(
-                    lambda other=other: fresh(other), note="it keeps no cache", peer=True, warm=True
+                    lambda other=other: fresh(other, data), note="it keeps no cache", peer=True, warm=True
                 )
         for name in PROGRAMS:
             of_program = {key: value for key, value in contenders.items() if key.startswith(name)}
             yield from race(1, of_program, setting.rounds)
 
 
-CASE = Case("compile", "new process to first result: imports, derivation, lowering, compilation", "", rows)
+CASE = Case("compile", "new process to first result: imports, compilation, integration", "", rows)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from benchmarks.accuracy import at_equal_error, furthest
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.losses import both_stages
 from benchmarks.own import flat
 from benchmarks.peers import Prepare, Values, gradient_flows, here, softmax, with_diffrax
 from dynamics import CoOccurrence, solve
@@ -24,11 +24,6 @@ def counts(V: int) -> Values:
     frequency = 1 / np.arange(5, V + 5)
     background = np.outer(frequency, frequency) * np.random.default_rng(0).random((V, V)) / frequency.sum()
     return background + np.diag(frequency)
-
-
-def loss(xp: Any, data: Any, W: Any, A: Any) -> Any:
-    attended = xp.softmax(A + data["log R"], 0)
-    return -(data["q"] * xp.log_softmax(attended.T @ W, 1).diagonal()).sum()
 
 
 def by_hand(R: Values, q: Values, state: Values) -> Values:
@@ -65,7 +60,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         R, q = system.conditional(), system.q
         data, start = {"log R": np.log(R), "q": q}, [np.zeros((V, V))] * 2
         flows: dict[str, Prepare] = {f"dynamics {method}": partial(own, system, method) for method in METHODS}
-        given = loss, data, start, (1.0, 1.0), TAU
+        given = both_stages, data, start, (1.0, 1.0), TAU
         flows |= gradient_flows(*given, partial(by_hand, R, q))
         if here("diffrax"):
             flows["diffrax Dopri8"] = with_diffrax(*given, "Dopri8")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from benchmarks import losses
 from benchmarks.accuracy import at_equal_error, furthest
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.own import flat, numbers
@@ -100,12 +101,6 @@ def flow_in_span(run: Run, rtol: float, atol: float) -> Values:
 
 
 # -- peers ------------------------------------------------------------------------------------------------------------
-
-
-def loss(xp: Any, data: Any, v: Any, s: Any) -> Any:
-    x = data["x"]
-    context = xp.einsum("nl,nld->nd", xp.softmax(s[x], 1), v[x])
-    return -(xp.log_softmax(context @ data["U"], 1) * data["target"]).sum() / x.shape[0]
 
 
 def weighted(xp: Any, values: Any, s: Any, x: Any) -> Any:
@@ -211,7 +206,7 @@ def contenders_of(run: Run, near: Mapping[str, Contender]) -> dict[str, Contende
     U = run.model.fixed["U"]
     data = {"x": run.rows, "U": U, "target": np.eye(U.shape[1])[run.examples.y]}
     start, options = (run.initial["v"], run.initial["s"]), ((1.0, run.rate), run.tau)
-    flows |= gradient_flows(loss, data, start, *options, ByHand(run))
+    flows |= gradient_flows(losses.topic, data, start, *options, ByHand(run))
     if here("diffrax"):
         for name, other in (
             ("one exp per word", loss_by_word),

@@ -17,6 +17,7 @@ import scipy.sparse
 from benchmarks import dense_closure
 from benchmarks.accuracy import at_equal_error
 from benchmarks.case import Case, Contender, Row, Setting, Work, race
+from benchmarks.losses import both_stages
 from benchmarks.own import numbers
 from benchmarks.peers import Prepare, Values, gradient_flows, softmax, with_scipy
 from dynamics import CoOccurrence, solve
@@ -103,9 +104,7 @@ def rows(setting: Setting) -> Iterator[Row]:
             with np.errstate(divide="ignore"):
                 data = {"log R": np.log(R), "q": q}
             start = [np.zeros((V, K))] * 2
-            dense = gradient_flows(
-                dense_closure.loss, data, start, (1.0, 1.0), TAU, partial(dense_closure.by_hand, R, q)
-            )
+            dense = gradient_flows(both_stages, data, start, (1.0, 1.0), TAU, partial(dense_closure.by_hand, R, q))
             flows |= {f"{name}, dense": prepare for name, prepare in dense.items()}
         found = at_equal_error(flows, error, TARGET, near=found)
         rtol = found["dynamics"].tolerance
