@@ -37,13 +37,14 @@ def lowered(
     """Lower a program: definitions -> statements -> products, loops (short ones dissolved) -> storage -> source."""
     from dynamics.lowering.contractions import contract
     from dynamics.lowering.emit import Emitter
+    from dynamics.lowering.looked_up import collected
     from dynamics.lowering.loops import schedule
     from dynamics.lowering.masked import within_masks
     from dynamics.lowering.statements import statements_of
     from dynamics.lowering.storage import allocate
     from dynamics.lowering.unroll import short_sizes, unroll
 
-    steps = contract(statements_of(program, outputs), program)
+    steps = contract(collected(statements_of(program, outputs), program), program)
     nodes = schedule(within_masks(steps, program, outputs), program)
     nodes = unroll(nodes, short_sizes(program, dict(constants)))
     storage = allocate(nodes, program, outputs)

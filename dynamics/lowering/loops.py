@@ -118,14 +118,17 @@ def aligned(touching: Sequence[Access], index: Symbol) -> bool:
 def loop_order(s: Statement, program: Program) -> tuple[Symbol, ...]:
     """The order of a statement's loops that walks memory best: last subscripts innermost, owners before ragged ones.
 
-    Loops over examples stand in the order of the program's extents, so that all of them fuse.
+    A loop over examples is around all others, so that all of them fuse. Where examples have rows of their own lengths,
+    their loops stand in the order of the program's extents.
     """
     rank = list(program.extents)
-    if program.examples in s.space:
+    if program.examples in s.space and any(isinstance(extent, Indexed) for extent in program.extents.values()):
         return tuple(sorted(s.space, key=rank.index))
     touched = [subscript(a) for a in (s.target, *s.read_accesses)]
 
     def legal(order: tuple[Symbol, ...]) -> bool:
+        if program.examples in order[1:]:
+            return False
         for index in order:
             extent = program.extents[index]
             if isinstance(extent, Indexed):
