@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dynamics.lowering.native import Code, Native, address_of, code_in, routine
 from dynamics.lowering.pairs import pair
+from dynamics.support.memory import on_lines
 from dynamics.support.threads import one_at_a_time
 from dynamics.support.typing import Vector
 
@@ -94,8 +95,9 @@ class Space:
     def __init__(self, function: Native, method: Tableau, n: int, capacity: int) -> None:
         count = method.A.shape[0]
         self.clock, self.counts = np.zeros(POWERS + method.P.shape[1]), np.zeros(COUNTS, np.int64)
-        self.y, self.y_old, self.work = np.empty(n), np.empty(n), np.empty((6, n))
-        self.more = np.empty((count + 1 + method.A_more.shape[0], n))
+        rows = count + 1 + method.A_more.shape[0]
+        self.y, self.y_old, self.work = on_lines(n), on_lines(n), on_lines(6 * n).reshape(6, n)
+        self.more = on_lines(rows * n).reshape(rows, n)
         shape = {POLYNOMIAL: (n, method.P.shape[1]), EXTENDED: (7, n), STEPPED: (0, n)}[method.kind]
         self.parts, self.again = np.empty(shape), np.empty((count if method.kind == STEPPED else 0, n))
         self.rows, self.taken = np.empty((capacity, n)), np.zeros(capacity, np.int64)

@@ -227,7 +227,7 @@ class Kernel:
                 raise InputError(f"a row of {sizes[longest]} entries is longer than {told}")
         scratch = sum(count(a.shape, sizes) for a in code.workspace)
         if workspace is None or workspace.size < scratch:
-            workspace = on_lines(scratch) if self.parallel else np.empty(scratch)
+            workspace = on_lines(scratch)
         arguments = (
             workspace,
             *(arrays[array.name] for array in code.data),
