@@ -15,7 +15,7 @@ from derivations.program.access import number_of
 from derivations.program.program import Program, extent_symbols
 from dynamics.lowering.source import Array, Source
 from dynamics.support.errors import InputError
-from dynamics.support.memory import on_lines
+from dynamics.support.memory import in_lines, on_lines
 from dynamics.support.recipes import fact, fact_of_any
 from dynamics.support.typing import Vector
 
@@ -225,7 +225,7 @@ class Kernel:
             if sizes[longest] > most:
                 told = f"{size} = {most}" if isinstance(size, str) else f"{most}"
                 raise InputError(f"a row of {sizes[longest]} entries is longer than {told}")
-        scratch = sum(count(a.shape, sizes) for a in code.workspace)
+        scratch = sum(in_lines(count(a.shape, sizes)) for a in code.workspace)
         if workspace is None or workspace.size < scratch:
             workspace = on_lines(scratch)
         arguments = (

@@ -35,6 +35,18 @@ def require(needed: float, what: str, advice: Callable[[float], str]) -> None:
         )
 
 
+def in_lines(numbers: int) -> int:
+    """How many numbers the lines of cache hold that so many take.
+
+    Examples
+    --------
+    >>> in_lines(0), in_lines(8), in_lines(9)
+    (0, 8, 16)
+    """
+    each = LINE // 8
+    return -(-numbers // each) * each
+
+
 def on_lines(numbers: int) -> Vector:
     """An empty vector that begins with a line of cache.
 

@@ -511,6 +511,28 @@ def test_kernels_share_a_workspace_that_is_large_enough() -> None:
     assert lower(catalogue.program("joint")).bind(data, ONE, workspace=small).workspace is not small
 
 
+@pytest.mark.parametrize("parallel", [False, True])
+def test_what_a_kernel_works_in_begins_with_lines_of_cache(parallel: bool) -> None:
+    """Each temporary, at sizes that fill no line; and the last of them ends within the workspace."""
+    data, _ = random_data(0, 5, 3, 7)
+    kernel = lower(everything(), ("H", "T", "total", "M", "Y"), parallel)
+    bound = kernel.bind(data, {"V": 5, "K": 3, "g": 1.0})
+    assert bound.workspace.ctypes.data % 64 == 0
+    told = [
+        line.strip()
+        for line in kernel.source.splitlines()
+        if line.startswith("    ") and ("// 8 * 8" in line or "= ws[" in line)
+    ]
+    assert sum("= ws[" in line for line in told) > 3
+    space = {"ws": bound.workspace, **bound.sizes}
+    for line in told:
+        name = line.split(" = ")[0]
+        exec(line, space)
+        assert "// 8" in line or space[name].ctypes.data % 64 == 0
+    ends = [array.ctypes.data + array.nbytes for name, array in space.items() if isinstance(array, np.ndarray)]
+    assert max(ends) <= bound.workspace.ctypes.data + bound.workspace.nbytes
+
+
 def test_only_what_the_outputs_need_is_computed() -> None:
     source = lower(catalogue.program("joint"), ["loss"]).source
     assert "Omega" not in source
