@@ -92,27 +92,37 @@ _founding = threading.Lock()
 def standing_by(threads: int) -> Iterator[None]:
     """Within the context, this many threads share loops, with the one that comes to them; if there is a team, it."""
     members: list[threading.Thread] = []
-    if threads > 1:
-        with _founding:
-            found = team()
-            if not found.board[PRESENT]:
-                found.board[STOP] = found.board[HERE] = 0
-                found.board[PRESENT] = threads - 1
-                given = found.serve, _elsewhere()
-                members = [threading.Thread(target=_member, args=given, daemon=True) for _ in range(threads - 1)]
-                for member in members:
-                    member.start()
-                for _ in range(LOOKS):  # they need the interpreter to begin, which a kernel would keep for itself
-                    if found.board[HERE] >= threads - 1:
-                        break
-                    time.sleep(BRIEF)
     try:
+        if threads > 1:
+            with _founding:
+                if not team().board[PRESENT]:
+                    _found(threads - 1, members)
         yield
-    finally:
+    finally:  # of an interrupt while it is founded too: a team of nobody would stay, in the way of any other
         if members:
-            found.board[STOP] = 1
-            for member in members:
-                member.join()
+            board = team().board
+            board[STOP] = 1
+            try:
+                for member in members:
+                    if member.ident is not None:
+                        member.join()
+            finally:
+                board[PRESENT] = 0  # not before they are gone: another team would have them stay
+
+
+def _found(number: int, members: list[threading.Thread]) -> None:
+    """Have members come: who founds a team has them in a list, and dissolves it."""
+    found = team()
+    given = found.serve, _elsewhere()
+    members += [threading.Thread(target=_member, args=given, daemon=True) for _ in range(number)]
+    found.board[STOP] = found.board[HERE] = 0
+    found.board[PRESENT] = number
+    for member in members:
+        member.start()
+    for _ in range(LOOKS):  # they need the interpreter to begin, which a kernel would keep for itself
+        if found.board[HERE] >= number:
+            break
+        time.sleep(BRIEF)
 
 
 def _elsewhere() -> set[int]:
@@ -267,5 +277,4 @@ def _write_serve(w: _Writer) -> None:
     builder.branch(look)
 
     builder.position_at_end(after)
-    w.add(PRESENT, -1)
     builder.ret_void()

@@ -136,6 +136,24 @@ def test_a_team_wakes_up_and_there_is_one_at_a_time() -> None:
 
 
 @SEVERAL
+@pytest.mark.parametrize("place", ["_elsewhere", "threading.Thread.start", "time.sleep"])
+def test_a_team_whose_founding_is_interrupted_is_dissolved(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with monkeypatch.context() as patch:
+        patch.setattr("dynamics.lowering.team.LOOKS", 10**9)
+        patch.setattr("dynamics.lowering.team.HERE", 60)  # nobody is seen to come
+        patch.setattr(f"dynamics.lowering.team.{place}", interrupted)
+        with pytest.raises(KeyboardInterrupt), standing_by(2):
+            raise AssertionError
+    assert (threading.active_count(), team().board[PRESENT]) == (before, 0)
+    with standing_by(2):
+        assert threading.active_count() == before + 1
+
+
+@SEVERAL
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_team_does_not_survive_a_fork() -> None:
