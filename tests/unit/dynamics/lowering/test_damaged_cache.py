@@ -56,7 +56,7 @@ def test_everything_is_found_again(whole: tuple[Path, dict[Path, bytes], list[st
     directory, content, printed = whole
     assert printed[-1] == "1 1"
     assert files(directory) == content
-    assert {path.suffix for path in content} == {".py", ".code", ""}
+    assert {path.suffix for path in content} == {".py", ".code", ".fact", ""}
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
