@@ -30,6 +30,8 @@ __all__ = ["fact", "fact_of_any", "made"]
 
 Recipe = tuple[Any, ...]
 """The place of a function, and its arguments: numbers, words and recipes."""
+TOLD = ("sympy", "derivations")
+"""Packages whose functions are what their names say, as facts are of their versions."""
 Found = TypeVar("Found", bound=Callable[..., Any])
 
 
@@ -82,8 +84,10 @@ def fact_of_any(function: Found) -> Found:
     return _found_once(function, lambda program: recipe_of(program) or contents_of(program))
 
 
-def contents_of(program: Program) -> Recipe:
+def contents_of(program: Program) -> Recipe | None:
     """What tells a program apart from others: a hash of all that it says, but for the model that it was derived from.
+
+    None of one with functions of a reader's own: what they are is in his code, of which expressions have the name.
 
     Examples
     --------
@@ -97,21 +101,30 @@ def contents_of(program: Program) -> Recipe:
     (False, True)
     """
     if "_contents" not in vars(program):
-        said = "".join(_written(getattr(program, one.name)) for one in fields(program) if one.name != "model")
-        vars(program)["_contents"] = "contents", hashlib.sha256(said.encode()).hexdigest()
-    found: Recipe = vars(program)["_contents"]
+        try:
+            said = "".join(_written(getattr(program, one.name)) for one in fields(program) if one.name != "model")
+            vars(program)["_contents"] = "contents", hashlib.sha256(said.encode()).hexdigest()
+        except _OfAReaderError:
+            vars(program)["_contents"] = None
+    found: Recipe | None = vars(program)["_contents"]
     return found
+
+
+class _OfAReaderError(Exception):
+    """A part of an expression that its text does not tell."""
 
 
 def _written(value: Any) -> str:
     """A part of a program as text that tells all of it: symbols with their assumptions."""
-    from sympy import Basic, srepr
+    from sympy import Basic, preorder_traversal, srepr
 
     if isinstance(value, Basic):
+        if any(str(type(part).__module__).partition(".")[0] not in TOLD for part in preorder_traversal(value)):
+            raise _OfAReaderError
         return str(srepr(value))
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_written(key)}: {_written(own)}" for key, own in value.items()) + "}"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return "(" + ", ".join(map(_written, value)) + ")"
     if isinstance(value, Definition | Constraint):
         return _written(tuple(vars(value).values()))

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sympy import IndexedBase, Piecewise, Symbol, exp
+from sympy import Function, IndexedBase, Piecewise, Symbol, exp
 
 from derivations import closures, models, reductions
 from derivations.program import Definition, LogSumExp, Program, Role, SumOver, Where, indices
@@ -172,6 +173,25 @@ def test_programs_of_a_reader_are_told_apart_by_all_that_they_say(empty_cache: P
     for _ in range(2):
         assert [fact_of_any(loss_of)(one) for one in programs] == [str(one.definitions[1].rhs) for one in programs]
     assert len(found) == len(programs)
+
+
+def test_what_functions_of_a_reader_are_is_not_kept_as_their_names_do_not_tell_it(empty_cache: Path) -> None:
+    (i,) = indices("i")
+    w, loss, total = IndexedBase("w", real=True), Symbol("loss", real=True), IndexedBase("total", real=True)
+
+    def lowered_with(factor: int) -> str:
+        """As after an edit of the reader's file: each time another class of the same name."""
+
+        class act(Function):
+            def _pythoncode(self, printer: Any) -> str:
+                return f"({factor}.0*{printer.doprint(self.args[0])})"
+
+        own = small(definitions=(Definition(total[i], act(w[i])), Definition(loss, SumOver(total[i], i))))
+        assert contents_of(own) is None
+        return lower(own, ["total"]).source
+
+    assert "2.0*" in lowered_with(2)
+    assert "3.0*" in lowered_with(3)
 
 
 def test_the_contents_of_a_program_are_the_same_in_every_process() -> None:
