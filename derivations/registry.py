@@ -428,7 +428,7 @@ def program(name: str) -> Program:
     'Both stages from the co-occurrence matrix'
     >>> program("gramm")
     Traceback (most recent call last):
-    derivations.program.language.ProgramError: nothing is called 'gramm'; did you mean gram? Names: keyword, ...
+    derivations.program.program.ProgramError: nothing is called 'gramm'; did you mean gram? Names: keyword, ...
     """
     loaded()
     own = found(str(name))
