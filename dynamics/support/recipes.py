@@ -157,12 +157,18 @@ def _kept(question: tuple[Any, ...], find: Callable[[], Any]) -> Any:
         if told == asked:
             return answer
     answer = find()
-    cache_files.write(path, pickle.dumps((asked, answer)))
+    if _code() == _code_on_disk():  # else modules are older than their files: what they find is no fact of these
+        cache_files.write(path, pickle.dumps((asked, answer)))
     return answer
 
 
 @cache
 def _code() -> str:
+    """What was on disk when this module was imported."""
+    return _code_on_disk()
+
+
+def _code_on_disk() -> str:
     """A hash of what facts depend on: every module of both packages, and the versions of sympy and of Python."""
     found = hashlib.sha256(sys.version.encode())
     for package in ("derivations", "dynamics"):
@@ -179,3 +185,6 @@ def _code() -> str:
 def _folder(package: str) -> Path:
     """Where a package stands, which need not be imported for that."""
     return Path(str(getattr(find_spec(package), "origin", None))).parent
+
+
+_code()  # now: a file may be edited before the first fact is asked for

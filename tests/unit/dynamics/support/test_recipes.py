@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,6 +115,29 @@ def test_a_fact_is_found_once_on_disk_and_anew_where_its_file_is_damaged_or_code
         assert file.read_bytes() == whole
     monkeypatch.setattr(recipes, "_code", lambda: "after a change")
     assert (fact(count)(program), found) == (right, [1, 1])
+
+
+def test_a_process_that_is_older_than_an_edit_keeps_nothing_of_what_it_finds(
+    empty_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tree = tmp_path_factory.mktemp("tree")
+    for package in ("derivations", "dynamics"):
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+    edited = tree / "derivations" / "closures" / "both_stages.py"
+    code = (
+        "import sys; from pathlib import Path; from dynamics.support.recipes import made;"
+        "import derivations.closures; path = Path(sys.argv[1]);"
+        "path.write_text(path.read_text('utf-8') + sys.argv[2], 'utf-8');"
+        "print(path == Path(derivations.closures.__file__).with_name(path.name),"
+        " made('derivations.closures:both_stages').name)"
+    )
+    for edit, kept in (("", 1), ("\n# edited\n", 1), ("", 2)):
+        told = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tree)!r}); {code}", str(edited), edit],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert told.stdout.split() == ["True", "joint"]
+        assert len(list(empty_cache.glob("*.fact"))) == kept
 
 
 def test_a_file_of_another_question_is_not_believed(empty_cache: Path) -> None:
