@@ -13,17 +13,21 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Sequence
-from functools import cache
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
 from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 __all__ = ["compiler", "know_machine", "linked", "load_blas", "names", "version"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 SYMBOL_TABLE = 2
 """The type of the section of an ELF file that holds its symbols."""
@@ -76,7 +80,22 @@ def names(image: bytes) -> tuple[frozenset[str], frozenset[str]] | None:
     return frozenset(held), frozenset(needed)
 
 
-@cache
+def once(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that is called once for given arguments: threads that ask at once wait for the first."""
+    known = cache(function)
+
+    @wraps(function)
+    def called(*given: P.args, **options: P.kwargs) -> R:
+        with _loading:
+            return known(*given, **options)  # type: ignore[arg-type]
+
+    return called
+
+
+_loading = threading.RLock()
+
+
+@once
 def alone(package: str, name: str) -> ModuleType | None:
     """An extension module without the package around it; None if it is not where it should be.
 
@@ -100,7 +119,7 @@ def alone(package: str, name: str) -> ModuleType | None:
     return None
 
 
-@cache
+@once
 def load_blas() -> None:
     """Have SciPy's BLAS in this process, which compiled code calls: without all of ``scipy.linalg``, if that can be.
 

@@ -204,7 +204,9 @@ def limited(threads: int | None, size: int, blas: bool = True) -> Iterator[int]:
     finally:
         _asked.threads = before
         if "numba" in sys.modules:
-            sys.modules["numba"].set_num_threads(after)
+            import numba
+
+            numba.set_num_threads(after)
 
 
 def used() -> int:
@@ -229,7 +231,9 @@ def join() -> None:
 def available() -> int:
     """How many threads there may be: what numba says, or would say."""
     if "numba" in sys.modules:
-        return int(sys.modules["numba"].config.NUMBA_NUM_THREADS)
+        import numba  # which waits for another thread that is at it
+
+        return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     try:
         return int(os.environ["NUMBA_NUM_THREADS"])
     except (KeyError, ValueError):

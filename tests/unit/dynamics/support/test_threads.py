@@ -169,3 +169,32 @@ def test_those_who_wait_do_not_survive_a_fork() -> None:
         side_by_side(lambda: done.append(1), 2, done.clear)
         os._exit(len(done))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4
+
+
+def test_threads_may_begin_at_once_in_a_process_that_has_loaded_nothing() -> None:
+    """numba is in sys.modules before it is whole, and SciPy's BLAS cannot be loaded twice."""
+    code = (
+        "import threading\n"
+        "from dynamics.support.object_code import load_blas\n"
+        "from dynamics.support.threads import available\n"
+        "failed, ready = [], threading.Barrier(6)\n"
+        "def begin(number):\n"
+        "    try:\n"
+        "        ready.wait()\n"
+        "        if number == 0:\n"
+        "            import numba\n"
+        "        load_blas()\n"
+        "        for _ in range(2000 * (number > 0)):\n"
+        "            assert available() >= 1\n"
+        "    except Exception as error:\n"
+        "        failed.append(repr(error))\n"
+        "threads = [threading.Thread(target=begin, args=(number,)) for number in range(6)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "print(failed)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])},
+    )  # fmt: skip
+    assert told.stdout.strip() == "[]"
