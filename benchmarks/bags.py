@@ -27,9 +27,9 @@ import numpy as np
 
 from dynamics import CoOccurrence, Examples, ToyLexicon, lexical, solve
 from dynamics.counts.bags import KeepBags
-from dynamics.counts.corpus import ParallelText
-from dynamics.counts.encoding import encode
-from dynamics.problems.bags import BagsClosure
+from dynamics.counts.text.corpus import ParallelText
+from dynamics.counts.text.encoding import encode
+from dynamics.problems.kinds.bags import BagsClosure
 from dynamics.support.errors import DataWarning
 
 DETERMINED = 1000
@@ -211,8 +211,8 @@ def main() -> None:
         print(f"with groups and raking: {seconds:.0f} s, {float(exact['sec']) / seconds:.1f} times as fast")
     y = np.concatenate([exact["W"][-1].ravel(), exact["A"][-1].ravel()])
 
-    from dynamics.problems.closure import Closure
-    from dynamics.problems.exact import Exact
+    from dynamics.problems.kinds.closure import Closure
+    from dynamics.problems.kinds.exact import Exact
 
     times = evaluations([Closure(first.dense()), problem, Exact(lexical(), examples)], y)
     names = ("closure", "a group", "exact")

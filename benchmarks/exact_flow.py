@@ -20,7 +20,7 @@ from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.own import flat, numbers
 from benchmarks.peers import Prepare, Values, gradient_flows, here, softmax, with_diffrax
 from dynamics import solve
-from dynamics.problems.models import Model, embeddings, topic
+from dynamics.problems.kinds.models import Model, embeddings, topic
 from dynamics.tasks import TopicSentences
 from dynamics.tasks.examples import Examples
 

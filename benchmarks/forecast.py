@@ -21,7 +21,7 @@ from benchmarks.case import Case, Contender, Row, Setting, race
 from benchmarks.measure import memory, seconds
 from benchmarks.peers import here
 from dynamics import ContextCounts, DataWarning
-from dynamics.counts.corpus import ParallelText
+from dynamics.counts.text.corpus import ParallelText
 from dynamics.problems.forecast.forecast import EVERY_TABLE, FIRST, PLACES, STRIDE, WIDTH
 from dynamics.problems.forecast.learning_step import recorded_steps
 from dynamics.problems.forecast.probes import Probes

@@ -19,7 +19,7 @@ from benchmarks.peers import Values, here
 from derivations.checks.small_data import random_values, small_sizes
 from derivations.program import extent_symbols, name_of
 from dynamics import on_arrays, rhs
-from dynamics.problems.arrays import flow_of
+from dynamics.problems.kinds.arrays import flow_of
 from dynamics.program_file import load
 
 PROGRAMS = Path(__file__).parents[1] / "examples" / "programs"

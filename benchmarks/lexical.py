@@ -15,7 +15,7 @@ from benchmarks.case import Case, Contender, Row, Setting, Work, race
 from benchmarks.own import flat
 from benchmarks.peers import Values, gradient_flows, softmax
 from dynamics import solve
-from dynamics.problems.models import lexical
+from dynamics.problems.kinds.models import lexical
 from dynamics.tasks import ToyLexicon
 from dynamics.tasks.examples import Examples
 

@@ -19,7 +19,8 @@ from benchmarks.exact_flow import Run, first, gradient, load, packed, sampled, w
 from benchmarks.peers import Values, softmax
 from derivations.closures import marginal
 from dynamics import CoOccurrence
-from dynamics.lowering import lower, runtime
+from dynamics.lowering import lower
+from dynamics.lowering.machine import runtime
 
 LENGTH = 8.0
 

@@ -21,7 +21,7 @@ from benchmarks.own import numbers
 from benchmarks.peers import Values, here, with_cvode
 from dynamics import CoOccurrence, Problem, solve
 from dynamics.counts.bundled import bundled
-from dynamics.problems.closure import Closure
+from dynamics.problems.kinds.closure import Closure
 from dynamics.support.errors import DataWarning
 
 WORDS, OUTPUTS, TARGET = 60, 40, 1e-3

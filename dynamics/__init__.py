@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from dynamics.integrate.sweeps import Event
     from dynamics.phase.diagram import phase_diagram
     from dynamics.phase.quantity import Quantity, Simulation
-    from dynamics.problems.arrays import OnArrays, on_arrays, on_examples
-    from dynamics.problems.closure import Closure
     from dynamics.problems.equations import derive
-    from dynamics.problems.exact import Exact
     from dynamics.problems.forecast.forecast import forecast
-    from dynamics.problems.models import Model, keyword, lexical, positional, topic
+    from dynamics.problems.kinds.arrays import OnArrays, on_arrays, on_examples
+    from dynamics.problems.kinds.closure import Closure
+    from dynamics.problems.kinds.exact import Exact
+    from dynamics.problems.kinds.models import Model, keyword, lexical, positional, topic
+    from dynamics.problems.kinds.reduction import Reduction, copying
     from dynamics.problems.optimisers.optimizer import Optimizer
     from dynamics.problems.problem import Problem
-    from dynamics.problems.reduction import Reduction, copying
     from dynamics.problems.right_hand_sides import rhs
     from dynamics.problems.sensitivity.fit import fit
     from dynamics.problems.sensitivity.sensitivity import passing
@@ -49,21 +49,21 @@ _HOMES = {
     "ToyLexicon": "tasks",
     "TopicSentences": "tasks",
     "SparseBoolean": "tasks",
-    "Model": "problems.models",
-    "keyword": "problems.models",
-    "lexical": "problems.models",
-    "positional": "problems.models",
-    "topic": "problems.models",
+    "Model": "problems.kinds.models",
+    "keyword": "problems.kinds.models",
+    "lexical": "problems.kinds.models",
+    "positional": "problems.kinds.models",
+    "topic": "problems.kinds.models",
     "load_program": "program_file",
     # problems
     "Problem": "problems.problem",
-    "Closure": "problems.closure",
-    "Exact": "problems.exact",
-    "Reduction": "problems.reduction",
-    "OnArrays": "problems.arrays",
-    "on_arrays": "problems.arrays",
-    "on_examples": "problems.arrays",
-    "copying": "problems.reduction",
+    "Closure": "problems.kinds.closure",
+    "Exact": "problems.kinds.exact",
+    "Reduction": "problems.kinds.reduction",
+    "OnArrays": "problems.kinds.arrays",
+    "on_arrays": "problems.kinds.arrays",
+    "on_examples": "problems.kinds.arrays",
+    "copying": "problems.kinds.reduction",
     "rhs": "problems.right_hand_sides",
     "Optimizer": "problems.optimisers.optimizer",
     # what is done with them

@@ -20,8 +20,8 @@ from matplotlib.ticker import FuncFormatter
 from dynamics import simulate, solve
 from dynamics.plot import save
 from dynamics.plot.frame import number
-from dynamics.problems.models import positional
-from dynamics.problems.reduction import copying
+from dynamics.problems.kinds.models import positional
+from dynamics.problems.kinds.reduction import copying
 from dynamics.tasks import Copying
 
 LENGTH, SIZE, LR, BATCH, SEEDS = 40, 0.05, 20.0, 16, 6

@@ -37,7 +37,7 @@ from dynamics.lowering.arrays import array_kernel
 from dynamics.plot import save
 from dynamics.plot.frame import house_style
 from dynamics.plot.layout import PAGE
-from dynamics.problems.adam import Adam, Averages
+from dynamics.problems.predictions.adam import Adam, Averages
 
 PROGRAM = Path(__file__).with_name("copying_program.py")
 LENGTH, WIDTH, LR, BATCH = 10, 64, 1e-3, 128

@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from dynamics import solve
 from dynamics.plot import save
 from dynamics.plot.frame import number
-from dynamics.problems.reduction import copying
+from dynamics.problems.kinds.reduction import copying
 
 SIZE = 0.01
 KINDS = {"10 of 20 words": "#009E73", "permutations, right": "#0072B2", "permutations, mirror": "#D55E00"}

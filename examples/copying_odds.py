@@ -14,8 +14,8 @@ from scipy.stats import binom
 
 from dynamics import simulate
 from dynamics.problems.closed_forms import attention_logit, branch_odds, unstable_coordinate
-from dynamics.problems.models import positional
-from dynamics.problems.reduction import excess
+from dynamics.problems.kinds.models import positional
+from dynamics.problems.kinds.reduction import excess
 from dynamics.tasks import Copying
 
 CASES = [(8, 8, 0.05, 1), (8, 8, 0.3, 1), (9, 8, 0.05, 1), (9, 8, 0.3, 1)]

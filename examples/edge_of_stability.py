@@ -18,8 +18,8 @@ from matplotlib.ticker import FuncFormatter
 from dynamics import TopicSentences, simulate, solve
 from dynamics.plot import save
 from dynamics.plot.frame import number
-from dynamics.problems.exact import Exact
-from dynamics.problems.models import topic
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.models import topic
 from dynamics.problems.optimisers.curvature import by_tangents, largest
 
 END, RATES = 120.0, (2.0, 7.0)

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from dynamics import ContextCounts, DataWarning, forecast
 from dynamics.comparison.word_order import MeasuredRun, against
 from dynamics.counts.bundled import bundled
-from dynamics.counts.corpus import ParallelText
-from dynamics.counts.encoding import EncodedPairs, encode
+from dynamics.counts.text.corpus import ParallelText
+from dynamics.counts.text.encoding import EncodedPairs, encode
 from dynamics.plot import against as draw_against
 from dynamics.plot import forecast as draw_forecast
 from dynamics.plot import save

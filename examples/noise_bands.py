@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from dynamics import ToyLexicon, simulate
 from dynamics.comparison.noise import noise
 from dynamics.plot import save
-from dynamics.problems.models import lexical
+from dynamics.problems.kinds.models import lexical
 
 LR, BATCH, STEPS, SEEDS = 0.2, 16, 2000, 32
 THEORY, RUNS = "#0072B2", "#D55E00"

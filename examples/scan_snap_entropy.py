@@ -32,7 +32,7 @@ from dynamics import Optimizer, load_program, simulate
 from dynamics.plot import save
 from dynamics.plot.frame import COLOURS, house_style
 from dynamics.plot.layout import PAGE
-from dynamics.problems.minibatches import sampled
+from dynamics.problems.kinds.minibatches import sampled
 
 PROGRAM = Path(__file__).parent / "programs" / "scan_snap_contexts.py"
 COMMON, OWN, LENGTH, BATCH, STEPS, MOMENTUM = 10, 10, 127, 128, 100, 0.9

@@ -22,8 +22,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from dynamics.phase.critical_size import critical, interval, log_law
 from dynamics.plot.frame import COLOURS, SMALL, house_style, looks_of, save
 from dynamics.plot.layout import PAGE
-from dynamics.problems.plateau import plateau, silent_samples
-from dynamics.problems.sparse import critical_lead, lead_probability
+from dynamics.problems.predictions.plateau import plateau, silent_samples
+from dynamics.problems.predictions.sparse import critical_lead, lead_probability
 from dynamics.tasks import SparseBoolean
 from dynamics.train.sparse import learn, learn_cells, learning_curve, learning_probability, share_of
 

@@ -21,7 +21,7 @@ from dynamics.phase.critical_size import Critical, critical, find_critical
 from dynamics.plot import save
 from dynamics.plot.frame import COLOURS, SMALL, house_style
 from dynamics.plot.layout import COLUMN
-from dynamics.problems.sparse import critical_lead
+from dynamics.problems.predictions.sparse import critical_lead
 from dynamics.support.errors import InputError
 from dynamics.tasks import SparseBoolean
 

@@ -24,8 +24,8 @@ from dynamics import Optimizer, central_flow, simulate, solve
 from dynamics.plot import save
 from dynamics.plot.frame import number
 from dynamics.problems.closed_forms import norm_squared
-from dynamics.problems.exact import Exact
-from dynamics.problems.models import Model, embeddings, topic
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.models import Model, embeddings, topic
 from dynamics.problems.optimisers.curvature import by_tangents, largest
 from dynamics.tasks.examples import Examples
 

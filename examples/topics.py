@@ -23,7 +23,7 @@ from dynamics import simulate, solve
 from dynamics.plot import save
 from dynamics.plot.frame import number
 from dynamics.problems.closed_forms import norm_squared
-from dynamics.problems.models import Model, topic
+from dynamics.problems.kinds.models import Model, topic
 from dynamics.tasks import TopicSentences
 from dynamics.tasks.examples import Examples
 

@@ -181,7 +181,7 @@ def _study(
 ) -> None:
     """Vary the learning rate, or lr/batch; print and draw the slopes."""
     from dynamics.comparison import convergence
-    from dynamics.problems.exact import Exact
+    from dynamics.problems.kinds.exact import Exact
     from dynamics.train.simulate import EVALUATION
 
     if study not in STUDIES:

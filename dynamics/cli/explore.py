@@ -138,8 +138,8 @@ def _served(
     from dynamics.cli.system import RANDOM
     from dynamics.explore.server import server, url
     from dynamics.explore.views import flows, phase_page, program_page, scalar_programs, text_page
-    from dynamics.problems.arrays import read_arrays
     from dynamics.problems.forecast.forecast import forecast
+    from dynamics.problems.kinds.arrays import read_arrays
 
     programs, data, systems = scalar_programs(), None, flows()
     if program is not None:

@@ -155,7 +155,7 @@ def _of_table(path: Path) -> tuple[Vector, dict[str, Vector]]:
     """The curves of a table with a column of times."""
     import numpy as np
 
-    from dynamics.counts.tables import rows, table_suffix
+    from dynamics.counts.text.tables import rows, table_suffix
 
     if table_suffix(path) is None:
         raise InputError(f"{path}: give measured curves as .csv, .tsv or a result's .nc")

@@ -122,7 +122,7 @@ class TextsOptions:
         """
         if self.exclude_lines is None:
             return ()
-        from dynamics.counts.lines import beginning, lines
+        from dynamics.counts.text.lines import beginning, lines
         from dynamics.support.files import existing
 
         found = []
@@ -277,8 +277,8 @@ def _runs(paths: Sequence[Path], texts: TextsOptions, source: Path, target: Path
     if not paths:
         return []
     from dynamics.comparison.word_order import read_run
-    from dynamics.counts.corpus import ParallelText
-    from dynamics.counts.vocabulary import count_words, vocabulary
+    from dynamics.counts.text.corpus import ParallelText
+    from dynamics.counts.text.vocabulary import count_words, vocabulary
 
     read = ParallelText(source, source if target is None else target, texts.tokenizer, texts.lower, texts.max_pairs)
     usual = vocabulary(count_words(read)[1], texts.reading["max_vocab"], texts.min_count)

@@ -138,7 +138,7 @@ def of_program(program: Program, arrays: str | None, seed: int) -> System:
     """A program of a file with its data."""
     from dynamics.phase.programs import NormalArrays
     from dynamics.phase.systems import system_of
-    from dynamics.problems.arrays import read_arrays
+    from dynamics.problems.kinds.arrays import read_arrays
 
     if arrays is None:
         return system_of(program)

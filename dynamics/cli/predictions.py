@@ -142,8 +142,8 @@ def theory_of(chosen: Chosen, wanted: str | None, optimizer: Optimizer | None = 
 
 def predicted_by(chosen: Chosen, theory: str) -> Problem:
     """The problem whose solution is a prediction."""
-    from dynamics.problems.closure import Closure
-    from dynamics.problems.exact import Exact
+    from dynamics.problems.kinds.closure import Closure
+    from dynamics.problems.kinds.exact import Exact
     from dynamics.tasks import Task
 
     problem = chosen.problem
@@ -160,7 +160,7 @@ def predicted_by(chosen: Chosen, theory: str) -> Problem:
 
 def start_of(problem: Problem, states: Mapping[str, Any]) -> Mapping[str, Any]:
     """Where a prediction starts, from the states of the model: of a reduction, the order parameters that they have."""
-    from dynamics.problems.reduction import Reduction
+    from dynamics.problems.kinds.reduction import Reduction
 
     if not isinstance(problem, Reduction) or (states and set(states) <= set(problem.order)):
         return states
@@ -177,8 +177,8 @@ def _closed(chosen: Chosen) -> bool:
 def _reduced(chosen: Chosen) -> Any:
     """The reduction of copying, if that is what is learnt."""
     from derivations.models import positional_attention
-    from dynamics.problems.exact import Exact
-    from dynamics.problems.reduction import copying
+    from dynamics.problems.kinds.exact import Exact
+    from dynamics.problems.kinds.reduction import copying
     from dynamics.tasks import Copying
 
     problem = chosen.problem

@@ -88,7 +88,7 @@ def run(
     optimizer: Optimizer | None = None,
 ) -> xr.Dataset:
     """The runs that the options ask for."""
-    from dynamics.problems.exact import Exact
+    from dynamics.problems.kinds.exact import Exact
     from dynamics.tasks import Task
     from dynamics.train.simulate import simulate
 

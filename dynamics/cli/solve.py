@@ -148,7 +148,7 @@ def solve(
     refuse_idle(solving, {*acting, *stepped}, f"--theory {theory}")
     problem, start = predicted_by(chosen, theory), dict(chosen.initial)
     if theory != "exact":
-        from dynamics.problems.reduction import Reduction
+        from dynamics.problems.kinds.reduction import Reduction
 
         if not (isinstance(problem, Reduction) and start and set(start) <= set(problem.order)):
             states, shapes = chosen.problem.initial(start, chosen.seed), chosen.problem.shapes
@@ -232,7 +232,7 @@ class Sentences:
 
     def told(self, found: xr.Dataset, counts: CoOccurrence, form: str, loaded: bool) -> list[str]:
         """The errors, a line each; a warning where they are larger than is asked for. ``loaded``: without a text."""
-        from dynamics.problems.errors import WITHIN, told
+        from dynamics.problems.solving.errors import WITHIN, told
 
         if self.errors is None:
             return [UNKNOWN] if loaded and counts.bags is None and form == "text" else []
@@ -326,8 +326,8 @@ LONG = 30.0
 
 def foretell(counts: CoOccurrence, predictions: int, closure: str = "conditional") -> None:
     """Before a long run, say how large it is, about how long it takes, and what would be quicker."""
-    from dynamics.problems.bags import WORK
-    from dynamics.problems.closure import Closure
+    from dynamics.problems.kinds.bags import WORK
+    from dynamics.problems.kinds.closure import Closure
 
     problem, (inputs, outputs) = Closure(counts), counts.shape
     products = 3 * WORK * counts.nnz * outputs if closure == BAGS else problem.products

@@ -15,7 +15,7 @@ from dynamics.support.errors import InputError
 if TYPE_CHECKING:
     from derivations.program import Program
     from dynamics.counts.cooccurrence import CoOccurrence
-    from dynamics.problems.models import Model
+    from dynamics.problems.kinds.models import Model
     from dynamics.problems.problem import Problem
     from dynamics.tasks import Task
     from dynamics.tasks.examples import Examples
@@ -212,7 +212,7 @@ class SystemOptions:
             Options that do not go together, or that do nothing.
         """
         from derivations.registry import default_model
-        from dynamics.problems.exact import Exact
+        from dynamics.problems.kinds.exact import Exact
 
         self.check()
         own, problem, start = self._program(cooccurrence)
@@ -251,7 +251,7 @@ class SystemOptions:
 
     def _counts_texts(self, program: Program) -> bool:
         """Whether two texts give a program of one's own its data, as their counts."""
-        from dynamics.problems.on_counts import takes_counts
+        from dynamics.problems.kinds.on_counts import takes_counts
 
         return self.source is not None and self.arrays is None and takes_counts(program)
 
@@ -259,8 +259,8 @@ class SystemOptions:
         """The program of a file: a model of examples, or a problem that has its data, and initial states."""
         if self.program is None:
             return None, None, {}
-        from dynamics.problems import arrays as on
-        from dynamics.problems.reading import takes_examples
+        from dynamics.problems.kinds import arrays as on
+        from dynamics.problems.kinds.reading import takes_examples
         from dynamics.program_file import load
 
         program = load(self.program)
@@ -269,7 +269,7 @@ class SystemOptions:
         numbers = named_numbers(self.values, "--set") if self.values else {}
         if cooccurrence is not None or self._counts_texts(program):
             from dynamics.counts.cooccurrence import CoOccurrence
-            from dynamics.problems.on_counts import on_counts
+            from dynamics.problems.kinds.on_counts import on_counts
 
             if cooccurrence is not None and (self.arrays is not None or self.source is not None):
                 raise InputError("--cooccurrence gives a program its counts; leave out texts and --data")
@@ -335,9 +335,9 @@ def named_model(name: str, outputs: int, sizes: Mapping[str, int], seed: int) ->
 
     from derivations import registry
     from derivations.program import Role, name_of, subscript
-    from dynamics.problems.models import Model
+    from dynamics.problems.kinds.models import Model
+    from dynamics.problems.kinds.reading import reading
     from dynamics.problems.problem import size_of
-    from dynamics.problems.reading import reading
     from dynamics.support.files import did_you_mean
 
     heads = sizes.get("heads", 1)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.program import Role
-from dynamics.problems.models import Model
+from dynamics.problems.kinds.models import Model
 from dynamics.support.errors import InputError
 from dynamics.support.roles import AGREEMENT
 from dynamics.tasks.examples import Examples
@@ -264,7 +264,7 @@ def measures(
     Examples
     --------
     >>> from dynamics import solve
-    >>> from dynamics.problems.models import lexical
+    >>> from dynamics.problems.kinds.models import lexical
     >>> from dynamics.tasks import ToyLexicon
     >>> sentences = ToyLexicon(vocab=12, length=4).examples(40)
     >>> flow = solve(lexical(), sentences, [0, 100, 1000])
@@ -367,7 +367,7 @@ def stage_one(model: Model, examples: Examples, tau: float) -> dict[str, object]
 
     Examples
     --------
-    >>> from dynamics.problems.models import lexical
+    >>> from dynamics.problems.kinds.models import lexical
     >>> sentences = Examples.from_rows([[0, 1], [1, 2], [0, 2]], [[0], [1], [0]], inputs=3, outputs=2)
     >>> found = stage_one(lexical(), sentences, tau=10)
     >>> sorted(found), bool(abs(found["uniform"]["A"]).max() == 0), found["proxy"].round(2)[0]

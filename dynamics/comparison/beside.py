@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike
 
 from dynamics.comparison.agreement import has_stage_one, stage_one
 from dynamics.comparison.side_by_side import side_by_side
-from dynamics.problems.exact import Exact
-from dynamics.problems.minibatches import Sampled
-from dynamics.problems.observables import of_single_examples, watched
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.minibatches import Sampled
+from dynamics.problems.kinds.reduction import Reduction
 from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.problem import Problem
-from dynamics.problems.reduction import Reduction
 from dynamics.problems.solve import as_problem, solve
+from dynamics.problems.solving.observables import of_single_examples, watched
 from dynamics.support.errors import InputError
 from dynamics.tasks import Task
 from dynamics.train.simulate import simulate

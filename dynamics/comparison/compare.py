@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from derivations.program import Program
-    from dynamics.problems.models import Model
+    from dynamics.problems.kinds.models import Model
     from dynamics.problems.problem import Problem
     from dynamics.tasks.examples import Examples
 
@@ -111,7 +111,7 @@ def compare(  # type: ignore[misc]  # results that are at hand stand in the plac
     Examples
     --------
     >>> from dynamics import simulate, solve
-    >>> from dynamics.problems.models import lexical
+    >>> from dynamics.problems.kinds.models import lexical
     >>> from dynamics.tasks import ToyLexicon
     >>> task = ToyLexicon(vocab=12, length=4)
     >>> run = simulate(lexical(), task, lr=2.0, batch=64, steps=400, seeds=4, records=5)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dynamics.problems.models import Model
+from dynamics.problems.kinds.models import Model
 from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.support.errors import InputError
 from dynamics.tasks import Task
@@ -117,7 +117,7 @@ def learning_rate_study(
 
     Examples
     --------
-    >>> from dynamics.problems.models import lexical
+    >>> from dynamics.problems.kinds.models import lexical
     >>> from dynamics.tasks import ToyLexicon
     >>> found = learning_rate_study(ToyLexicon(6, 3).examples(20), lexical(), tau=40, initial={"W": 0.3, "A": 0.3})
     >>> found.slope.values.round(1)
@@ -222,7 +222,7 @@ def batch_study(
 
     Examples
     --------
-    >>> from dynamics.problems.models import lexical
+    >>> from dynamics.problems.kinds.models import lexical
     >>> from dynamics.tasks import ToyLexicon
     >>> found = batch_study(ToyLexicon(6, 3), lexical(), tau=20, lr=0.5, batches=(4, 16, 64))
     >>> round(found.slope.item(), 1)

@@ -20,11 +20,11 @@ from derivations.gradient_flow.tangents import linearised
 from dynamics.comparison.side_by_side import ORDER_PARAMETERS
 from dynamics.integrate.initial_value import integrate, times
 from dynamics.lowering import lower
-from dynamics.problems.arrays import OnArrays
-from dynamics.problems.exact import Exact
-from dynamics.problems.minibatches import InPart, in_part
+from dynamics.problems.kinds.arrays import OnArrays
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.minibatches import InPart, in_part
 from dynamics.problems.problem import Problem
-from dynamics.problems.rates import learning_rates
+from dynamics.problems.settings.rates import learning_rates
 from dynamics.problems.solve import as_problem
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
@@ -275,7 +275,7 @@ def noise(
 
     Examples
     --------
-    >>> from dynamics.problems.models import keyword
+    >>> from dynamics.problems.kinds.models import keyword
     >>> sentences = Examples.from_rows([[0, 2], [1, 2], [0, 1]], [0, 1, 1], inputs=3, outputs=2)
     >>> found = noise(keyword(), sentences, lr=0.1, batch=2, t=[0, 1, 10])
     >>> float(found.loss_spread[0]), bool(found.W_spread[-1].max() > 0)

@@ -15,8 +15,8 @@ from scipy.optimize import brentq
 from dynamics.comparison.noise import Linear, columns, in_batches
 from dynamics.integrate.initial_value import integrate
 from dynamics.problems.closed_forms.evaluation import evaluated
-from dynamics.problems.exact import Exact
-from dynamics.problems.rates import learning_rates
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.settings.rates import learning_rates
 from dynamics.problems.solve import as_problem
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector

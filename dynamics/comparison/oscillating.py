@@ -15,9 +15,9 @@ from derivations.gradient_flow.tangents import linearised
 from derivations.program import ProgramError, name_of
 from dynamics.integrate.initial_value import times
 from dynamics.lowering import lower
-from dynamics.problems.closure import Closure
+from dynamics.problems.kinds.closure import Closure
 from dynamics.problems.problem import Problem
-from dynamics.problems.rates import learning_rates
+from dynamics.problems.settings.rates import learning_rates
 from dynamics.problems.solve import as_problem
 from dynamics.support import trajectory
 from dynamics.support.errors import InputError, IntegrationError, StabilityWarning
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from derivations.program import Program
     from dynamics.counts.cooccurrence import CoOccurrence
-    from dynamics.problems.models import Model
+    from dynamics.problems.kinds.models import Model
 
 __all__ = ["central_flow"]
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from derivations.program import Role
-from dynamics.problems.reduction import excess
+from dynamics.problems.kinds.reduction import excess
 from dynamics.support.errors import DataWarning, InputError
 from dynamics.support.roles import ERROR, with_role
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from dynamics.problems.models import Model
+    from dynamics.problems.kinds.models import Model
     from dynamics.tasks.examples import Examples
 
 LOSS = "loss"
@@ -82,7 +82,7 @@ def bands(run: xr.Dataset, band: float = BAND) -> xr.Dataset:
     Examples
     --------
     >>> from dynamics import simulate
-    >>> from dynamics.problems.models import positional
+    >>> from dynamics.problems.kinds.models import positional
     >>> from dynamics.tasks import Copying
     >>> run = simulate(positional(), Copying(6, 3), lr=1.0, batch=8, steps=9, seeds=3, records=2)
     >>> [name for name in bands(run) if name.endswith("_low")]

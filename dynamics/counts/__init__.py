@@ -2,6 +2,6 @@
 
 from dynamics.counts.bundled import bundled
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.counts.options import TextOptions
+from dynamics.counts.text.options import TextOptions
 
 __all__ = ["CoOccurrence", "TextOptions", "bundled"]

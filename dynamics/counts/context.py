@@ -18,14 +18,14 @@ from typing import Any, Unpack
 import numpy as np
 import scipy  # of which scipy.sparse is loaded when it is first used
 
-from dynamics.counts import context_files
-from dynamics.counts.corpus import Corpus, ParallelText, Text
 from dynamics.counts.distribution import Attrs, check_attrs
-from dynamics.counts.encoding import EncodedPairs, encoded_blocks
-from dynamics.counts.labels import checked_labels
-from dynamics.counts.options import ByName, TextOptions, positive
-from dynamics.counts.reservoir import Reservoir
-from dynamics.counts.vocabulary import count_words, vocabulary
+from dynamics.counts.files import context_files
+from dynamics.counts.files.labels import checked_labels
+from dynamics.counts.text.corpus import Corpus, ParallelText, Text
+from dynamics.counts.text.encoding import EncodedPairs, encoded_blocks
+from dynamics.counts.text.options import ByName, TextOptions, positive
+from dynamics.counts.text.reservoir import Reservoir
+from dynamics.counts.text.vocabulary import count_words, vocabulary
 from dynamics.support.errors import InputError
 from dynamics.support.files import sha256
 from dynamics.support.typing import Indices, Vector
@@ -251,9 +251,9 @@ class ContextCounts:
         Parameters
         ----------
         source, target : path-like or iterable of str
-            Two files or two sequences of lines, see `dynamics.counts.corpus.ParallelText`.
+            Two files or two sequences of lines, see `dynamics.counts.text.corpus.ParallelText`.
         options : TextOptions, optional
-            How text is read and what is kept, see `dynamics.counts.options.TextOptions`.
+            How text is read and what is kept, see `dynamics.counts.text.options.TextOptions`.
         longest : int
             So many kept words of a sentence are read; what comes after them is cut off.
         sentences : bool or int
@@ -428,7 +428,7 @@ def shortened(pairs: EncodedPairs, longest: int) -> EncodedPairs:
 
     Examples
     --------
-    >>> from dynamics.counts.encoding import encode
+    >>> from dynamics.counts.text.encoding import encode
     >>> shortened(encode([(["a", "dog"], ["hund"])], ["a", "dog"], ["hund"]), 1).x
     array([0])
     """

@@ -15,9 +15,7 @@ import numpy as np
 import scipy  # of which scipy.sparse is loaded when it is first used
 from numpy.typing import ArrayLike, NDArray
 
-from dynamics.counts import count_files
 from dynamics.counts.bags.sample import BagSample, KeepBags
-from dynamics.counts.corpus import LabelledText, ParallelText, Text
 from dynamics.counts.counting import tally
 from dynamics.counts.distribution import (
     Attrs,
@@ -33,12 +31,14 @@ from dynamics.counts.distribution import (
     is_sparse,
     normalised,
 )
-from dynamics.counts.encoding import EncodedPairs
+from dynamics.counts.files import count_files
+from dynamics.counts.files.labelled import aligned, aligned_gram, table_of
+from dynamics.counts.files.labels import checked_labels
 from dynamics.counts.from_text import file_pairs, for_workers, from_parts, from_tally
-from dynamics.counts.labelled import aligned, aligned_gram, table_of
-from dynamics.counts.labels import checked_labels
-from dynamics.counts.lines import Files, is_empty, matching
-from dynamics.counts.options import ByName, LabelledByName, TextOptions
+from dynamics.counts.text.corpus import LabelledText, ParallelText, Text
+from dynamics.counts.text.encoding import EncodedPairs
+from dynamics.counts.text.lines import Files, is_empty, matching
+from dynamics.counts.text.options import ByName, LabelledByName, TextOptions
 from dynamics.support.errors import InputError
 from dynamics.support.files import existing, sha256
 from dynamics.support.typing import Vector
@@ -79,8 +79,8 @@ class CoOccurrence:
     ------
     InputError
         If labels, shapes and sums do not go together; for numbers that are negative, NaN or infinite; for rows and
-        columns that are zero; for labels that repeat or are no words, see `dynamics.counts.labels.checked_word`. Other
-        kinds of sparse matrices become csr_arrays, and labels are brought to the composed form NFC.
+        columns that are zero; for labels that repeat or are no words, see `dynamics.counts.files.labels.checked_word`.
+        Other kinds of sparse matrices become csr_arrays, and labels are brought to the composed form NFC.
 
     References
     ----------
@@ -408,9 +408,9 @@ class CoOccurrence:
         Parameters
         ----------
         source, target : path-like or iterable of str
-            Two files or two sequences of lines, see `dynamics.counts.corpus.ParallelText`.
+            Two files or two sequences of lines, see `dynamics.counts.text.corpus.ParallelText`.
         options : TextOptions, optional
-            How text is read and what is kept, see `dynamics.counts.options.TextOptions`.
+            How text is read and what is kept, see `dynamics.counts.text.options.TextOptions`.
         gram : bool
             Count `gram` as well (inputs^2 numbers).
         keep_bags : int or KeepBags, optional
@@ -538,7 +538,7 @@ class CoOccurrence:
         ----------
         texts : path-like or iterable of str
             The sentences; without `labels`, a file with a label and a sentence in each line, see
-            `dynamics.counts.corpus.LabelledText`.
+            `dynamics.counts.text.corpus.LabelledText`.
         labels : path-like or iterable of str or int, optional
             A label for each sentence.
         options, gram, keep_bags, **by_name
@@ -638,7 +638,7 @@ class CoOccurrence:
         Parameters
         ----------
         pairs : EncodedPairs or iterable of them
-            At once or in blocks, see `dynamics.counts.encoding.encode`.
+            At once or in blocks, see `dynamics.counts.text.encoding.encode`.
         inputs, outputs : sequence of str
             What the ids stand for.
         gram : bool
@@ -664,7 +664,7 @@ class CoOccurrence:
 
         Examples
         --------
-        >>> from dynamics.counts.encoding import encode
+        >>> from dynamics.counts.text.encoding import encode
         >>> text = ParallelText(["a dog", "a cat"], ["ein hund", "eine katze"])
         >>> pairs = encode(text, ["dog", "cat"], ["hund", "katze"])
         >>> CoOccurrence.from_encoded(pairs, ["dog", "cat"], ["hund", "katze"]).C

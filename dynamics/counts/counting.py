@@ -21,10 +21,10 @@ import scipy  # of which scipy.sparse is loaded when it is first used
 from numpy.typing import NDArray
 
 from dynamics.counts.bags.sample import BagSample, KeepBags
-from dynamics.counts.corpus import LabelledText, ParallelText
-from dynamics.counts.encoding import EncodedPairs, Skipped, complain, encoded_blocks
-from dynamics.counts.labels import checked_word
-from dynamics.counts.vocabulary import count_words, vocabulary
+from dynamics.counts.files.labels import checked_word
+from dynamics.counts.text.corpus import LabelledText, ParallelText
+from dynamics.counts.text.encoding import EncodedPairs, Skipped, complain, encoded_blocks
+from dynamics.counts.text.vocabulary import count_words, vocabulary
 from dynamics.support.blocks import finished
 from dynamics.support.files import sha256
 from dynamics.support.typing import Arrays
@@ -276,7 +276,7 @@ def count(
     ------
     InputError
         What the parts raise when they are read; if no word or no pair is left; if a word that is kept is too long (see
-        `dynamics.counts.labels.checked_word`); if no scheduler answers.
+        `dynamics.counts.files.labels.checked_word`); if no scheduler answers.
 
     Warns
     -----

@@ -11,7 +11,7 @@ import scipy  # of which scipy.sparse is loaded when it is first used
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.counts.bags.sample import BagSample
-from dynamics.counts.lines import beginning
+from dynamics.counts.text.lines import beginning
 from dynamics.support.errors import DataWarning, InputError
 from dynamics.support.typing import Vector
 

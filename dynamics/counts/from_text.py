@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dynamics.counts.bags.sample import KeepBags
-from dynamics.counts.corpus import LabelledText
 from dynamics.counts.counting import Part, Tally, count, files, sides, symmetric, value, within
 from dynamics.counts.distribution import Attrs, Distribution, normalised
-from dynamics.counts.lines import Files, is_empty, matching
-from dynamics.counts.options import TextOptions
+from dynamics.counts.text.corpus import LabelledText
+from dynamics.counts.text.lines import Files, is_empty, matching
+from dynamics.counts.text.options import TextOptions
 from dynamics.support.errors import InputError
 
 

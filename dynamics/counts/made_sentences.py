@@ -16,8 +16,8 @@ import scipy  # of which scipy.sparse is loaded when it is first used
 from numba import njit
 
 from dynamics.counts.context import ContextCounts
-from dynamics.counts.encoding import EncodedPairs
-from dynamics.counts.options import positive
+from dynamics.counts.text.encoding import EncodedPairs
+from dynamics.counts.text.options import positive
 from dynamics.support.typing import Indices, Vector
 
 __all__ = ["fitted_weights", "make_sentences", "noisy_or", "target_sentences"]

@@ -10,7 +10,7 @@ import numpy as np
 from derivations.program import Program, name_of
 from dynamics.explore.curves import MOST, Curves
 from dynamics.explore.page import Lines, answers, dressed
-from dynamics.problems.arrays import flow_of, normal_arrays, on_arrays
+from dynamics.problems.kinds.arrays import flow_of, normal_arrays, on_arrays
 from dynamics.problems.solve import solve
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.typing import Vector

@@ -22,7 +22,7 @@ from dynamics.integrate.arguments import shown, times, tolerances, whole, why_no
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED
 from dynamics.lowering import Bound, lower
-from dynamics.lowering.native import Native, routine
+from dynamics.lowering.machine.native import Native, routine
 from dynamics.support import trajectory
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.threads import limited, side_by_side
@@ -426,7 +426,7 @@ def with_constants(
 
     What is wanted itself stays a definition.
     """
-    from dynamics.lowering.hoist import apart
+    from dynamics.lowering.passes.hoist import apart
 
     rest, names = apart(program, kept)
     if not names:

@@ -37,7 +37,7 @@ from dynamics.integrate.run import (
     T,
 )
 from dynamics.integrate.whole import PLAIN, advance, between, first_step, prepare
-from dynamics.lowering.entries import call, take
+from dynamics.lowering.machine.entries import call, take
 from dynamics.support.machine_code import kept
 
 __all__ = ["PRECISION", "run_cells"]

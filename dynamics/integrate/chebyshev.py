@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.integrate import DenseOutput, OdeSolver
 
 from dynamics.integrate.arguments import span_of, state, step_sizes, tolerances
-from dynamics.lowering.parallel import in_turns
+from dynamics.lowering.machine.parallel import in_turns
 from dynamics.support.machine_code import kept
 from dynamics.support.threads import one_at_a_time
 from dynamics.support.typing import Vector

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from dynamics.integrate.arguments import shown, why_not_real
-from dynamics.lowering.cell import Crossing, Status
+from dynamics.lowering.cells.cell import Crossing, Status
 from dynamics.lowering.pairs import PAIRS
 from dynamics.support.errors import InputError
 from dynamics.support.threads import available, used

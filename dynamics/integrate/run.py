@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamics.lowering.native import Code, Native, address_of, code_in, routine
+from dynamics.lowering.machine.native import Code, Native, address_of, code_in, routine
 from dynamics.lowering.pairs import pair
 from dynamics.support.memory import on_lines
 from dynamics.support.threads import one_at_a_time

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.integrate import DOP853, RK23, RK45, DenseOutput
 
-from dynamics.lowering.parallel import in_turns
+from dynamics.lowering.machine.parallel import in_turns
 from dynamics.support.machine_code import kept
 from dynamics.support.threads import blas_limited, one_at_a_time
 from dynamics.support.typing import Vector

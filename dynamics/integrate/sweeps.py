@@ -19,9 +19,9 @@ from dynamics.integrate.arguments import shown, times, tolerances, whole, why_no
 from dynamics.integrate.batches import batch
 from dynamics.integrate.events import Event, Status, check_known, check_method, number_of
 from dynamics.integrate.initial_value import STEPPED
-from dynamics.lowering.cell import LANES
-from dynamics.lowering.cell_loop import cells_code
-from dynamics.lowering.native import routine
+from dynamics.lowering.cells.cell import LANES
+from dynamics.lowering.cells.cell_loop import cells_code
+from dynamics.lowering.machine.native import routine
 from dynamics.lowering.pairs import pair
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.recipes import fact

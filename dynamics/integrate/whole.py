@@ -1,8 +1,8 @@
 """Whole integrations in compiled code: SciPy's explicit pairs around compiled right-hand sides.
 
 One loop, compiled once, takes the steps of RK45, RK23 and DOP853 for any kernel: it is given the kernel's address
-(:mod:`dynamics.lowering.native`). It does what SciPy does, in SciPy's order and by the same products of BLAS, so that
-states, steps and evaluations are SciPy's to the last bit. :mod:`dynamics.integrate.run` gives it what it reads.
+(:mod:`dynamics.lowering.machine.native`). It does what SciPy does, in SciPy's order and by the same products of BLAS,
+so that states, steps and evaluations are SciPy's to the last bit. :mod:`dynamics.integrate.run` gives it what it reads.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from dynamics.integrate.run import (
     T,
 )
 from dynamics.integrate.stability import AT_LIMIT, EASY_STEPS, STIFF_STEPS
-from dynamics.lowering.entries import call
+from dynamics.lowering.machine.entries import call
 from dynamics.support.machine_code import kept
 
 __all__ = ["advance", "between", "first_step", "prepare"]

@@ -18,14 +18,14 @@ from sympy.printing.c import C99CodePrinter
 
 from derivations.program.access import Access, name_of
 from derivations.program.program import Program, extent_symbols
-from dynamics.lowering.compile import cache_directory
-from dynamics.lowering.emit import Emitter
 from dynamics.lowering.kernel import Kernel
-from dynamics.lowering.loops import Chunked, Loop, Node, schedule
-from dynamics.lowering.names import Names
+from dynamics.lowering.machine.compile import cache_directory
+from dynamics.lowering.passes.emit import Emitter
+from dynamics.lowering.passes.loops import Chunked, Loop, Node, schedule
+from dynamics.lowering.passes.names import Names
+from dynamics.lowering.passes.statements import BOUND, MAXIMA, Statement, statements_of
+from dynamics.lowering.passes.storage import allocate, walk
 from dynamics.lowering.source import Array
-from dynamics.lowering.statements import BOUND, MAXIMA, Statement, statements_of
-from dynamics.lowering.storage import allocate, walk
 from dynamics.support.errors import InputError
 
 __all__ = ["c_function", "c_source"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dynamics.lowering import runtime
-from dynamics.lowering.runtime import select
+from dynamics.lowering.machine import runtime
+from dynamics.lowering.machine.runtime import select
 
 __all__ = ["acos", "asin", "atan", "erf", "larger", "sigmoid", "smaller", "softplus"]
 

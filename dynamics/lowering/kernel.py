@@ -20,7 +20,7 @@ from dynamics.support.recipes import fact, fact_of_any
 from dynamics.support.typing import Vector
 
 if TYPE_CHECKING:
-    from dynamics.lowering.native import Native
+    from dynamics.lowering.machine.native import Native
 
 
 @fact_of_any
@@ -35,14 +35,14 @@ def lowered(
     program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
 ) -> Source:
     """Lower a program: definitions -> statements -> products, loops (short ones dissolved) -> storage -> source."""
-    from dynamics.lowering.contractions import contract
-    from dynamics.lowering.emit import Emitter
-    from dynamics.lowering.looked_up import collected
-    from dynamics.lowering.loops import schedule
-    from dynamics.lowering.masked import within_masks
-    from dynamics.lowering.statements import statements_of
-    from dynamics.lowering.storage import allocate
-    from dynamics.lowering.unroll import short_sizes, unroll
+    from dynamics.lowering.passes.contractions import contract
+    from dynamics.lowering.passes.emit import Emitter
+    from dynamics.lowering.passes.looked_up import collected
+    from dynamics.lowering.passes.loops import schedule
+    from dynamics.lowering.passes.masked import within_masks
+    from dynamics.lowering.passes.statements import statements_of
+    from dynamics.lowering.passes.storage import allocate
+    from dynamics.lowering.passes.unroll import short_sizes, unroll
 
     steps = contract(collected(statements_of(program, outputs), program), program)
     nodes = schedule(within_masks(steps, program, outputs), program)
@@ -56,7 +56,7 @@ def hoisted_source(
     program: Program, outputs: tuple[str, ...], parallel: bool, constants: tuple[tuple[str, int], ...]
 ) -> tuple[Source, tuple[str, ...]]:
     """The same without what depends on data alone, and the names of what is then data of it."""
-    from dynamics.lowering.hoist import apart
+    from dynamics.lowering.passes.hoist import apart
 
     rest, names = apart(program, frozenset(outputs))
     code = lowered(rest, outputs, parallel, constants)
@@ -254,7 +254,7 @@ class Bound:
 
     @cached_property
     def function(self) -> Callable[..., None]:
-        from dynamics.lowering.compile import compiled
+        from dynamics.lowering.machine.compile import compiled
 
         return compiled(self.kernel.source)
 
@@ -277,7 +277,7 @@ class Bound:
     @cached_property
     def native(self) -> Native:
         """The kernel and its data as a native function, for compiled loops around it; from then on also for Python."""
-        from dynamics.lowering.native import called, code_of, native
+        from dynamics.lowering.machine.native import called, code_of, native
 
         code = code_of(self.kernel.source)
         found = native(code, self.arguments, self.state_size, self.output_size)

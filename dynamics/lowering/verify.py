@@ -25,8 +25,8 @@ from derivations.checks.plain_python import plain_python
 from derivations.checks.small_data import SPREADS, as_function, random_values, small_sizes
 from derivations.program.access import entries, index_symbols, name_of
 from derivations.program.program import Definition, Program, extent_symbols
-from dynamics.lowering.compile import cache_directory, called_code
 from dynamics.lowering.kernel import Kernel, lower
+from dynamics.lowering.machine.compile import cache_directory, called_code
 from dynamics.support import cache_files
 from dynamics.support.errors import DataWarning, InputError
 from dynamics.support.typing import Vector

@@ -217,7 +217,7 @@ def trained(
     from scipy.special import softmax
 
     from dynamics.comparison.side_by_side import scalars
-    from dynamics.problems.models import positional
+    from dynamics.problems.kinds.models import positional
     from dynamics.tasks import Copying
     from dynamics.train.simulate import simulate
 

@@ -17,8 +17,8 @@ from dynamics.phase.quantity import Cells, Quantity, Simulation
 from dynamics.phase.refinement import refined
 from dynamics.phase.system import System
 from dynamics.phase.systems import system_of
-from dynamics.problems.options import named
 from dynamics.problems.problem import Problem
+from dynamics.problems.settings.options import named
 from dynamics.support.blocks import Store, connected, finished
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean

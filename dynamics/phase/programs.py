@@ -19,10 +19,10 @@ from dynamics.lowering.verify import require_faithful
 from dynamics.phase.observe import first
 from dynamics.phase.quantity import NEVER, Cells, Quantity, Simulation
 from dynamics.phase.system import System
-from dynamics.problems.arrays import OnArrays, flow_of, normal_arrays
-from dynamics.problems.exact import Exact
+from dynamics.problems.kinds.arrays import OnArrays, flow_of, normal_arrays
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.reading import reading
 from dynamics.problems.problem import Problem
-from dynamics.problems.reading import reading
 from dynamics.problems.solve import as_problem
 from dynamics.support.content import ByContent
 from dynamics.support.errors import InputError, IntegrationError
@@ -297,7 +297,7 @@ def trained(
     start: Mapping[str, Any],
 ) -> Vector:
     """The quantity in several runs in one cell; not a number if one diverges."""
-    from dynamics.problems.minibatches import Sampled
+    from dynamics.problems.kinds.minibatches import Sampled
     from dynamics.train.simulate import simulate
 
     fresh = isinstance(problem, Sampled) or (isinstance(problem, Exact) and isinstance(problem.data, Task))

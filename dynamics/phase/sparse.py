@@ -82,7 +82,7 @@ class SparseFunction(System):
         return np.asarray(cells["s"] <= cells["T"])
 
     def check(self, cells: Cells, quantity: Quantity, simulated: bool) -> None:
-        from dynamics.problems.sparse import require_threshold
+        from dynamics.problems.predictions.sparse import require_threshold
         from dynamics.tasks import SparseBoolean
 
         if quantity.kind != "learnt":
@@ -98,7 +98,7 @@ class SparseFunction(System):
     def theory(
         self, cells: Cells, quantity: Quantity, t_end: float, draws: int, seed: int, threads: int | None
     ) -> Vector:
-        from dynamics.problems.sparse import lead_probability
+        from dynamics.problems.predictions.sparse import lead_probability
         from dynamics.tasks import SparseBoolean
 
         found = np.full(len(cells["T"]), np.nan)

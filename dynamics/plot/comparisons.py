@@ -83,7 +83,7 @@ def comparison(compared: xr.Dataset) -> Figure:
     Examples
     --------
     >>> from dynamics import compare, simulate, solve
-    >>> from dynamics.problems.models import lexical
+    >>> from dynamics.problems.kinds.models import lexical
     >>> from dynamics.tasks import ToyLexicon
     >>> task = ToyLexicon(vocab=12, length=4)
     >>> run = simulate(lexical(), task, lr=2.0, batch=64, steps=50, seeds=3, records=5)

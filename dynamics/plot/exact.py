@@ -39,7 +39,7 @@ def order(trajectory: xr.Dataset) -> Figure:
     Examples
     --------
     >>> from dynamics import solve
-    >>> from dynamics.problems.reduction import copying
+    >>> from dynamics.problems.kinds.reduction import copying
     >>> figure = order(solve(copying(8, 8), [0, 100, 400], initial={"a": 0.01}))
     >>> [ax.get_title("left") for ax in figure.axes][:2]
     ['loss', 'u: diagonal of W less the rest']

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from derivations.program import Constraint, Program, ProgramError, Role, entries, extent_symbols, name_of, subscript
 from derivations.program.access import factors, number_of
 from dynamics.lowering import Bound, Kernel, lower
-from dynamics.problems.keep import Keep
+from dynamics.problems.settings.keep import Keep
 from dynamics.support.content import ByContent
 from dynamics.support.errors import InputError
 from dynamics.support.memory import require
@@ -71,10 +71,11 @@ class Variable:
 class Problem(ByContent, ABC):
     """A flow on its data: what :func:`dynamics.solve` solves.
 
-    The four kinds are a closure on counts (:class:`~dynamics.problems.closure.Closure`), an exact model on examples
-    (:class:`~dynamics.problems.exact.Exact`), a reduction (:class:`~dynamics.problems.reduction.Reduction`) and any
-    program with arrays (:class:`~dynamics.problems.arrays.OnArrays`). A subclass says what its program is and what its
-    data are; what it does not say follows from the program.
+    The four kinds are a closure on counts (:class:`~dynamics.problems.kinds.closure.Closure`), an exact model on
+    examples (:class:`~dynamics.problems.kinds.exact.Exact`), a reduction
+    (:class:`~dynamics.problems.kinds.reduction.Reduction`) and any program with arrays
+    (:class:`~dynamics.problems.kinds.arrays.OnArrays`). A subclass says what its program is and what its data are; what
+    it does not say follows from the program.
 
     Two problems are equal if they have the same content; they can be copied, and pickled for another process.
 

@@ -15,7 +15,7 @@ from dynamics.lowering.arrays.functional import functional_kernel
 from dynamics.lowering.arrays.kernel import array_kernel
 from dynamics.lowering.c_code import c_function
 from dynamics.problems.problem import Problem
-from dynamics.problems.rates import learning_rates
+from dynamics.problems.settings.rates import learning_rates
 from dynamics.problems.solve import as_problem
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean

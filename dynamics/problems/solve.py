@@ -13,23 +13,23 @@ from derivations.program import Program
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.integrate.initial_value import Statistics, integrate, times
 from dynamics.lowering import Bound
-from dynamics.lowering.team import standing_by
-from dynamics.problems.arrays import flow_of, on_arrays, on_examples
-from dynamics.problems.bags import BagsClosure
-from dynamics.problems.closure import BAGS, BOTH_STAGES, Closure
-from dynamics.problems.errors import stated
-from dynamics.problems.exact import Exact
-from dynamics.problems.keep import Keep, kept
-from dynamics.problems.models import Model
-from dynamics.problems.observables import Observable, extents_of, observables, watched
-from dynamics.problems.options import known
-from dynamics.problems.plans import usual_plan
+from dynamics.lowering.machine.team import standing_by
+from dynamics.problems.kinds.arrays import flow_of, on_arrays, on_examples
+from dynamics.problems.kinds.bags import BagsClosure
+from dynamics.problems.kinds.closure import BAGS, BOTH_STAGES, Closure
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.models import Model
+from dynamics.problems.kinds.reading import takes_examples
 from dynamics.problems.problem import Problem, Variable
-from dynamics.problems.rates import learning_rates
-from dynamics.problems.reading import takes_examples
-from dynamics.problems.ready import ready
-from dynamics.problems.stages import Span, end_of_stage_one, stage_names
-from dynamics.problems.stages import schedule as stages_of
+from dynamics.problems.settings.keep import Keep, kept
+from dynamics.problems.settings.options import known
+from dynamics.problems.settings.rates import learning_rates
+from dynamics.problems.solving.errors import stated
+from dynamics.problems.solving.observables import Observable, extents_of, observables, watched
+from dynamics.problems.solving.plans import usual_plan
+from dynamics.problems.solving.ready import ready
+from dynamics.problems.solving.stages import Span, end_of_stage_one, stage_names
+from dynamics.problems.solving.stages import schedule as stages_of
 from dynamics.support import trajectory
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.threads import limited
@@ -40,7 +40,7 @@ from dynamics.tasks.examples import Examples
 if TYPE_CHECKING:
     import xarray as xr
 
-    from dynamics.problems.minibatches import Sampler
+    from dynamics.problems.kinds.minibatches import Sampler
     from dynamics.problems.optimisers.optimizer import Optimizer
 
 Progress = Callable[[float], None]
@@ -168,15 +168,15 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
         For a program: its parameters, and the sizes that the data do not decide.
     closure : str, optional
         For counts: ``conditional`` (default, both stages); ``bags`` (both stages on sentences, near the exact flow; for
-        counts that keep them, see :class:`~dynamics.problems.bags.BagsClosure`); or a closure of stage one, in which
-        attention stays uniform: ``linear``, ``linear-bias``, ``marginal`` (needs the mean length) or ``gram`` (needs
-        the Gram matrix).
+        counts that keep them, see :class:`~dynamics.problems.kinds.bags.BagsClosure`); or a closure of stage one, in
+        which attention stays uniform: ``linear``, ``linear-bias``, ``marginal`` (needs the mean length) or ``gram``
+        (needs the Gram matrix).
     stages : str or sequence of str, optional
         ``joint`` (default): everything flows together. ``two-stage``: attention logits are held until ``switch``, then
         all flow. ``frozen``: likewise, but values are held from then on. Several names give a dimension ``stages``.
     switch : float, optional
         The time at which stage one ends, for ``two-stage`` and ``frozen``. Default, for counts: see
-        :func:`dynamics.problems.stages.end_of_stage_one`.
+        :func:`dynamics.problems.solving.stages.end_of_stage_one`.
     initial : mapping, optional
         States at time 0: arrays (a DataArray is aligned by its labels), or standard deviations of normal ones drawn
         with ``seed``. Zero if not given.
@@ -224,8 +224,8 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     errors : int, optional
         For the closure ``bags``: two errors beside the prediction, that of the method, from a second run with other,
         smaller groups of sentences, and that of the corpus, from this many bootstrap draws of its sentences (0: not
-        that), a run each (:func:`dynamics.problems.errors.with_errors`). Four tell how large it is, twenty what it is
-        for each word.
+        that), a run each (:func:`dynamics.problems.solving.errors.with_errors`). Four tell how large it is, twenty what
+        it is for each word.
     progress : callable, optional
         Called with the share of the time span that is done.
     **options
@@ -260,7 +260,7 @@ def solve(  # type: ignore[misc]  # the second place is the times where there ar
     >>> found = solve(lexicon, [0, 10, 100])
     >>> found.beta.sel(input="Hund", output="dog").values.round(3)
     array([0.5  , 0.896, 0.992])
-    >>> from dynamics.problems.models import keyword
+    >>> from dynamics.problems.kinds.models import keyword
     >>> from dynamics.tasks.examples import Examples
     >>> examples = Examples.from_rows([[0, 2], [1, 2]], [0, 1], inputs=3, outputs=2)  # words 0 and 1 decide
     >>> bool(solve(keyword(), examples, [0, 1000]).s[-1, 0] > 0)  # attention goes to the words that decide
@@ -466,11 +466,11 @@ def as_problem(
         if isinstance(data, Examples | Task):
             return Exact(on_examples(flow, values), data, seed)
         if isinstance(data, CoOccurrence):
-            from dynamics.problems.on_counts import on_counts
+            from dynamics.problems.kinds.on_counts import on_counts
 
             return on_counts(flow, data, values)
         if callable(data) and not isinstance(data, Mapping):
-            from dynamics.problems.minibatches import sampled
+            from dynamics.problems.kinds.minibatches import sampled
 
             return sampled(flow, data, values, seed)
         if data is not None and not isinstance(data, Mapping):

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.counts.corpus import LabelledText, ParallelText, Text
-from dynamics.counts.encoding import EncodedPairs, encode
-from dynamics.counts.labels import checked_word
-from dynamics.counts.options import ByName, LabelledByName, TextOptions
+from dynamics.counts.files.labels import checked_word
+from dynamics.counts.text.corpus import LabelledText, ParallelText, Text
+from dynamics.counts.text.encoding import EncodedPairs, encode
+from dynamics.counts.text.options import ByName, LabelledByName, TextOptions
 from dynamics.support.errors import DataWarning, InputError
 from dynamics.support.typing import Indices, Numbers
 
@@ -115,7 +115,7 @@ class Examples:
 
     @classmethod
     def from_encoded(cls, pairs: EncodedPairs, inputs: Sequence[str], outputs: Sequence[str]) -> Examples:
-        """From text that is already word ids, see `dynamics.counts.encoding.encode`.
+        """From text that is already word ids, see `dynamics.counts.text.encoding.encode`.
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ class Examples:
         >>> examples.labels
         (('a', 'film', 'dull', 'fine'), ('0', '1'))
         >>> from dynamics import solve
-        >>> from dynamics.problems.models import keyword
+        >>> from dynamics.problems.kinds.models import keyword
         >>> found = solve(keyword(), examples, [0, 100])
         >>> found.W.sel(time=100, input="fine").idxmax("output").item()
         '1'

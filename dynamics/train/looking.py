@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynamics.problems.exact import Exact
+from dynamics.problems.kinds.exact import Exact
 from dynamics.problems.optimisers.curvature import Stability, by_differences, limit_of, looks
 from dynamics.problems.optimisers.looking import looked_at
 from dynamics.problems.optimisers.optimizer import Optimizer

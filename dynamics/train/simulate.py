@@ -21,18 +21,18 @@ from numpy.typing import ArrayLike, NDArray
 from derivations.program import Program
 from dynamics.counts.cooccurrence import CoOccurrence
 from dynamics.lowering.verify import require_faithful
-from dynamics.problems.arrays import OnArrays
-from dynamics.problems.exact import Exact
-from dynamics.problems.keep import Keep, kept
-from dynamics.problems.minibatches import InPart, Sampled, Sampler, in_part
-from dynamics.problems.models import Model
-from dynamics.problems.observables import Observable, along, extents_of, observables, watched
+from dynamics.problems.kinds.arrays import OnArrays
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.minibatches import InPart, Sampled, Sampler, in_part
+from dynamics.problems.kinds.models import Model
 from dynamics.problems.optimisers.optimised import require_slopes
 from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
-from dynamics.problems.options import named
 from dynamics.problems.problem import Problem, by_state, real
-from dynamics.problems.rates import learning_rates
+from dynamics.problems.settings.keep import Keep, kept
+from dynamics.problems.settings.options import named
+from dynamics.problems.settings.rates import learning_rates
 from dynamics.problems.solve import as_problem
+from dynamics.problems.solving.observables import Observable, along, extents_of, observables, watched
 from dynamics.support.errors import InputError
 from dynamics.support.memory import require
 from dynamics.support.threads import limited
@@ -181,13 +181,13 @@ def simulate(
 
     Examples
     --------
-    >>> from dynamics.problems.models import keyword
+    >>> from dynamics.problems.kinds.models import keyword
     >>> examples = Examples.from_rows([[0, 2], [1, 2]], [0, 1], inputs=3, outputs=2)  # words 0 and 1 decide
     >>> run = simulate(keyword(), examples, lr=1.0, steps=1000, records=[0, 100, 1000])
     >>> run.loss.sel(seed=0).values.round(3)
     array([0.693, 0.011, 0.001])
     >>> from dynamics.tasks import Copying
-    >>> from dynamics.problems.models import positional
+    >>> from dynamics.problems.kinds.models import positional
     >>> start = {"W": 0.01, "P": 0.01}
     >>> run = simulate(positional(), Copying(12, 8), lr=2.0, batch=16, steps=20, seeds=3, records=4, initial=start)
     >>> dict(run.P.sizes), run.step.values

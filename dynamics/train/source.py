@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamics.problems.exact import Exact
-from dynamics.problems.minibatches import InPart
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.minibatches import InPart
 from dynamics.problems.problem import Problem
 from dynamics.support.errors import InputError
 from dynamics.tasks.examples import Examples

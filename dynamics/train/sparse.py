@@ -6,7 +6,7 @@ depend little on T.
 References
 ----------
 Edelman, Goel, Kakade and Zhang, "Inductive Biases and Variable Creation in Self-Attention Mechanisms", arXiv
-2110.10090. What co-occurrence foretells: :mod:`dynamics.problems.sparse`. Critical sample sizes:
+2110.10090. What co-occurrence foretells: :mod:`dynamics.problems.predictions.sparse`. Critical sample sizes:
 :mod:`dynamics.phase.critical_size`.
 """
 
@@ -24,8 +24,8 @@ from derivations.theorems.sparse import capacity
 from dynamics.integrate.initial_value import Integration, integrate, times
 from dynamics.lowering import Bound
 from dynamics.problems.closed_forms import evaluated
-from dynamics.problems.models import keyword
-from dynamics.problems.sparse import require_threshold
+from dynamics.problems.kinds.models import keyword
+from dynamics.problems.predictions.sparse import require_threshold
 from dynamics.support.errors import InputError
 from dynamics.support.threads import limited
 from dynamics.support.trajectory import provenance

@@ -18,7 +18,7 @@ from dynamics import load_program, on_arrays, simulate, solve
 from dynamics.plot import save
 from dynamics.plot.frame import COLOURS, house_style
 from dynamics.plot.layout import COLUMN
-from dynamics.problems.arrays import OnArrays
+from dynamics.problems.kinds.arrays import OnArrays
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "block.py"
 SIZES = {"V": 18, "D": 20, "H": 2, "R": 17, "J": 24}

@@ -21,7 +21,7 @@ from dynamics import load_program, simulate, solve
 from dynamics.plot import save
 from dynamics.plot.frame import COLOURS, house_style
 from dynamics.plot.layout import COLUMN
-from dynamics.problems.minibatches import sampled
+from dynamics.problems.kinds.minibatches import sampled
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "induction.py"
 WORDS, LENGTH, CONCENTRATION = 3, 18, 0.1

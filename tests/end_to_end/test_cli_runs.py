@@ -17,8 +17,8 @@ import xarray as xr
 
 from dynamics.cli import run
 from dynamics.comparison.compare import compare
-from dynamics.problems.models import lexical, positional
-from dynamics.problems.reduction import excess
+from dynamics.problems.kinds.models import lexical, positional
+from dynamics.problems.kinds.reduction import excess
 from dynamics.support import trajectory
 from dynamics.tasks import Copying, ToyLexicon
 from dynamics.train.simulate import simulate

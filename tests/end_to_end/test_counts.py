@@ -24,7 +24,7 @@ from derivations.reductions import copying
 from dynamics import solve
 from dynamics.integrate.sweeps import sweep
 from dynamics.lowering import Bound, lower
-from dynamics.problems.models import Model, keyword, lexical, positional, topic
+from dynamics.problems.kinds.models import Model, keyword, lexical, positional, topic
 from dynamics.tasks import Copying, TopicSentences, ToyLexicon
 from dynamics.tasks.examples import Examples
 
@@ -207,8 +207,8 @@ from numba.core import event
 recorder = event.RecordingListener()
 event.register("numba:compile", recorder)
 from dynamics import CoOccurrence, solve
-from dynamics.lowering import compile
-from dynamics.problems.models import lexical
+from dynamics.lowering.machine import compile
+from dynamics.problems.kinds.models import lexical
 from dynamics.integrate.sweeps import sweep
 from dynamics.tasks import ToyLexicon
 from derivations.reductions import copying

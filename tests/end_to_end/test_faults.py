@@ -14,7 +14,7 @@ from scipy.linalg import expm
 
 from dynamics import load, load_program, solve
 from dynamics.cli import run
-from dynamics.problems.models import lexical
+from dynamics.problems.kinds.models import lexical
 from dynamics.program_file import model, scalars
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.tasks import ToyLexicon

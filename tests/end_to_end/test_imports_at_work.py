@@ -52,7 +52,7 @@ def test_what_is_not_used_is_not_imported(work: str) -> None:
     unused = {"scipy.integrate", "scipy.optimize", "scipy.spatial", "scipy.fft", "scipy.stats", "scipy.sparse"}
     assert not imported(work) & {*unused, "dask", "matplotlib"}
     again = imported(work)
-    assert "dynamics.lowering.emit" not in again  # nothing is lowered twice
+    assert "dynamics.lowering.passes.emit" not in again  # nothing is lowered twice
     if sys.platform.startswith("linux"):  # where object files are linked, what was compiled needs no compiler
         assert not again & {"numba", "scipy.linalg"}
     if work not in (BATCH, PROGRAM):  # whose programs are made of expressions here

@@ -13,9 +13,9 @@ from oracles.models import rows_of
 from oracles.reference_data import MULTI30K, SST, reviews, translations
 
 from dynamics import CoOccurrence, simulate, solve
-from dynamics.counts.corpus import LabelledText
-from dynamics.counts.encoding import encode
-from dynamics.problems.models import keyword, lexical
+from dynamics.counts.text.corpus import LabelledText
+from dynamics.counts.text.encoding import encode
+from dynamics.problems.kinds.models import keyword, lexical
 from dynamics.tasks.examples import Examples
 
 pytestmark = pytest.mark.filterwarnings("ignore::dynamics.support.errors.DataWarning")

@@ -23,7 +23,7 @@ from derivations.checks.plain_python import plain_python
 from derivations.program.language import LogSumExp, MaxOver, SumOver, indices, scalars, tensors
 from derivations.program.program import Definition, Program
 from dynamics.lowering import Kernel
-from dynamics.lowering.runtime import column_edge, edge
+from dynamics.lowering.machine.runtime import column_edge, edge
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")
 i, j, o, v, n, l = indices("i j o v n l")
@@ -330,7 +330,7 @@ ROWS = {
     "with_lane": with_lane,
     "total": np.sum,
 }
-"""What :mod:`dynamics.lowering.vectors` is to compiled code."""
+"""What :mod:`dynamics.lowering.machine.vectors` is to compiled code."""
 
 
 def rows_of(start: np.ndarray) -> np.ndarray:

@@ -17,8 +17,8 @@ import numpy as np
 import scipy  # of which scipy.sparse is loaded when it is first used
 from numpy.typing import NDArray
 
-from dynamics.counts.encoding import EncodedPairs
-from dynamics.counts.options import positive
+from dynamics.counts.text.encoding import EncodedPairs
+from dynamics.counts.text.options import positive
 from dynamics.support.content import ByContent
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Arrays, Indices
@@ -106,7 +106,7 @@ class BagSample(ByContent):
 
     Examples
     --------
-    >>> from dynamics.counts.encoding import encode
+    >>> from dynamics.counts.text.encoding import encode
     >>> text = [(["a", "dog"], ["hund"]), (["a", "cat"], ["katze"]), (["a", "dog"], ["hund"])]
     >>> pairs = encode(text, ["a", "cat", "dog"], ["hund", "katze"])
     >>> found = BagSample.of(pairs, 2, KeepBags(100))

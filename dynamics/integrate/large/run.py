@@ -30,7 +30,7 @@ from dynamics.integrate.run import (
     Tableau,
 )
 from dynamics.integrate.runge_kutta import BLOCK, CHUNKS, interpolate
-from dynamics.lowering.native import Code, Native, code_in, routine
+from dynamics.lowering.machine.native import Code, Native, code_in, routine
 from dynamics.support.memory import on_lines
 from dynamics.support.threads import one_at_a_time
 from dynamics.support.typing import Vector
@@ -41,7 +41,7 @@ __all__ = ["LargeRun"]
 @cache
 def loop() -> Code:
     """The compiled loop, with what it is made of."""
-    beside = "dynamics.integrate.runge_kutta", "dynamics.lowering.parallel", "dynamics.lowering.team"
+    beside = "dynamics.integrate.runge_kutta", "dynamics.lowering.machine.parallel", "dynamics.lowering.machine.team"
     return code_in("dynamics.integrate.large.steps", "advance", "dynamics.integrate.run", *beside)
 
 

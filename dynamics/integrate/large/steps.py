@@ -44,8 +44,8 @@ from dynamics.integrate.runge_kutta import (
     each_squared_errors,
     joined,
 )
-from dynamics.lowering.entries import call
-from dynamics.lowering.parallel import in_turns
+from dynamics.lowering.machine.entries import call
+from dynamics.lowering.machine.parallel import in_turns
 from dynamics.support.machine_code import kept
 
 __all__ = ["advance"]
@@ -80,7 +80,7 @@ def advance(address, words, A, B, E, states, slopes, parts, errors, weights, clo
     Parameters
     ----------
     address, words : int, ndarray
-        The right-hand side, as :class:`dynamics.lowering.native.Native` has it.
+        The right-hand side, as :class:`dynamics.lowering.machine.native.Native` has it.
     A, B, E : ndarray
         The coefficients of the pair.
     states : ndarray, shape (2, n)

@@ -20,7 +20,7 @@ from dynamics.integrate import runge_kutta
 from dynamics.integrate.chebyshev import RKC, recurrence
 from dynamics.integrate.stabilised.finish import finish
 from dynamics.integrate.stabilised.polynomials import LADDER, factors, interval
-from dynamics.lowering.entries import call
+from dynamics.lowering.machine.entries import call
 from dynamics.support.machine_code import kept
 from dynamics.support.typing import Vector
 

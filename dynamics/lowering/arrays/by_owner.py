@@ -19,7 +19,7 @@ from derivations.program.language import LogSumExp, Reduction, SumOver
 from derivations.program.program import Definition, Program
 from dynamics.lowering.arrays.emit import Printer, Writer, all_indices, is_ragged
 from dynamics.lowering.arrays.frame import Axis, owner_of, storage
-from dynamics.lowering.compile import compiled
+from dynamics.lowering.machine.compile import compiled
 
 __all__ = ["ByOwner"]
 
@@ -46,7 +46,7 @@ def exp(x):
     return bits.view(np.float32)
 '''
 
-DOUBLE = "from dynamics.lowering.runtime import exp\n"
+DOUBLE = "from dynamics.lowering.machine.runtime import exp\n"
 
 HEAD = """
 @njit(fastmath={"nnan", "nsz"}, error_model="numpy")

@@ -12,7 +12,7 @@ from derivations.program.access import accesses, index_symbols, is_plain, name_o
 from derivations.program.identifiers import spelled
 from derivations.program.program import Program
 from dynamics.lowering.arrays.emit import Printer, Writer
-from dynamics.lowering.compile import compiled
+from dynamics.lowering.machine.compile import compiled
 from dynamics.support.errors import InputError
 
 __all__ = ["fused"]

@@ -12,10 +12,10 @@ import numpy as np
 from scipy.special import stdtrit
 
 from dynamics.counts.context import LONGEST, NO_SOURCE, ContextCounts
-from dynamics.counts.corpus import Text
-from dynamics.counts.encoding import EncodedPairs
 from dynamics.counts.made_sentences import fitted_weights, make_sentences
-from dynamics.counts.options import ByName, TextOptions, positive
+from dynamics.counts.text.corpus import Text
+from dynamics.counts.text.encoding import EncodedPairs
+from dynamics.counts.text.options import ByName, TextOptions, positive
 from dynamics.problems.forecast.at_rest import signals
 from dynamics.problems.forecast.learning_step import learning_steps, recorded_steps, smoothed
 from dynamics.problems.forecast.probes import Measured, Probes

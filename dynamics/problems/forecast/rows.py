@@ -16,8 +16,8 @@ from derivations.program.access import name_of, subscript
 from derivations.program.program import Program
 from derivations.registry import program
 from dynamics.lowering.arrays import ArrayKernel, array_kernel
-from dynamics.problems.adam import Adam, Averages
 from dynamics.problems.forecast.sentences import Sentences
+from dynamics.problems.predictions.adam import Adam, Averages
 from dynamics.support.errors import InputError
 
 __all__ = ["RowModel", "RowState", "Sentences"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dynamics.counts.encoding import EncodedPairs
+from dynamics.counts.text.encoding import EncodedPairs
 from dynamics.support.errors import InputError
 
 __all__ = ["Sentences"]

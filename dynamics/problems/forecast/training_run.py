@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dynamics.counts.options import positive
+from dynamics.counts.text.options import positive
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynamics.counts.encoding import EncodedPairs
+from dynamics.counts.text.encoding import EncodedPairs
 from dynamics.support.typing import Indices, Vector
 
 __all__ = ["best_sources"]
@@ -33,7 +33,7 @@ def best_sources(pairs: EncodedPairs, inputs: int, outputs: int, rounds: int = 1
 
     Examples
     --------
-    >>> from dynamics.counts.encoding import encode
+    >>> from dynamics.counts.text.encoding import encode
     >>> text = [(["a", "dog"], ["ein", "hund"]), (["a", "cat"], ["ein", "kater"])]
     >>> best_sources(encode(text, ["a", "dog", "cat"], ["ein", "hund", "kater"]), 3, 3)[0]
     array([0, 1, 2])

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from derivations.gradient_flow.modified import modified
 from derivations.gradient_flow.optimised import optimised, require_gradient
 from derivations.program import Program, ProgramError, name_of
-from dynamics.problems.keep import Keep
 from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.problem import Problem, Tolerances, Variable
+from dynamics.problems.settings.keep import Keep
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 

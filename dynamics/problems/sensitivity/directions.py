@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derivations.program import name_of
-from dynamics.problems.arrays import OnArrays
-from dynamics.problems.bags import BagsClosure
-from dynamics.problems.closure import Closure
-from dynamics.problems.exact import Exact
+from dynamics.problems.kinds.arrays import OnArrays
+from dynamics.problems.kinds.bags import BagsClosure
+from dynamics.problems.kinds.closure import Closure
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.reduction import Reduction
 from dynamics.problems.optimisers.optimised import Optimised
 from dynamics.problems.problem import Problem
-from dynamics.problems.reduction import Reduction
 from dynamics.support.errors import InputError
 from dynamics.support.files import did_you_mean
 from dynamics.support.typing import Vector

@@ -16,9 +16,9 @@ from dynamics.integrate.initial_value import integrate, times
 from dynamics.problems.optimisers.optimised import Optimised, followed
 from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.problems.problem import Problem
-from dynamics.problems.rates import learning_rates
 from dynamics.problems.sensitivity.directions import Setting, direction_of, names_of, require_tangents
 from dynamics.problems.sensitivity.sensitivity import sensitivities
+from dynamics.problems.settings.rates import learning_rates
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.threads import limited
 from dynamics.support.typing import Vector

@@ -11,7 +11,7 @@ from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
 from derivations.program import Role
-from dynamics.problems.closure import Closure
+from dynamics.problems.kinds.closure import Closure
 from dynamics.problems.optimisers.optimised import Optimised
 from dynamics.problems.problem import Problem
 from dynamics.problems.sensitivity.directions import Setting, core

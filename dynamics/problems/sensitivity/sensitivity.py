@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dynamics.integrate.initial_value import integrate
-from dynamics.problems.keep import Keep
 from dynamics.problems.optimisers.optimised import followed
 from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.problems.problem import Problem
-from dynamics.problems.rates import learning_rates
 from dynamics.problems.sensitivity.directions import Direction, Setting, core
 from dynamics.problems.sensitivity.halves import HalfTimes, Halves, Passed
 from dynamics.problems.sensitivity.tangent_flow import TOGETHER, Named, TangentFlow, along
+from dynamics.problems.settings.keep import Keep
+from dynamics.problems.settings.rates import learning_rates
 from dynamics.support.errors import InputError
 from dynamics.support.typing import Vector
 

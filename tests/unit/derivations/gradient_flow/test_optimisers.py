@@ -8,7 +8,7 @@ from sympy import simplify, symbols
 
 from derivations.checks.small_data import as_function
 from derivations.gradient_flow.optimisers import adam, kept_average
-from dynamics.problems.adam import Adam, Averages
+from dynamics.problems.predictions.adam import Adam, Averages
 
 
 def by_hand(theta, gradients, lr, b1, b2, eps):

@@ -22,7 +22,7 @@ from derivations.reductions.unrolling import closed_form
 from derivations.report.document import derivation
 from dynamics.integrate.initial_value import integrate
 from dynamics.lowering import lower
-from dynamics.problems.models import positional
+from dynamics.problems.kinds.models import positional
 from dynamics.tasks.examples import Examples
 
 V, L, eta_W, eta_A = scalars("V L eta_W eta_A", positive=True)

@@ -44,10 +44,10 @@ from derivations.report.document import Derivation, Section, derivation
 from derivations.report.prose import Prose, markdown_escaped, tex_escaped
 from derivations.report.typeset import Iverson, Latex, Text, broken, tex_name, width
 from derivations.report.writers import FORMATS, book
-from dynamics.problems import models as model
-from dynamics.problems import reduction as reduced
-from dynamics.problems.closure import CLOSURES
 from dynamics.problems.equations import derive, document, source
+from dynamics.problems.kinds import models as model
+from dynamics.problems.kinds import reduction as reduced
+from dynamics.problems.kinds.closure import CLOSURES
 from dynamics.support.errors import InputError
 
 V, K, N = (Symbol(size, integer=True, positive=True) for size in "VKN")

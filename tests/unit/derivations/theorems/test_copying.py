@@ -32,7 +32,7 @@ from dynamics.problems.closed_forms import (
     unstable_coordinate,
 )
 from dynamics.problems.closed_forms import copying as numbers
-from dynamics.problems.models import positional
+from dynamics.problems.kinds.models import positional
 from dynamics.tasks import Copying
 from dynamics.train.simulate import simulate
 

@@ -13,7 +13,7 @@ from derivations import registry
 from derivations.checks.proofs import holds
 from derivations.theorems import sparse
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.problems.sparse import critical_lead, lead_probability, require_threshold, signals
+from dynamics.problems.predictions.sparse import critical_lead, lead_probability, require_threshold, signals
 from dynamics.support.errors import InputError
 from dynamics.tasks import SparseBoolean
 

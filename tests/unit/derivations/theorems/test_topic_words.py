@@ -30,9 +30,9 @@ from dynamics.problems.closed_forms import (
     score_of_margin,
     time_to_score,
 )
-from dynamics.problems.models import Model
-from dynamics.problems.models import topic as topic_model
-from dynamics.problems.topics import topic_words
+from dynamics.problems.kinds.models import Model
+from dynamics.problems.kinds.models import topic as topic_model
+from dynamics.problems.predictions.topics import topic_words
 from dynamics.tasks.examples import Examples
 
 MODULES = {module.__name__ for module in (sen, topic_margin, topic_competition)}

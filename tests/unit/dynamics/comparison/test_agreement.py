@@ -14,7 +14,7 @@ from oracles.formulas import softmax
 from scipy.stats import kendalltau
 
 from dynamics.comparison.agreement import Reader, agreement, kendall, measures, shuffled, stage_one
-from dynamics.problems.models import Model, keyword, lexical, positional, topic
+from dynamics.problems.kinds.models import Model, keyword, lexical, positional, topic
 from dynamics.problems.solve import solve
 from dynamics.support.errors import InputError
 from dynamics.tasks import Copying, ToyLexicon

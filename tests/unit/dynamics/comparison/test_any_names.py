@@ -10,8 +10,8 @@ from oracles.renaming import renamed, shuffled
 
 from derivations.program import Program
 from dynamics import compare, phase_diagram, simulate, solve
-from dynamics.problems.arrays import normal_arrays
-from dynamics.problems.reduction import copying
+from dynamics.problems.kinds.arrays import normal_arrays
+from dynamics.problems.kinds.reduction import copying
 from dynamics.problems.solve import as_problem
 from dynamics.program_file import Definition, SumOver, indices, model, sizes, tensors
 

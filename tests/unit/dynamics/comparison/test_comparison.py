@@ -12,8 +12,8 @@ import xarray as xr
 from dynamics import CoOccurrence, compare, simulate, solve
 from dynamics.comparison.agreement import measures, stage_one
 from dynamics.comparison.side_by_side import bands, order_parameter, scalars
-from dynamics.problems.models import lexical, positional
-from dynamics.problems.reduction import copying, excess
+from dynamics.problems.kinds.models import lexical, positional
+from dynamics.problems.kinds.reduction import copying, excess
 from dynamics.support.errors import DataWarning, InputError
 from dynamics.tasks import Copying, ToyLexicon
 from dynamics.tasks.examples import Examples

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamics.comparison.convergence import batch_study, learning_rate_study, slope
-from dynamics.problems.models import keyword, lexical
+from dynamics.problems.kinds.models import keyword, lexical
 from dynamics.problems.solve import solve
 from dynamics.support.errors import InputError
 from dynamics.tasks import ToyLexicon

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dynamics.comparison.noise import after, noise
-from dynamics.problems.arrays import on_arrays
+from dynamics.problems.kinds.arrays import on_arrays
 from dynamics.program_file import SumOver, indices, model, sizes, tensors
 from dynamics.support.errors import InputError
 from dynamics.train.simulate import simulate
@@ -94,8 +94,8 @@ def test_compare_sets_the_predicted_spread_beside_that_of_seeds() -> None:
 def test_the_spread_of_an_order_parameter_is_that_of_its_sum() -> None:
     """u is the mean diagonal less the mean of the rest, and a likewise."""
     from dynamics.comparison.noise import order_parameters
-    from dynamics.problems.exact import Exact
-    from dynamics.problems.models import lexical
+    from dynamics.problems.kinds.exact import Exact
+    from dynamics.problems.kinds.models import lexical
     from dynamics.tasks import ToyLexicon
 
     examples = ToyLexicon(3, 2).examples(20)

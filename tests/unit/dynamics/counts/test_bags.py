@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from dynamics import CoOccurrence
 from dynamics.counts.bags import Bags, BagSample, KeepBags, balance, grouped, groups_for, holders, raked
 from dynamics.counts.counting import tally
-from dynamics.counts.encoding import EncodedPairs
-from dynamics.counts.reservoir import taken
+from dynamics.counts.text.encoding import EncodedPairs
+from dynamics.counts.text.reservoir import taken
 from dynamics.support.content import same
 from dynamics.support.errors import InputError
 

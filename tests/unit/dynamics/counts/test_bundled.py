@@ -11,8 +11,8 @@ import pytest
 
 from dynamics.counts.bundled import bundled
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.counts.corpus import ParallelText
-from dynamics.counts.tokenizers import words
+from dynamics.counts.text.corpus import ParallelText
+from dynamics.counts.text.tokenizers import words
 from dynamics.support.errors import InputError
 
 PAIRS = ("english-french", "english-german")

@@ -12,7 +12,7 @@ import pytest
 
 from dynamics import CoOccurrence, Examples, InputError
 from dynamics.cli import run
-from dynamics.counts.columns import cells
+from dynamics.counts.text.columns import cells
 
 ENGLISH = ["the dog sleeps", "a cat sleeps", "the dog, again", 'a "cat" barks']
 GERMAN = ["der Hund schläft", "eine Katze schläft", "der Hund wieder", "eine Katze bellt"]

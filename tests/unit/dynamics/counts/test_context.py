@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamics.counts.context import NO_SOURCE, ContextCounts
-from dynamics.counts.encoding import EncodedPairs, encode
-from dynamics.counts.reservoir import taken
+from dynamics.counts.text.encoding import EncodedPairs, encode
+from dynamics.counts.text.reservoir import taken
 from dynamics.support.errors import InputError
 
 INPUTS, OUTPUTS = tuple("abcd"), tuple("uvw")

@@ -24,10 +24,10 @@ from hypothesis.extra import numpy as hnp
 from oracles.reference_data import MULTI30K, translations
 
 import dynamics.counts.distribution
-import dynamics.counts.encoding
+import dynamics.counts.text.encoding
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.counts.corpus import LabelledText, ParallelText
-from dynamics.counts.encoding import encode
+from dynamics.counts.text.corpus import LabelledText, ParallelText
+from dynamics.counts.text.encoding import encode
 from dynamics.support.errors import DataWarning, InputError
 
 SENTENCE = st.lists(st.sampled_from("abcde"), max_size=7)
@@ -97,7 +97,7 @@ def test_text_against_the_definition(corpus: list, gram: bool, block_words: int)
     vocabularies = [{word for pair in corpus for word in pair[side]} for side in (0, 1)]
     oracle = Oracle(corpus, *vocabularies)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dynamics.counts.encoding, "BLOCK_WORDS", block_words)
+        patch.setattr(dynamics.counts.text.encoding, "BLOCK_WORDS", block_words)
         if not oracle.targets:
             with pytest.raises(InputError):
                 CoOccurrence.from_parallel_text(*joined(corpus))
@@ -259,7 +259,7 @@ def test_block_size_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = ([" ".join(map(str, rng.zipf(1.5, 9) % 97)) for _ in range(400)] for _ in range(2))
     whole = CoOccurrence.from_parallel_text(source, target, gram=True)
     for block_words in (1, 50):
-        monkeypatch.setattr(dynamics.counts.encoding, "BLOCK_WORDS", block_words)
+        monkeypatch.setattr(dynamics.counts.text.encoding, "BLOCK_WORDS", block_words)
         blocks = CoOccurrence.from_parallel_text(source, target, gram=True)
         assert (blocks.inputs, blocks.outputs) == (whole.inputs, whole.outputs)
         np.testing.assert_allclose(blocks.C, whole.C, rtol=1e-13)

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamics.counts.corpus import LabelledText, ParallelText
-from dynamics.counts.encoding import EncodedPairs, encode, encoded_blocks
-from dynamics.counts.lines import lines
-from dynamics.counts.tables import rows
-from dynamics.counts.tokenizers import words
-from dynamics.counts.vocabulary import count_words, vocabulary
+from dynamics.counts.text.corpus import LabelledText, ParallelText
+from dynamics.counts.text.encoding import EncodedPairs, encode, encoded_blocks
+from dynamics.counts.text.lines import lines
+from dynamics.counts.text.tables import rows
+from dynamics.counts.text.tokenizers import words
+from dynamics.counts.text.vocabulary import count_words, vocabulary
 from dynamics.support.errors import DataWarning, InputError
 from dynamics.support.files import existing, near, sha256, write_aside
 

@@ -19,10 +19,10 @@ from scipy.sparse import csr_array
 
 import dynamics.counts.counting
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.counts.corpus import ParallelText
 from dynamics.counts.counting import _digits, _quotient, symmetric, tally, value
-from dynamics.counts.encoding import EncodedPairs
-from dynamics.counts.lines import is_empty, matching
+from dynamics.counts.text.corpus import ParallelText
+from dynamics.counts.text.encoding import EncodedPairs
+from dynamics.counts.text.lines import is_empty, matching
 from dynamics.support.blocks import finished
 from dynamics.support.errors import DataWarning, InputError
 

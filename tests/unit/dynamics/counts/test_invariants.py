@@ -14,10 +14,10 @@ import pytest
 import scipy.sparse
 import xarray as xr
 
-import dynamics.counts.lines
+import dynamics.counts.text.lines
 from dynamics.counts import CoOccurrence, TextOptions
-from dynamics.counts.corpus import LabelledText
-from dynamics.counts.lines import lines
+from dynamics.counts.text.corpus import LabelledText
+from dynamics.counts.text.lines import lines
 from dynamics.support.errors import InputError
 from dynamics.tasks import Examples
 
@@ -300,7 +300,7 @@ def test_a_word_of_ten_million_letters(tokenizer: str) -> None:
 
 @pytest.mark.parametrize("unit", [b"\0", b"a", b"a b c\n"])
 def test_gzip_that_expands_without_end(tmp_path: Path, unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamics.counts.lines, "UNQUESTIONED", 2**20)
+    monkeypatch.setattr(dynamics.counts.text.lines, "UNQUESTIONED", 2**20)
     path = tmp_path / "bomb.gz"
     with gzip.open(path, "wb") as file:
         for _ in range(64):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dynamics.counts.context import ContextCounts
-from dynamics.counts.encoding import EncodedPairs
 from dynamics.counts.made_sentences import make_sentences, noisy_or, target_sentences
+from dynamics.counts.text.encoding import EncodedPairs
 
 V, K, N = 30, 24, 6000
 

@@ -14,7 +14,7 @@ from dynamics.integrate.batches import batch
 from dynamics.integrate.initial_value import integrate
 from dynamics.integrate.sweeps import Event, Status, sweep
 from dynamics.lowering import lower
-from dynamics.lowering.hoist import apart
+from dynamics.lowering.passes.hoist import apart
 from dynamics.support.errors import InputError
 
 i, j = indices("i j")

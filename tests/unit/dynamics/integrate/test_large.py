@@ -16,7 +16,7 @@ from dynamics.integrate.initial_value import SHARED, integrate
 from dynamics.integrate.large.run import LargeRun
 from dynamics.integrate.runge_kutta import COMPILED
 from dynamics.lowering import Bound, lower
-from dynamics.lowering.team import standing_by
+from dynamics.lowering.machine.team import standing_by
 from dynamics.support.errors import IntegrationError
 from dynamics.support.threads import limited
 

@@ -21,9 +21,9 @@ from derivations.program.language import scalars
 from derivations.program.program import Definition, Program
 from derivations.reductions import copying
 from dynamics.integrate.sweeps import Event, Status, share, sweep
-from dynamics.lowering.cell import LANES
-from dynamics.lowering.cell_loop import kernel
-from dynamics.lowering.lanewise import log as lane_log
+from dynamics.lowering.cells.cell import LANES
+from dynamics.lowering.cells.cell_loop import kernel
+from dynamics.lowering.cells.lanewise import log as lane_log
 from dynamics.support.errors import InputError
 
 # -- a damped oscillator with a cubic force: x' = v, v' = -k x - b x^3 - c v ------------------------------------------

@@ -18,8 +18,8 @@ from dynamics.integrate import run, whole
 from dynamics.integrate.conserved import Conserved
 from dynamics.integrate.initial_value import LARGE, integrate
 from dynamics.lowering import Bound, lower
-from dynamics.lowering import native as natives
-from dynamics.lowering.native import native
+from dynamics.lowering.machine import native as natives
+from dynamics.lowering.machine.native import native
 from dynamics.support.errors import IntegrationError
 from dynamics.support.threads import blas_limited
 
@@ -252,7 +252,7 @@ def test_one_loop_serves_every_program() -> None:
 def test_native_functions_take_arrays_of_any_shape_and_numbers() -> None:
     from numba import njit
 
-    from dynamics.lowering.entries import call
+    from dynamics.lowering.machine.entries import call
 
     @njit
     def kernel(y, out, cube, table, words, weight, count):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynamics.lowering import compile as compiling
+from dynamics.lowering.machine import compile as compiling
 
 SOURCE = '''"""A kernel that doubles."""
 
@@ -26,7 +26,7 @@ def kernel(y, out):
 SCRIPT = """
 import sys
 import numpy as np
-from dynamics.lowering.compile import cache_directory, compiled
+from dynamics.lowering.machine.compile import cache_directory, compiled
 kernel = compiled(sys.stdin.read())
 out = np.empty(3)
 kernel(np.arange(3.0), out)

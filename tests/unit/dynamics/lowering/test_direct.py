@@ -13,13 +13,13 @@ import pytest
 from derivations import registry
 from derivations.checks.small_data import random_values, small_sizes
 from derivations.program import Program, extent_symbols, name_of
-from dynamics.lowering import compile as compiling
 from dynamics.lowering import lower
-from dynamics.lowering.compile import compiled
-from dynamics.lowering.direct import Unsupported
 from dynamics.lowering.kernel import Bound
-from dynamics.lowering.parallel import in_turns
-from dynamics.problems.arrays import flow_of
+from dynamics.lowering.machine import compile as compiling
+from dynamics.lowering.machine.compile import compiled
+from dynamics.lowering.machine.direct import Unsupported
+from dynamics.lowering.machine.parallel import in_turns
+from dynamics.problems.kinds.arrays import flow_of
 from dynamics.program_file import load
 from dynamics.support.threads import limited
 
@@ -127,7 +127,7 @@ def test_what_is_refused_while_it_is_written_is_left_to_numba(monkeypatch: pytes
     def refused(*_: object) -> None:
         raise Unsupported("something new")
 
-    monkeypatch.setattr("dynamics.lowering.direct.Writer.block", refused)
+    monkeypatch.setattr("dynamics.lowering.machine.direct.Writer.block", refused)
     monkeypatch.setattr(compiling, "cache_directory", lambda: tmp_path)  # where it has not been compiled before
     left = compiled.__wrapped__(kernel.kernel.source)
     assert "kernel_body" not in left.py_func.__code__.co_names  # type: ignore[attr-defined]

@@ -9,8 +9,8 @@ from sympy import Expr
 from derivations.gradient_flow import gradient_flow
 from derivations.program import Program
 from dynamics.lowering import lower
-from dynamics.lowering.statements import statements_of
-from dynamics.problems.arrays import on_arrays
+from dynamics.lowering.passes.statements import statements_of
+from dynamics.problems.kinds.arrays import on_arrays
 from dynamics.problems.right_hand_sides import rhs
 from dynamics.program_file import Definition, SumOver, Where, indices, model, sizes, tensors
 

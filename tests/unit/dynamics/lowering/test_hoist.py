@@ -13,7 +13,7 @@ from derivations.program.language import SumOver, indices, scalars, tensors
 from derivations.program.program import Definition, Program
 from dynamics import on_arrays, solve
 from dynamics.lowering import Bound, Kernel, lower
-from dynamics.lowering.hoist import apart
+from dynamics.lowering.passes.hoist import apart
 
 n, i, d, e, h = indices("n i d e h")
 x, y, w, v, corr, square, score = tensors("x y w v corr square score")

@@ -13,10 +13,10 @@ from derivations.program.access import Access
 from derivations.program.language import LogSumExp, Softmax, SumOver, Where, indices, scalars, tensors
 from derivations.program.program import Definition, Program
 from dynamics.lowering import lower
-from dynamics.lowering.looked_up import collected
-from dynamics.lowering.loops import loop_order
-from dynamics.lowering.statements import statements_of
-from dynamics.problems.arrays import flow_of
+from dynamics.lowering.passes.looked_up import collected
+from dynamics.lowering.passes.loops import loop_order
+from dynamics.lowering.passes.statements import statements_of
+from dynamics.problems.kinds.arrays import flow_of
 from dynamics.program_file import model
 
 n, l, p, q, i, j, k, o = indices("n l p q i j k o")

@@ -20,17 +20,18 @@ from derivations import registry as catalogue
 from derivations.checks.plain_python import plain_python
 from derivations.program.language import LogSumExp, SumOver, indices, scalars, tensors
 from derivations.program.program import Definition, Program
-from dynamics.lowering import lower, storage
+from dynamics.lowering import lower
 from dynamics.lowering.kernel import source_of
-from dynamics.lowering.runtime import (
+from dynamics.lowering.machine.runtime import (
     PANELS,
     TILE,
     gather_dot_product,
     gather_product,
     scatter_product,
 )
-from dynamics.lowering.runtime import exp as fast_exp
-from dynamics.problems import models as model
+from dynamics.lowering.machine.runtime import exp as fast_exp
+from dynamics.lowering.passes import storage
+from dynamics.problems.kinds import models as model
 from dynamics.support.errors import InputError
 from dynamics.support.threads import limited
 from dynamics.tasks.examples import Examples

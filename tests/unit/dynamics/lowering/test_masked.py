@@ -10,11 +10,11 @@ import pytest
 from derivations.checks.small_data import random_values
 from derivations.program import Definition, Program, SumOver, Where, indices, name_of, scalars, tensors
 from dynamics.lowering import kernel as kernels
-from dynamics.lowering import masked
-from dynamics.lowering.contractions import Product, contract
-from dynamics.lowering.masked import within_masks
-from dynamics.lowering.statements import Statement, statements_of
-from dynamics.problems.arrays import flow_of
+from dynamics.lowering.passes import masked
+from dynamics.lowering.passes.contractions import Product, contract
+from dynamics.lowering.passes.masked import within_masks
+from dynamics.lowering.passes.statements import Statement, statements_of
+from dynamics.problems.kinds.arrays import flow_of
 from dynamics.program_file import load
 
 INDUCTION = Path(__file__).parents[4] / "examples" / "programs" / "induction.py"

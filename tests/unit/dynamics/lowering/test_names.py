@@ -22,7 +22,7 @@ from derivations.program.identifiers import spelled
 from derivations.program.program import Program, names_of
 from derivations.report.document import derivation
 from dynamics.lowering import lower
-from dynamics.lowering.cell_loop import kernel
+from dynamics.lowering.cells.cell_loop import kernel
 from dynamics.program_file import Definition, SumOver, exp, indices, model, scalars, sizes, tensors
 
 PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.py"))

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from dynamics import Closure, CoOccurrence
-from dynamics.lowering import compile as compiling
-from dynamics.lowering import native as natives
-from dynamics.lowering.native import Code, code_of, native
-from dynamics.problems.closure import BOTH_STAGES
+from dynamics.lowering.machine import compile as compiling
+from dynamics.lowering.machine import native as natives
+from dynamics.lowering.machine.native import Code, code_of, native
+from dynamics.problems.kinds.closure import BOTH_STAGES
 from dynamics.support import object_code
 
 pytestmark = pytest.mark.skipif(
@@ -215,7 +215,7 @@ def test_arrays_that_are_not_contiguous_are_refused() -> None:
 RUN = """
 import sys
 import numpy as np
-from dynamics.lowering.native import address_of, code_of, native
+from dynamics.lowering.machine.native import address_of, code_of, native
 one = native(code_of(sys.argv[1]), (np.array([1.0, 10.0]), 3.0), 2, 2)
 y, out = np.array([1.0, 2.0]), np.empty(2)
 print(one.entry(address_of(y), address_of(out), one.at_words), *out)

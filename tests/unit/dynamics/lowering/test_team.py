@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from dynamics import Closure, CoOccurrence
-from dynamics.lowering.parallel import in_turns
-from dynamics.lowering.runtime import (
+from dynamics.lowering.machine.parallel import in_turns
+from dynamics.lowering.machine.runtime import (
     LINE,
     ROWS_TOGETHER,
     SHARED_PRODUCTS,
@@ -24,7 +24,7 @@ from dynamics.lowering.runtime import (
     dense_product,
     first_row,
 )
-from dynamics.lowering.team import INSIDE, OPEN, PRESENT, standing_by, team
+from dynamics.lowering.machine.team import INSIDE, OPEN, PRESENT, standing_by, team
 from dynamics.support.memory import LINE as BYTES
 from dynamics.support.threads import blas_limited, libraries, limited
 
@@ -143,9 +143,9 @@ def test_a_team_whose_founding_is_interrupted_is_dissolved(place: str, monkeypat
 
     before = threading.active_count()
     with monkeypatch.context() as patch:
-        patch.setattr("dynamics.lowering.team.LOOKS", 10**9)
-        patch.setattr("dynamics.lowering.team.HERE", 60)  # nobody is seen to come
-        patch.setattr(f"dynamics.lowering.team.{place}", interrupted)
+        patch.setattr("dynamics.lowering.machine.team.LOOKS", 10**9)
+        patch.setattr("dynamics.lowering.machine.team.HERE", 60)  # nobody is seen to come
+        patch.setattr(f"dynamics.lowering.machine.team.{place}", interrupted)
         with pytest.raises(KeyboardInterrupt), standing_by(2):
             raise AssertionError
     assert (threading.active_count(), team().board[PRESENT]) == (before, 0)

@@ -12,11 +12,11 @@ from derivations.gradient_flow import gradient_flow
 from derivations.program import Program, extent_symbols
 from derivations.program.functions import sigmoid
 from dynamics.lowering import lower
-from dynamics.lowering.contractions import contract
-from dynamics.lowering.loops import Node, schedule
-from dynamics.lowering.statements import statements_of
-from dynamics.lowering.unroll import IN_ALL, MOST, dissolved, short_sizes, unroll, written_out
-from dynamics.problems.arrays import flow_of, on_arrays
+from dynamics.lowering.passes.contractions import contract
+from dynamics.lowering.passes.loops import Node, schedule
+from dynamics.lowering.passes.statements import statements_of
+from dynamics.lowering.passes.unroll import IN_ALL, MOST, dissolved, short_sizes, unroll, written_out
+from dynamics.problems.kinds.arrays import flow_of, on_arrays
 from dynamics.problems.right_hand_sides import rhs
 from dynamics.program_file import Definition, SumOver, indices, load, model, sizes, tensors
 

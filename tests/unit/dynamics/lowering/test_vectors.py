@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from dynamics.lowering import runtime
-from dynamics.lowering.vectors import (
+from dynamics.lowering.machine import runtime
+from dynamics.lowering.machine.vectors import (
     add_lane,
     add_row,
     exp_row,

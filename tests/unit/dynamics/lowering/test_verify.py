@@ -164,7 +164,7 @@ def test_without_a_compiler_one_line_says_so() -> None:
 
 def test_lowering_takes_linear_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pairs of statements that are looked at, by the number of definitions."""
-    from dynamics.lowering import loops
+    from dynamics.lowering.passes import loops
 
     def pairs(number: int) -> int:
         chain = tensors(" ".join(f"h{n}" for n in range(number)))

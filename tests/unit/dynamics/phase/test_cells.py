@@ -20,7 +20,7 @@ from dynamics.phase.quantity import Quantity, Simulation
 from dynamics.phase.system import Scalars
 from dynamics.phase.systems import system_of
 from dynamics.problems.closed_forms import branch_odds, escape_time
-from dynamics.problems.models import positional
+from dynamics.problems.kinds.models import positional
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.tasks import Copying
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from dynamics import Examples, InputError, Quantity, Simulation, keyword, on_arrays, phase_diagram, solve
 from dynamics.cli import run
-from dynamics.problems.exact import Exact
+from dynamics.problems.kinds.exact import Exact
 from dynamics.program_file import Definition, SumOver, indices, model, scalars, sizes, tensors
 
 (N, D, H), (n, d, h) = sizes("N D H"), indices("n d h")

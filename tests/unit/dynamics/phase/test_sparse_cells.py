@@ -7,7 +7,7 @@ import pytest
 
 from dynamics import InputError, phase_diagram
 from dynamics.phase.quantity import Quantity, Simulation
-from dynamics.problems.sparse import lead_probability
+from dynamics.problems.predictions.sparse import lead_probability
 from dynamics.tasks import SparseBoolean
 from dynamics.train.sparse import learning_probability
 

@@ -10,9 +10,9 @@ import pytest
 
 from dynamics import CoOccurrence, Examples, ToyLexicon, lexical, solve
 from dynamics.counts.bags import KeepBags
-from dynamics.counts.encoding import encode
-from dynamics.problems.bags import BagsClosure, reweighted
-from dynamics.problems.closure import Closure
+from dynamics.counts.text.encoding import encode
+from dynamics.problems.kinds.bags import BagsClosure, reweighted
+from dynamics.problems.kinds.closure import Closure
 from dynamics.support.errors import InputError
 from dynamics.support.threads import limited
 
@@ -57,7 +57,7 @@ def test_all_bags_are_the_exact_flow(sentences: Examples) -> None:
     for name in ("W", "A", "loss"):
         np.testing.assert_allclose(found[name].values, exact[name].values, rtol=1e-8, atol=1e-10)
     # The slopes themselves, to rounding.
-    from dynamics.problems.exact import Exact
+    from dynamics.problems.kinds.exact import Exact
 
     y = np.random.default_rng(1).normal(size=problem.size)
     slopes = [one.bind({"W": 1.0, "A": 0.5})[0].evaluate(y) for one in (problem, Exact(lexical(), sentences))]
@@ -139,7 +139,7 @@ def test_rounds_are_short_against_the_time_whatever_the_number_of_groups(sentenc
 def test_groups_of_a_large_vocabulary_stay_small_but_not_too_small(
     sentences: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dynamics.problems import bags
+    from dynamics.problems.kinds import bags
 
     problem = BagsClosure(counts_of(sentences))
     pairs, a_bag = np.count_nonzero(problem.cooccurrence), problem.whole.entries / len(problem.whole)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dynamics import CoOccurrence, SparseBoolean, central_flow, simulate, solve
-from dynamics.problems.arrays import on_arrays
-from dynamics.problems.closure import Closure
+from dynamics.problems.kinds.arrays import on_arrays
+from dynamics.problems.kinds.closure import Closure
 from dynamics.program_file import SumOver, indices, model, scalars, sizes, tensors
 from dynamics.support.errors import InputError, IntegrationError, StabilityWarning
 

@@ -20,7 +20,7 @@ from dynamics import Closure, CoOccurrence, solve
 from dynamics.cli import run
 from dynamics.lowering import Kernel, lower
 from dynamics.lowering.verify import evaluated
-from dynamics.problems.arrays import on_arrays
+from dynamics.problems.kinds.arrays import on_arrays
 from dynamics.program_file import SumOver, Where, indices, model, scalars, sizes, tensors
 from dynamics.support.errors import InputError, IntegrationError
 

@@ -7,7 +7,7 @@ import pytest
 from oracles.reference_data import REFERENCE, recorded_runs
 
 from dynamics import InputError, solve
-from dynamics.problems.models import keyword, lexical, positional, topic
+from dynamics.problems.kinds.models import keyword, lexical, positional, topic
 from dynamics.tasks import Copying, ToyLexicon
 from dynamics.tasks.examples import Examples
 

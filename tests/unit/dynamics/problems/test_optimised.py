@@ -15,11 +15,11 @@ from derivations.gradient_flow.rules import RULES
 from derivations.program.program import Program
 from derivations.registry import program
 from dynamics import solve
-from dynamics.problems.arrays import on_arrays
+from dynamics.problems.kinds.arrays import on_arrays
+from dynamics.problems.kinds.reduction import copying
 from dynamics.problems.optimisers.optimised import Optimised
 from dynamics.problems.optimisers.optimizer import Optimizer, optimizer_of
 from dynamics.problems.optimisers.schedule import Schedule, schedule_of
-from dynamics.problems.reduction import copying
 from dynamics.program_file import SumOver, indices, model, sizes, tensors
 from dynamics.support.errors import InputError
 from dynamics.train.simulate import simulate

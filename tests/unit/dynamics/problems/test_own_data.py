@@ -14,7 +14,7 @@ from derivations.gradient_flow.minibatches import on_minibatches
 from derivations.program import ProgramError
 from dynamics import CoOccurrence, InputError, compare, on_arrays, simulate, solve
 from dynamics.cli import run
-from dynamics.problems.minibatches import in_part, sampled
+from dynamics.problems.kinds.minibatches import in_part, sampled
 from dynamics.program_file import Definition, LogSumExp, SumOver, indices, model, scalars, sizes, tensors
 
 N, D, M, V, O = sizes("N D M V O")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import dynamics.problems.plateau
+import dynamics.problems.predictions.plateau
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.problems.models import topic
-from dynamics.problems.plateau import Plateau, plateau, silent_samples
+from dynamics.problems.kinds.models import topic
+from dynamics.problems.predictions.plateau import Plateau, plateau, silent_samples
 from dynamics.support.errors import InputError
 from dynamics.tasks import SparseBoolean
 
@@ -57,13 +57,13 @@ def test_plateau_is_flat(found: Plateau) -> None:
 
 
 def test_length_does_not_depend_on_the_step(found: Plateau, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamics.problems.plateau, "STEP", 0.025)
+    monkeypatch.setattr(dynamics.problems.predictions.plateau, "STEP", 0.025)
     finer = plateau(silent_samples(XOR, 24), [0.1, 0.03])
     assert finer.measured == pytest.approx(found.measured[:2], rel=0.02)
 
 
 def test_prediction_does_not_depend_on_the_small_size(found: Plateau, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamics.problems.plateau, "LINEAR", 0.02)
+    monkeypatch.setattr(dynamics.problems.predictions.plateau, "LINEAR", 0.02)
     smaller = plateau(silent_samples(XOR, 24), [0.1, 0.03, 0.01, 0.003])
     assert smaller.predicted == pytest.approx(found.predicted, rel=0.03)
 
@@ -71,7 +71,7 @@ def test_prediction_does_not_depend_on_the_small_size(found: Plateau, monkeypatc
 def test_attention_does_not_take_part() -> None:
     """A run with scores is as long as the growth of values and readout says, however fast scores may move."""
     data = silent_samples(XOR, 24)
-    head = dynamics.problems.plateau._Head(data, 4, 8, 0)
+    head = dynamics.problems.predictions.plateau._Head(data, 4, 8, 0)
     moving = head.descend(0.01, 0.67, 1000.0)[0][-1]
     head.flow = head.flow.with_parameters(eta_s=0.0)
     assert head.descend(0.01, 0.67, 1000.0)[0][-1] == pytest.approx(moving, rel=0.1)
@@ -81,7 +81,7 @@ def test_descent_starts_at_the_best_constant_prediction() -> None:
     data = SparseBoolean("and", 8, 2).examples(30, seed=3)
     ones = data.y.mean()
     assert ones != 0.5
-    _, loss = dynamics.problems.plateau._Head(data, 4, 8, 0).descend(1e-6, 0.0, 0.1)
+    _, loss = dynamics.problems.predictions.plateau._Head(data, 4, 8, 0).descend(1e-6, 0.0, 0.1)
     assert loss[0] == pytest.approx(-ones * np.log(ones) - (1 - ones) * np.log(1 - ones), rel=1e-9)
 
 

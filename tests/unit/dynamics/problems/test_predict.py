@@ -17,12 +17,12 @@ from oracles.promise import promised
 from oracles.reference_data import MULTI30K, translations
 
 from dynamics import CoOccurrence, InputError, IntegrationError, solve
-from dynamics.counts.corpus import ParallelText
-from dynamics.counts.encoding import encode
-from dynamics.problems import closure as predict
+from dynamics.counts.text.corpus import ParallelText
+from dynamics.counts.text.encoding import encode
 from dynamics.problems import problem
-from dynamics.problems.closure import CLOSURES
-from dynamics.problems.stages import STAGES
+from dynamics.problems.kinds import closure as predict
+from dynamics.problems.kinds.closure import CLOSURES
+from dynamics.problems.solving.stages import STAGES
 from dynamics.support import memory, trajectory
 
 STAGE_ONE = [closure for closure in CLOSURES if closure != "conditional"]

@@ -17,9 +17,9 @@ from derivations.checks.check import Check
 from derivations.program.access import name_of
 from dynamics import simulate, solve
 from dynamics.cli import run
-from dynamics.problems.arrays import normal_arrays, on_arrays, on_examples
-from dynamics.problems.models import keyword
-from dynamics.problems.reading import takes_examples
+from dynamics.problems.kinds.arrays import normal_arrays, on_arrays, on_examples
+from dynamics.problems.kinds.models import keyword
+from dynamics.problems.kinds.reading import takes_examples
 from dynamics.program_file import load
 from dynamics.support import trajectory
 from dynamics.support.errors import InputError

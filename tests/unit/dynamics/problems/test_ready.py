@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from dynamics import CoOccurrence, copying, on_arrays, solve
-from dynamics.problems import plans, ready
+from dynamics.problems.solving import plans, ready
 from dynamics.program_file import Definition, SumOver, indices, model, sizes, tensors
 
 N, D = sizes("N D")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamics import solve
-from dynamics.problems.models import positional
-from dynamics.problems.reduction import copying, excess
+from dynamics.problems.kinds.models import positional
+from dynamics.problems.kinds.reduction import copying, excess
 from dynamics.support.errors import InputError
 from dynamics.tasks.examples import Examples
 

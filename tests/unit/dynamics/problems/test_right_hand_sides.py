@@ -10,7 +10,7 @@ import pytest
 from derivations.checks.small_data import random_values, small_sizes
 from derivations.program import Program, name_of
 from dynamics import on_arrays, rhs, solve
-from dynamics.problems.arrays import OnArrays
+from dynamics.problems.kinds.arrays import OnArrays
 from dynamics.program_file import (
     Definition,
     LogSumExp,

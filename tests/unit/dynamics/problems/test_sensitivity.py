@@ -9,8 +9,8 @@ import pytest
 
 from dynamics import CoOccurrence, copying, half_time, on_arrays, solve
 from dynamics.integrate.initial_value import integrate
-from dynamics.problems.bags import BagsClosure
-from dynamics.problems.closure import Closure
+from dynamics.problems.kinds.bags import BagsClosure
+from dynamics.problems.kinds.closure import Closure
 from dynamics.problems.sensitivity import fit as fit_module
 from dynamics.problems.sensitivity import tangent_flow
 from dynamics.problems.sensitivity.fit import fit

@@ -10,7 +10,7 @@ from scipy.special import expit
 from dynamics import phase_diagram
 from dynamics.phase.critical_size import Critical, critical, critical_sizes, find_critical, interval, log_law
 from dynamics.phase.quantity import Simulation
-from dynamics.problems.sparse import critical_lead, lead_probability
+from dynamics.problems.predictions.sparse import critical_lead, lead_probability
 from dynamics.support.errors import InputError
 from dynamics.tasks import SparseBoolean
 from dynamics.train.sparse import END, LOSS, SUCCESSES, learn, learning_curve, learning_probability

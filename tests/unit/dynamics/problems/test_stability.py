@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from dynamics import solve
-from dynamics.problems.arrays import on_arrays
-from dynamics.problems.exact import Exact
-from dynamics.problems.models import lexical
+from dynamics.problems.kinds.arrays import on_arrays
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.models import lexical
 from dynamics.problems.optimisers.curvature import by_differences, by_tangents, largest, limit_of
 from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.program_file import SumOver, indices, model, sizes, tensors

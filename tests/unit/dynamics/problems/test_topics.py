@@ -11,8 +11,8 @@ from oracles.reference_data import REFERENCE, recorded_runs
 
 from dynamics import InputError, simulate, solve
 from dynamics.problems.closed_forms import embeddings_fixed_time, keys_fixed_loss, norm_squared, time_to_score
-from dynamics.problems.models import Model, embeddings, keyword, topic
-from dynamics.problems.topics import project, topic_words
+from dynamics.problems.kinds.models import Model, embeddings, keyword, topic
+from dynamics.problems.predictions.topics import project, topic_words
 from dynamics.tasks import TopicSentences
 from dynamics.tasks.examples import Examples
 

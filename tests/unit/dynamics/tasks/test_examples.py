@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from dynamics import simulate, solve
 from dynamics.counts.cooccurrence import CoOccurrence
-from dynamics.counts.corpus import LabelledText, ParallelText
-from dynamics.counts.encoding import encode
-from dynamics.problems.models import keyword, lexical
+from dynamics.counts.text.corpus import LabelledText, ParallelText
+from dynamics.counts.text.encoding import encode
+from dynamics.problems.kinds.models import keyword, lexical
 from dynamics.support.errors import DataWarning, InputError
 from dynamics.tasks.examples import Examples, ragged
 

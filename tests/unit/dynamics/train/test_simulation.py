@@ -18,8 +18,8 @@ import pytest
 import xarray as xr
 from oracles.reference_data import REFERENCE, recorded_runs
 
-from dynamics.problems.exact import Exact
-from dynamics.problems.models import Model, keyword, lexical, positional, topic
+from dynamics.problems.kinds.exact import Exact
+from dynamics.problems.kinds.models import Model, keyword, lexical, positional, topic
 from dynamics.support.errors import InputError, IntegrationError
 from dynamics.support.trajectory import load, save
 from dynamics.tasks import Copying
@@ -166,7 +166,7 @@ def test_records_of_a_longer_run_follow_those_of_the_shorter_one(tmp_path: Path)
 KILLED = """
 import sys
 from dynamics.train.simulate import simulate
-from dynamics.problems.models import positional
+from dynamics.problems.kinds.models import positional
 from dynamics.tasks import Copying
 simulate(positional(), Copying(4, 3), 0.5, 8, steps=10**9, seeds=3, records=[0, 5, 200],
          initial={"W": 0.01, "P": 0.01}, checkpoint=sys.argv[1], checkpoint_every=0.02, threads=2)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.models import rows_of
 
-from dynamics.problems.models import Model, keyword, lexical, positional, topic
+from dynamics.problems.kinds.models import Model, keyword, lexical, positional, topic
 from dynamics.tasks.examples import Examples
 from dynamics.train.simulate import simulate
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from oracles.models import rows_of
 
-from dynamics.problems.models import lexical
+from dynamics.problems.kinds.models import lexical
 from dynamics.problems.optimisers.optimizer import Optimizer
 from dynamics.tasks.examples import Examples
 from dynamics.train.simulate import simulate

@@ -1,0 +1,1 @@
+"""Counts in files and tables, with labels."""

@@ -1,0 +1,1 @@
+"""Texts: files, lines, words, vocabularies, and sentences that are made up."""

@@ -1,0 +1,1 @@
+"""What is said of any problem: learning rates, what is kept, options that are known."""

@@ -1,0 +1,1 @@
+"""What is done around an integration: stages, plans, what is observed and conserved, stated errors."""
