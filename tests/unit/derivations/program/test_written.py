@@ -123,13 +123,16 @@ def test_loops_run_over_the_triangle_alone():
     body = source[source.index("def kernel") :]
     squares = [k for k, line in enumerate(body.splitlines()) if "range(T)" in line]
     assert "for l in range(p + 1):" in body
-    assert "for q in range(p, T):" in body
+    assert "for p in range(q + 1):" in body  # rows of places lie one after the other
     # What is multiplied runs over triangles: no product of two tensors within squares of places.
     lines = body.splitlines()
-    inside = [
-        k for k in squares if lines[k].strip() == "for q in range(T):" and lines[k - 1].strip().startswith("for p")
-    ]
-    assert all("*" not in lines[k + 1] for k in inside)
+    for outer, inner in (("p", "q"), ("q", "p")):
+        inside = [
+            k
+            for k in squares
+            if lines[k].strip() == f"for {inner} in range(T):" and lines[k - 1].strip().startswith(f"for {outer} ")
+        ]
+        assert all("*" not in lines[k + 1] for k in inside)
 
 
 def test_a_mask_leaves_out_whatever_is_there():
