@@ -125,6 +125,8 @@ def load_blas() -> None:
 
     numba's helpers look it up by the name of the module that holds it, when it is first called: that is now.
     """
+    import numpy  # noqa: F401  from within the module, it would not wait for another thread that imports it
+
     module = helpers = None
     if sys.platform.startswith("linux"):  # elsewhere SciPy says on import where its libraries are
         module, helpers = alone("scipy", "linalg.cython_blas"), alone("numba", "_helperlib")
