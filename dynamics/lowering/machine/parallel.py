@@ -118,6 +118,7 @@ def outlined(context: Any, module: Any, record: Any, around: Any, body: Callable
     kind = ir.FunctionType(ir.VoidType(), [BYTES.as_pointer(), WORD.as_pointer(), WORD.as_pointer(), BYTES])
     share = ir.Function(module, kind, f"{around.name}.share{number}")
     share.linkage = "internal"
+    share.attributes.add("noinline")  # sums of code that one thread alone runs might have another order
     builder = ir.IRBuilder(share.append_basic_block("entry"))
     place = builder.bitcast(share.args[3], record.as_pointer())
     turns, queues = (builder.load(cgutils.gep_inbounds(builder, place, 0, k)) for k in (TURNS, QUEUED))
