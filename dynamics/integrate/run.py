@@ -6,10 +6,12 @@ into a buffer, and comes back when that is full or some milliseconds have gone: 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from dynamics.support.memory import on_lines
 from dynamics.support.threads import one_at_a_time
 from dynamics.support.typing import Vector
 
-__all__ = ["OUTCOMES", "Run", "tableau"]
+__all__ = ["OUTCOMES", "Run", "UnderWay", "tableau"]
 
 BUFFER = 1 << 17
 """Numbers that are shown in one go, about."""
@@ -122,7 +124,54 @@ SPARE = 4
 """Spaces of one kind that wait at a right-hand side to be used again."""
 
 
-class Run:
+class UnderWay(ABC):
+    """What every integration that is under way in compiled code shows.
+
+    Attributes
+    ----------
+    space : object
+        What it works in.
+    waiting : list
+        Spaces like this one, for the next integrations of the same right-hand side.
+    clock, counts : ndarray
+        Where it stands.
+    """
+
+    space: Any
+    waiting: list[Any]
+    clock: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    @property
+    @abstractmethod
+    def y(self) -> Vector:
+        """The state that was reached."""
+
+    def done(self) -> Vector:
+        """The state that was reached; what the integration worked in is there for the next one."""
+        reached = self.y.copy()
+        if len(self.waiting) < SPARE:
+            self.waiting.append(self.space)
+        return reached
+
+    @property
+    def t(self) -> float:
+        return float(self.clock[T])
+
+    @property
+    def t_old(self) -> float:
+        return float(self.clock[T_OLD])
+
+    @property
+    def steps(self) -> int:
+        return int(self.counts[STEPS])
+
+    @property
+    def evaluations(self) -> int:
+        return int(self.counts[EVALUATIONS])
+
+
+class Run(UnderWay):
     """An integration that is under way.
 
     Parameters
@@ -164,7 +213,7 @@ class Run:
             space = self.waiting.pop()
         except IndexError:  # none, or all in use
             space = Space(function, method, n, capacity)
-        self.space, self.y, self.work = space, space.y, space.work
+        self.space, self.work = space, space.work
         self.clock, self.counts, self.rows, self.taken = space.clock, space.counts, space.rows, space.taken
         direction = 1.0 if span[1] > span[0] else -1.0
         limits = (direction, span[1], max_step, rtol, atol, method.exponent)
@@ -178,32 +227,14 @@ class Run:
         if first is None:
             self.outcome = "raised" if self.alone(space.first_step)() else self.outcome
 
-    def done(self) -> Vector:
-        """The state that was reached; what the integration worked in is there for the next one."""
-        reached = self.y.copy()
-        if len(self.waiting) < SPARE:
-            self.waiting.append(self.space)
-        return reached
+    @property
+    def y(self) -> Vector:
+        found: Vector = self.space.y
+        return found
 
     def alone(self, loop: Callable[[], int]) -> Callable[[], int]:
         """A loop, which takes one caller at a time if the right-hand side has loops that run on several threads."""
         return loop if self.function.beside else one_at_a_time(loop)
-
-    @property
-    def t(self) -> float:
-        return float(self.clock[T])
-
-    @property
-    def t_old(self) -> float:
-        return float(self.clock[T_OLD])
-
-    @property
-    def steps(self) -> int:
-        return int(self.counts[STEPS])
-
-    @property
-    def evaluations(self) -> int:
-        return int(self.counts[EVALUATIONS])
 
     @property
     def bad_slope(self) -> Vector | None:

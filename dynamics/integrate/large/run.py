@@ -23,11 +23,8 @@ from dynamics.integrate.run import (
     PATIENCE,
     POWERS,
     ROWS,
-    SPARE,
-    STEPS,
-    T_OLD,
-    T,
     Tableau,
+    UnderWay,
 )
 from dynamics.integrate.runge_kutta import BLOCK, CHUNKS, interpolate
 from dynamics.lowering.machine.native import Code, Native, code_in, routine
@@ -69,7 +66,7 @@ class Space:
         words[places[-1]] = budget
 
 
-class LargeRun:
+class LargeRun(UnderWay):
     """An integration that is under way: as :class:`dynamics.integrate.run.Run`, with the same arguments."""
 
     def __init__(
@@ -112,34 +109,11 @@ class LargeRun:
     def y(self) -> Vector:
         return self.space.states[self.counts[ROWS]]
 
-    def done(self) -> Vector:
-        """The state that was reached; what the integration worked in is there for the next one."""
-        reached = self.y.copy()
-        if len(self.waiting) < SPARE:
-            self.waiting.append(self.space)
-        return reached
-
     @staticmethod
     @one_at_a_time
     def alone(loop: Any) -> int:
         """Run a loop, one caller at a time, as others may share threads."""
         return int(loop())
-
-    @property
-    def t(self) -> float:
-        return float(self.clock[T])
-
-    @property
-    def t_old(self) -> float:
-        return float(self.clock[T_OLD])
-
-    @property
-    def steps(self) -> int:
-        return int(self.counts[STEPS])
-
-    @property
-    def evaluations(self) -> int:
-        return int(self.counts[EVALUATIONS])
 
     @property
     def bad_slope(self) -> Vector | None:
